@@ -1,0 +1,432 @@
+import { type IncomingHttpHeaders, type IncomingMessage, request as httpRequest } from 'node:http';
+import { connect, createServer, type Server } from 'node:net';
+import { once } from 'node:events';
+import { tmpdir } from 'node:os';
+import { Queue, Worker } from 'bullmq';
+import { Redis } from 'ioredis';
+import { AppError } from '../../src/errors';
+import { type Board, startBoard } from '../../src/web/server';
+import type { BoardSettings } from '../../src/web/settings';
+import { startRedis } from '../helpers/redisServer';
+
+const PREFIX = '{nic}';
+
+let redis: Awaited<ReturnType<typeof startRedis>>;
+let connection: Redis;
+let queue: Queue;
+let healthy = true;
+let logged: { level: string; message: string; fields: Record<string, unknown> }[] = [];
+const opened: { close(): Promise<unknown> }[] = [];
+
+beforeAll(async () => {
+  redis = await startRedis();
+  connection = new Redis(redis.url, { maxRetriesPerRequest: null });
+  queue = new Queue('messages', { connection, prefix: PREFIX });
+});
+
+afterAll(async () => {
+  await queue.close();
+  await connection.quit();
+  await redis.stop();
+});
+
+beforeEach(() => {
+  healthy = true;
+  logged = [];
+});
+
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((thing) => thing.close()));
+  await queue.obliterate({ force: true });
+});
+
+describe('what is served', () => {
+  test('the page loads, with the namespace in its title, and every asset that it names', async () => {
+    const board = await start();
+    const page = await ask(board, '/board');
+    expect(page.status).toBe(200);
+    expect(page.headers['content-type']).toMatch('text/html');
+    expect(page.body).toContain('<title>node-instances-communication · nic</title>');
+
+    const assets = [...page.body.matchAll(/(?:src|href)="([^"]+\.\w+)"/g)].map(([, path]) => path as string);
+    expect(assets.filter((path) => path.endsWith('.js')).length).toBeGreaterThan(1);
+    expect(assets.filter((path) => path.endsWith('.css')).length).toBeGreaterThan(0);
+    for (const path of assets) {
+      const asset = await ask(board, `/board/${path}`);
+      expect([path, asset.status]).toEqual([path, 200]);
+      if (path.endsWith('.js')) expect(asset.headers['content-type']).toMatch('javascript');
+    }
+  });
+
+  test('the page asks no other host for anything', async () => {
+    const board = await start();
+    const { body, headers } = await ask(board, '/board');
+    expect(body).not.toMatch(/(src|href)="(https?:)?\/\//);
+    expect(headers['content-security-policy']).toContain("default-src 'none'");
+    expect(headers['content-security-policy']).not.toContain('http');
+  });
+
+  test('pages within the board can be opened directly', async () => {
+    const board = await start();
+    for (const path of ['/board/', '/board/queue/messages', '/board/queue/messages/1']) {
+      expect((await ask(board, path)).status).toBe(200);
+    }
+  });
+
+  test('assets load from any working directory, also one changed to later', async () => {
+    const before = process.cwd();
+    try {
+      const board = await start();
+      process.chdir(tmpdir());
+      expect((await ask(board, '/board/static/images/logo.svg')).status).toBe(200);
+      const another = await start();
+      process.chdir('/');
+      expect((await ask(another, '/board/static/images/logo.svg')).status).toBe(200);
+      expect((await ask(another, '/board')).status).toBe(200);
+    } finally {
+      process.chdir(before);
+    }
+  });
+
+  test('files outside the assets are not served', async () => {
+    const board = await start();
+    for (const path of [
+      '/board/static/../index.ejs',
+      '/board/static/%2e%2e/index.ejs',
+      '/board/static/..%2findex.ejs',
+    ]) {
+      expect((await ask(board, path)).status).toBe(404);
+    }
+  });
+
+  test('the API lists the queue of this prefix and its jobs', async () => {
+    const job = await queue.add('message', { text: 'hello' });
+    const board = await start();
+    const { status, body, headers } = await ask(
+      board,
+      '/board/api/queues?activeQueue=messages&page=1&jobsPerPage=10',
+    );
+    expect(status).toBe(200);
+    expect(headers['cache-control']).toBe('no-store');
+    const { queues } = JSON.parse(body) as { queues: Record<string, unknown>[] };
+    expect(queues).toEqual([
+      expect.objectContaining({
+        name: 'messages',
+        readOnlyMode: false,
+        counts: expect.objectContaining({ waiting: 1 }),
+        jobs: [expect.objectContaining({ id: job.id, data: { text: 'hello' } })],
+      }),
+    ]);
+    expect(await connection.exists(`${PREFIX}:messages:${job.id}`)).toBe(1);
+  });
+
+  test('/ leads to the board', async () => {
+    const { status, headers } = await ask(await start(), '/');
+    expect([status, headers.location]).toEqual([302, '/board']);
+  });
+
+  test('/healthz follows the health of the process', async () => {
+    const board = await start();
+    expect(await ask(board, '/healthz')).toMatchObject({ status: 200, body: 'ok' });
+    healthy = false;
+    expect(await ask(board, '/healthz')).toMatchObject({ status: 503 });
+  });
+
+  test('an unknown path is 404 and what was asked for is not repeated', async () => {
+    const { status, body, headers } = await ask(await start(), '/%3Cscript%3Ealert(1)%3C/script%3E?<b>');
+    expect(status).toBe(404);
+    expect(body).not.toMatch(/script|<b>/);
+    expect(headers['x-content-type-options']).toBe('nosniff');
+    expect(headers['x-frame-options']).toBe('DENY');
+    expect(headers['referrer-policy']).toBe('no-referrer');
+  });
+
+  test('the global Request and Response stay what they were', async () => {
+    const before = [Request, Response];
+    await start();
+    expect([Request, Response]).toEqual(before);
+  });
+});
+
+describe('changes', () => {
+  test('a failed job is retried', async () => {
+    const id = await failedJob();
+    const { status } = await ask(await start(), retry(id), { method: 'PUT' });
+    expect(status).toBe(204);
+    expect(await queue.getJobCounts('waiting', 'failed')).toEqual({ waiting: 1, failed: 0 });
+  });
+
+  test('read-only: it is refused, and the board says that it is read-only', async () => {
+    const id = await failedJob();
+    const board = await start({ readOnly: true });
+    for (const method of ['PUT', 'POST', 'PATCH', 'DELETE']) {
+      expect(await ask(board, retry(id), { method })).toMatchObject({ status: 403 });
+    }
+    expect((await ask(board, '/board/api/queues/pause', { method: 'PUT' })).status).toBe(403);
+    expect(await queue.getJobCounts('waiting', 'failed')).toEqual({ waiting: 0, failed: 1 });
+    expect(await queue.isPaused()).toBe(false);
+    const { queues } = JSON.parse((await ask(board, '/board/api/queues')).body) as { queues: unknown[] };
+    expect(queues).toEqual([expect.objectContaining({ readOnlyMode: true, allowRetries: false })]);
+  });
+
+  test('a foreign origin is refused, on changes only', async () => {
+    const id = await failedJob();
+    const board = await start();
+    const foreign = [
+      'http://evil.example',
+      'null',
+      `https://127.0.0.1:${board.port}`,
+      `http://127.0.0.1:${board.port + 1}`,
+      `http://localhost:${board.port}`,
+    ];
+    for (const origin of foreign) {
+      const { status } = await ask(board, retry(id), { method: 'PUT', headers: { origin } });
+      expect([origin, status]).toEqual([origin, 403]);
+      expect((await ask(board, '/board', { headers: { origin } })).status).toBe(200);
+    }
+    for (const site of ['cross-site', 'same-site']) {
+      const answer = await ask(board, retry(id), { method: 'PUT', headers: { 'sec-fetch-site': site } });
+      expect([site, answer.status]).toEqual([site, 403]);
+    }
+    expect(await queue.getJobCounts('failed')).toEqual({ failed: 1 });
+  });
+
+  test('its own origin is fine, whatever the host is called and also behind a proxy that ends TLS', async () => {
+    const board = await start();
+    const own = [
+      { host: `127.0.0.1:${board.port}`, origin: `http://127.0.0.1:${board.port}` },
+      {
+        host: `localhost:${board.port}`,
+        origin: `http://localhost:${board.port}`,
+        'sec-fetch-site': 'same-origin',
+      },
+      { host: `[::1]:${board.port}`, origin: `http://[::1]:${board.port}` },
+      { host: 'board.localhost', origin: 'https://board.localhost', 'x-forwarded-proto': 'https' },
+    ];
+    for (const headers of own) {
+      const id = await failedJob();
+      expect((await ask(board, retry(id), { method: 'PUT', headers })).status).toBe(204);
+      await queue.obliterate({ force: true });
+    }
+  });
+
+  test('a body arrives, said how long it is or not', async () => {
+    const board = await start();
+    const body = JSON.stringify({ name: 'message', data: { text: 'added' }, options: {} });
+    const path = '/board/api/queues/messages/add';
+    for (const headers of [{ 'content-length': String(body.length) }, { 'transfer-encoding': 'chunked' }]) {
+      const json = { ...headers, 'content-type': 'application/json' };
+      expect((await ask(board, path, { method: 'POST', body, headers: json })).status).toBe(200);
+    }
+    const jobs = await queue.getJobs('waiting');
+    expect(jobs.map(({ data }) => data as unknown)).toEqual([{ text: 'added' }, { text: 'added' }]);
+  });
+
+  test('a body of more than a mebibyte is refused, said how long it is or not', async () => {
+    const board = await start();
+    const body = JSON.stringify({ data: 'x'.repeat(1024 * 1024) });
+    const path = '/board/api/queues/messages/add';
+    for (const headers of [{ 'content-length': String(body.length) }, { 'transfer-encoding': 'chunked' }]) {
+      expect((await ask(board, path, { method: 'POST', body, headers })).status).toBe(413);
+    }
+    expect(await queue.getJobCounts('waiting')).toEqual({ waiting: 0 });
+  });
+
+  test('an error from BullMQ is answered without its stack, also in development', async () => {
+    const env = process.env['NODE_ENV'];
+    process.env['NODE_ENV'] = 'development';
+    const isPaused = jest.spyOn(queue, 'isPaused').mockRejectedValue(new Error('broken'));
+    try {
+      const { status, body } = await ask(await start(), '/board/api/queues');
+      expect(status).toBe(500);
+      expect(JSON.parse(body)).toEqual({ error: { key: 'ERRORS.INTERNAL_SERVER_ERROR' }, message: 'broken' });
+      expect(logged.map(({ message }) => message)).toContain('Bull Board failed');
+    } finally {
+      isPaused.mockRestore();
+      process.env['NODE_ENV'] = env;
+    }
+  });
+});
+
+describe('who may ask', () => {
+  test('on loopback, a Host that is no loopback name is refused everywhere', async () => {
+    const board = await start();
+    for (const host of [
+      'evil.example',
+      `evil.example:${board.port}`,
+      '127.0.0.1.evil.example',
+      'localhost.evil',
+      '10.0.0.1',
+    ]) {
+      for (const path of ['/', '/board', '/board/api/queues', '/healthz']) {
+        expect([host, path, (await ask(board, path, { headers: { host } })).status]).toEqual([
+          host,
+          path,
+          403,
+        ]);
+      }
+    }
+    for (const host of [
+      'localhost',
+      'LOCALHOST:3000',
+      'nic.localhost:80',
+      '127.0.0.1',
+      '127.1.2.3:9',
+      '[::1]:3000',
+    ]) {
+      expect([host, (await ask(board, '/healthz', { headers: { host } })).status]).toEqual([host, 200]);
+    }
+  });
+
+  test('beyond loopback, any Host is answered', async () => {
+    const board = await start({ host: '0.0.0.0', password: 'secret' });
+    expect((await ask(board, '/healthz', { headers: { host: 'board.example' } })).status).toBe(200);
+    expect(board.url).toBe(`http://localhost:${board.port}`);
+  });
+
+  test('with a password, all but the health check needs it', async () => {
+    const board = await start({ password: 'säcret:1' });
+    for (const path of ['/', '/board', '/board/api/queues', '/board/static/favicon.ico', '/nowhere']) {
+      const { status, headers } = await ask(board, path);
+      expect([path, status]).toEqual([path, 401]);
+      expect(headers['www-authenticate']).toMatch(/^Basic realm=/);
+    }
+    expect((await ask(board, '/healthz')).status).toBe(200);
+    expect((await ask(board, '/board', { headers: basic('anyone', 'wrong') })).status).toBe(401);
+    expect((await ask(board, '/board', { headers: basic('anyone', '') })).status).toBe(401);
+    expect((await ask(board, '/board', { headers: basic('anyone', 'säcret:1') })).status).toBe(200);
+    expect((await ask(board, retry('1'), { method: 'PUT' })).status).toBe(401);
+  });
+
+  test('with a user as well, both must fit', async () => {
+    const board = await start({ user: 'ops', password: 'secret' });
+    expect((await ask(board, '/board', { headers: basic('ops', 'secret') })).status).toBe(200);
+    expect((await ask(board, '/board', { headers: basic('oops', 'secret') })).status).toBe(401);
+    expect((await ask(board, '/board', { headers: basic('ops', 'secre') })).status).toBe(401);
+  });
+});
+
+describe('listening', () => {
+  test('a taken port makes way for the next free one, and the log says so', async () => {
+    const blocker = await start();
+    const board = await start({ port: blocker.port });
+    expect(board.port).toBeGreaterThan(blocker.port);
+    expect(board.port).toBeLessThanOrEqual(blocker.port + 20);
+    expect(board.url).toBe(`http://127.0.0.1:${board.port}`);
+    expect((await ask(board, '/healthz')).status).toBe(200);
+    expect(logged.at(-1)).toMatchObject({ level: 'info', fields: { url: board.url, taken: blocker.port } });
+  });
+
+  test('the log names the address it got', async () => {
+    const board = await start();
+    expect(logged).toEqual([{ level: 'info', message: 'board is up', fields: { url: board.url } }]);
+  });
+
+  test('when all 21 ports are taken it fails and says which', async () => {
+    const first = 65_535 - 20 - Math.floor(Math.random() * 2000) - 500;
+    for (let port = first; port <= first + 20; port++) await occupy(port);
+    const failure = await start({ port: first }).catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(AppError);
+    expect((failure as Error).message).toContain(`${first} to ${first + 20} are all taken`);
+  });
+
+  test('an address that is not of this machine fails and says so', async () => {
+    await expect(start({ host: '192.0.2.1' })).rejects.toThrow(
+      /can not listen on 192\.0\.2\.1.*EADDRNOTAVAIL/,
+    );
+  });
+
+  test('close cuts open connections, whatever they are doing, and may be called twice', async () => {
+    const board = await start();
+    const silent = connect(board.port, '127.0.0.1');
+    const halfSent = connect(board.port, '127.0.0.1').setEncoding('utf8');
+    const keptAlive = connect(board.port, '127.0.0.1').setEncoding('utf8');
+    await Promise.all([silent, halfSent, keptAlive].map((socket) => once(socket, 'connect')));
+    keptAlive.write('GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    halfSent.write(
+      'POST /board/api/queues/messages/add HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{',
+    );
+    await once(keptAlive, 'data');
+
+    const cut = Promise.all(
+      [silent, halfSent, keptAlive].map((socket) =>
+        once(
+          socket.resume().on('error', () => undefined),
+          'close',
+        ),
+      ),
+    );
+    const began = performance.now();
+    await Promise.all([board.close(), board.close()]);
+    expect(performance.now() - began).toBeLessThan(1000);
+    await cut;
+    await expect(ask(board, '/healthz')).rejects.toThrow('ECONNREFUSED');
+  });
+});
+
+async function start(settings: Partial<BoardSettings> = {}): Promise<Board> {
+  const log = (level: string) => (message: string, fields: Record<string, unknown>) => {
+    logged.push({ level, message, fields });
+  };
+  const board = await startBoard({
+    queue,
+    settings: { host: '127.0.0.1', port: 0, readOnly: false, ...settings },
+    namespace: 'nic',
+    logger: { info: log('info'), warn: log('warn') } as never,
+    isHealthy: () => healthy,
+  });
+  opened.push(board);
+  return board;
+}
+
+interface Answer {
+  status: number;
+  headers: IncomingHttpHeaders;
+  body: string;
+}
+
+/** One request on a connection of its own. Not fetch: that does not let its caller choose the Host. */
+async function ask(
+  { port }: Pick<Board, 'port'>,
+  path: string,
+  {
+    method = 'GET',
+    headers = {},
+    body = '',
+  }: { method?: string; headers?: Record<string, string>; body?: string } = {},
+): Promise<Answer> {
+  const request = httpRequest({ host: '127.0.0.1', port, path, method, headers, agent: false });
+  request.end(body === '' ? undefined : body);
+  const [response] = (await once(request, 'response')) as [IncomingMessage];
+  // A body that is refused half-way may end in a reset, after the answer.
+  request.on('error', () => undefined);
+  let text = '';
+  for await (const chunk of response.setEncoding('utf8')) text += chunk;
+  return { status: response.statusCode ?? 0, headers: response.headers, body: text };
+}
+
+function basic(user: string, password: string): Record<string, string> {
+  return { authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}` };
+}
+
+function retry(id: string): string {
+  return `/board/api/queues/messages/${id}/retry`;
+}
+
+/** Id of a job that has been added and has failed. */
+async function failedJob(): Promise<string> {
+  await queue.add('message', {});
+  const worker = new Worker('messages', null, { connection, prefix: PREFIX });
+  const job = await worker.getNextJob('token');
+  await job?.moveToFailed(new Error('it does that'), 'token', false);
+  await worker.close();
+  return job?.id as string;
+}
+
+async function occupy(port: number): Promise<Server> {
+  const server = createServer();
+  server.listen(port, '127.0.0.1');
+  await once(server, 'listening');
+  opened.push({ close: () => new Promise((resolve) => server.close(resolve)) });
+  return server;
+}

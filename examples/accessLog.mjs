@@ -1,0 +1,40 @@
+// Each line of a web server's access log becomes a message; handling it takes it apart into its fields.
+//
+//   FILE=access.log TASK=examples/accessLog.mjs npm start
+//
+// The log is in Apache's combined format:
+//   host identity user [time] "request" status bytes "referer" "user agent"
+// A line that is not fails, and `npm start -- getErrors` shows it.
+
+export { generate } from './lines.mjs';
+
+const QUOTED = String.raw`"((?:[^"\\]|\\.)*)"`;
+const COMBINED = new RegExp(
+  String.raw`^(\S+) (\S+) (.+?) \[([^\]]+)\] ${QUOTED} (\d{3}) (\d+|-) ${QUOTED} ${QUOTED}\s*$`,
+);
+
+export function handle({ number, text }, { logger }) {
+  logger.debug(`line ${number}`, parse(text));
+}
+
+export function parse(line) {
+  const match = COMBINED.exec(line);
+  if (match === null) throw new Error(`not a line of Apache's combined log format: ${line}`);
+  const [, host, identity, user, time, request, status, bytes, referer, userAgent] = match;
+  const [method, path, protocol] = request.split(' ');
+  return {
+    host,
+    identity: absent(identity),
+    user: absent(user),
+    time,
+    method,
+    path,
+    protocol,
+    status: Number(status),
+    bytes: bytes === '-' ? 0 : Number(bytes),
+    referer: absent(referer),
+    userAgent: absent(userAgent),
+  };
+}
+
+const absent = (field) => (field === '-' ? undefined : field);

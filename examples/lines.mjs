@@ -1,0 +1,63 @@
+// Each line of the text file FILE becomes a message { number, text }, number from 1.
+//
+//   FILE=notes.txt TASK=examples/lines.mjs npm start
+//
+// Line ends are \n or \r\n and are cut. The file is read as a stream and never held as a whole. The cursor is the
+// place in the file after the last committed line, so another generator goes on right there.
+import { createReadStream } from 'node:fs';
+import { env } from 'node:process';
+
+if (!env.FILE) throw new Error('FILE is not set, expected the path of a text file');
+
+const LINES_PER_BATCH = 500;
+const BYTES_PER_BATCH = 1_000_000;
+const NEWLINE = 10;
+const RETURN = 13;
+
+export async function* generate({ cursor = { number: 0, offset: 0 }, signal }) {
+  let { number, offset } = cursor;
+  let messages = [];
+  let bytes = 0;
+  for await (const { text, length } of linesFrom(offset, signal)) {
+    number += 1;
+    offset += length;
+    bytes += length;
+    messages.push({ number, text });
+    if (messages.length >= LINES_PER_BATCH || bytes >= BYTES_PER_BATCH) {
+      yield { messages, cursor: { number, offset } };
+      messages = [];
+      bytes = 0;
+    }
+  }
+  if (messages.length > 0) yield { messages, cursor: { number, offset } };
+}
+
+export function handle({ number, text }, { logger }) {
+  logger.info(`line ${number}`, { text });
+}
+
+/** Every line from a byte offset on: its text, and its length in bytes with its line end. */
+async function* linesFrom(start, signal) {
+  let parts = [];
+  for await (const chunk of createReadStream(env.FILE, { start, signal })) {
+    let from = 0;
+    // Split as bytes: a character of UTF-8 may lie across two chunks, but no part of one is a newline.
+    for (let end; (end = chunk.indexOf(NEWLINE, from)) !== -1; from = end + 1) {
+      parts.push(chunk.subarray(from, end + 1));
+      yield toLine(parts);
+      parts = [];
+    }
+    if (from < chunk.length) parts.push(chunk.subarray(from));
+  }
+  if (parts.length > 0) yield toLine(parts);
+}
+
+function toLine(parts) {
+  const line = parts.length === 1 ? parts[0] : Buffer.concat(parts);
+  let end = line.length;
+  if (line[end - 1] === NEWLINE) {
+    end -= 1;
+    if (line[end - 1] === RETURN) end -= 1;
+  }
+  return { text: line.toString('utf8', 0, end), length: line.length };
+}

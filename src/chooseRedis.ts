@@ -1,0 +1,37 @@
+import type { Config } from './config';
+import { findOrStartLocalRedis } from './localRedis';
+import type { Logger } from './logger';
+import type { RedisAddress } from './redisUrl';
+
+const LOCAL: RedisAddress = { host: '127.0.0.1', port: 6379, db: 0, tls: false };
+
+/** The Redis to use: the configured one, or else the one on this machine, whether it runs or not. */
+export function redisOf(config: Pick<Config, 'redis'>): RedisAddress {
+  return config.redis ?? LOCAL;
+}
+
+/**
+ * The Redis to run an instance on. Without a configured one, the one on this machine, started if need be, but never
+ * in production: there, data on an instance's own disk would be a surprise.
+ *
+ * @throws AppError (exit code 1) if there is none and none can be started.
+ */
+export async function provideRedis(
+  config: Pick<Config, 'redis' | 'production'>,
+  logger: Logger,
+): Promise<RedisAddress> {
+  if (config.redis === undefined) {
+    await findOrStartLocalRedis({
+      host: LOCAL.host,
+      port: LOCAL.port,
+      directory: '.redis',
+      mayStart: !config.production,
+      onStarted: ({ address, directory }) =>
+        logger.info('REDISURL is not set: started a Redis server here; "npm run redis:stop" stops it', {
+          address,
+          directory,
+        }),
+    });
+  }
+  return redisOf(config);
+}

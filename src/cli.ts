@@ -1,0 +1,173 @@
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import type { Write } from './commands/getErrors';
+import type { Config, Environment } from './config';
+import { AppError } from './errors';
+
+/** What the program needs of its process. */
+export interface Terminal {
+  readonly env: Environment;
+  readonly version: string;
+  /** Writes data to stdout. */
+  readonly write: Write;
+  /** Writes a message for the person to stderr. */
+  readonly tell: (text: string) => void;
+  readonly isTerminal: boolean;
+  /** From then on, SIGINT and SIGTERM abort this signal; the second one ends the process at once. */
+  readonly stopSignal: () => AbortSignal;
+  /** Runs an instance until it is told to stop. */
+  readonly run: (env: Environment) => Promise<void>;
+}
+
+const ABOUT = `Runs one instance. Run it again, here or on other machines, for more: they find each other through Redis.
+Exactly one of them generates messages at a time; all of them handle them.`;
+
+const EXAMPLES = `
+Examples:
+  npm start                                 one instance of the demo; Ctrl-C stops it
+  FILE=access.log TASK=examples/accessLog.mjs npm start
+                                            a task of your own: a module with generate and handle
+  npm start -- status                       who leads, who lives, what waits
+  npm start -- getErrors --json | jq .      what failed, one object per line
+  npm start -- retryErrors 42               message 42 goes back in the queue
+
+Settings are environment variables, or lines of a file .env here: .env.example explains each.
+Most used: REDISURL, TASK, NAMESPACE, LEASE_TTL_MS, CONCURRENCY, ATTEMPTS, BOARD_PORT, LOG_LEVEL.
+Exit codes: 0 done, 1 could not, 2 wrong usage or configuration.`;
+
+/**
+ * Runs the command line and gives the exit code. Each command loads only what it needs.
+ *
+ * @param args without node and the script
+ */
+export async function runCommandLine(args: readonly string[], terminal: Terminal): Promise<number> {
+  const program = buildProgram(terminal);
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return 0;
+      terminal.tell(error.message.replace(/\s*\n\s*/g, ' '));
+      return 2;
+    }
+    if (error instanceof AppError) {
+      terminal.tell(`error: ${error.message}`);
+      return error.exitCode;
+    }
+    throw error;
+  }
+}
+
+function buildProgram(terminal: Terminal): Command {
+  const pendingHelp: string[] = [];
+  const program = new Command('npm start --')
+    .description(ABOUT)
+    .usage('[command] [options]')
+    .version(terminal.version)
+    .addHelpText('after', EXAMPLES)
+    .showHelpAfterError(false)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => pendingHelp.push(text),
+      // Told once, in one line, by runCommandLine.
+      writeErr: () => undefined,
+    });
+  const parse = program.parseAsync.bind(program);
+  program.parseAsync = async (...given) => {
+    try {
+      return await parse(...given);
+    } finally {
+      if (pendingHelp.length > 0) await terminal.write(pendingHelp.join(''));
+    }
+  };
+
+  program
+    .command('start', { isDefault: true })
+    .description('run one instance until Ctrl-C (this is what happens without a command)')
+    .allowExcessArguments()
+    .action(async (_options, command: Command) => {
+      if (command.args.length > 0) {
+        const known = program.commands.map((each) => each.name()).join(', ');
+        throw new AppError(`unknown command "${command.args[0]}", expected one of ${known}`, 2);
+      }
+      await terminal.run(terminal.env);
+    });
+
+  program
+    .command('getErrors')
+    .alias('getError')
+    .description('print what failed, the oldest first, and end')
+    .option('--json', 'one JSON object per line', false)
+    .option('--clear', 'remove each error once it has been printed', false)
+    .option('--limit <n>', 'print at most n errors', positive)
+    .action(async (options: { json: boolean; clear: boolean; limit?: number }) => {
+      const { getErrors } = await import('./commands/getErrors.js');
+      await withRedis(terminal, async ({ errorLog }) => {
+        const written = await getErrors(errorLog, options, terminal.write);
+        if (written === 0 && !options.json) terminal.tell('no errors are recorded');
+      });
+    });
+
+  program
+    .command('retryErrors')
+    .argument('[id...]', 'ids of failed messages, as getErrors shows them')
+    .description('put failed messages back in the queue and take them out of the error log')
+    .option('--all', 'all of them', false)
+    .action(async (ids: string[], { all }: { all: boolean }) => {
+      if (all === ids.length > 0) {
+        throw new AppError(
+          `retryErrors got ${all ? '--all and ids' : 'no ids'}, expected either ids or --all`,
+          2,
+        );
+      }
+      const { retryAllErrors, retryErrors } = await import('./commands/retryErrors.js');
+      await withRedis(terminal, async (source) => {
+        const { retried, unknown } = all ? await retryAllErrors(source) : await retryErrors(source, ids);
+        terminal.tell(`${retried} ${retried === 1 ? 'message is' : 'messages are'} back in the queue`);
+        if (unknown.length > 0) throw new AppError(`no failed message has the id ${unknown.join(', ')}`, 1);
+      });
+    });
+
+  program
+    .command('status')
+    .description('print who leads, which instances live, what waits and what failed')
+    .option('--json', 'one JSON object', false)
+    .option('--watch', 'again every second until Ctrl-C', false)
+    .action(async ({ json, watch }: { json: boolean; watch: boolean }) => {
+      const { formatStatus, readStatus } = await import('./commands/status.js');
+      const { sleep } = await import('./time.js');
+      await withRedis(terminal, async (source) => {
+        // In place on a terminal: home, and clear what is below.
+        const before = watch && terminal.isTerminal && !json ? '\u001b[H\u001b[2J' : '';
+        const signal = watch ? terminal.stopSignal() : AbortSignal.abort();
+        do {
+          const status = await readStatus(source);
+          const text = json ? `${JSON.stringify(status)}\n` : formatStatus(status);
+          if (!(await terminal.write(before + text))) return;
+          await sleep(1000, signal);
+        } while (!signal.aborted);
+      });
+    });
+
+  return program;
+}
+
+type Access = Awaited<ReturnType<typeof import('./commands/access.js').openAccess>>;
+
+/** Gives `use` what a command needs of Redis, and closes it. A failure of Redis on the way ends in one line. */
+async function withRedis(terminal: Terminal, use: (access: Access) => Promise<void>): Promise<void> {
+  const { resolveConfig } = await import('./config.js');
+  const { openAccess } = await import('./commands/access.js');
+  const config: Config = resolveConfig(terminal.env);
+  const access = await openAccess(config);
+  try {
+    await use(access);
+  } finally {
+    await access.close();
+  }
+}
+
+function positive(text: string): number {
+  if (/^\d+$/.test(text) && Number(text) > 0) return Number(text);
+  throw new InvalidArgumentError('Expected a whole number from 1.');
+}

@@ -1,0 +1,100 @@
+import type { Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
+import type { Keys } from '../keys';
+import { livingInstances } from '../leadership/presence';
+import { type LeaderRecord, readLeader } from '../leadership/term';
+import { printable } from '../logger';
+
+/** The state of a whole group of instances. Its shape is a promise. */
+export interface Status {
+  readonly namespace: string;
+  /** Null while nobody holds the lease. */
+  readonly leader: LeaderRecord | null;
+  readonly instances: readonly {
+    readonly instance: string;
+    readonly host: string;
+    readonly pid: number;
+    readonly startedAt: string;
+    readonly leader: boolean;
+    readonly handled: number;
+    readonly failed: number;
+  }[];
+  readonly messages: {
+    readonly generated: number;
+    readonly waiting: number;
+    readonly active: number;
+    readonly delayed: number;
+    /** Ever, also those that are no longer kept. */
+    readonly completed: number;
+    readonly failed: number;
+  };
+  readonly errors: number;
+}
+
+export interface StatusSource {
+  readonly client: Redis;
+  readonly queue: Queue;
+  readonly keys: Keys;
+  readonly namespace: string;
+}
+
+export async function readStatus({ client, queue, keys, namespace }: StatusSource): Promise<Status> {
+  const [held, record, living, generated, counts, completed, errors] = await Promise.all([
+    client.exists(keys.lease),
+    readLeader(client, keys),
+    livingInstances(client, keys),
+    client.hget(keys.cursor, 'generated'),
+    queue.getJobCounts('wait', 'active', 'delayed', 'completed', 'failed'),
+    queue.getMetrics('completed', 0, 0),
+    client.hlen(keys.errors),
+  ]);
+  const leader = held === 1 && record !== undefined ? record : null;
+  return {
+    namespace,
+    leader,
+    instances: living.map(({ instance, host, pid, startedAt, handled, failed }) => {
+      return { instance, host, pid, startedAt, leader: instance === leader?.instance, handled, failed };
+    }),
+    messages: {
+      generated: Number(generated ?? 0),
+      waiting: counts['wait'] ?? 0,
+      active: counts['active'] ?? 0,
+      delayed: counts['delayed'] ?? 0,
+      completed: Math.max(completed.meta.count, counts['completed'] ?? 0),
+      failed: counts['failed'] ?? 0,
+    },
+    errors,
+  };
+}
+
+/** The status as a person reads it, in lines of at most 80 columns where names allow. */
+export function formatStatus(status: Status, now = Date.now()): string {
+  const { leader, instances, messages } = status;
+  const lines = [
+    leader === null
+      ? `${status.namespace}: no generator`
+      : `${status.namespace}: generator ${leader.instance}, term ${leader.term}, for ${ago(leader.since, now)}`,
+    '',
+    `messages   ${messages.generated} generated`,
+    `           ${messages.waiting} waiting   ${messages.active} in hand   ${messages.delayed} delayed`,
+    `           ${messages.completed} completed   ${messages.failed} failed`,
+    `errors     ${status.errors}${status.errors > 0 ? '   (getErrors prints them)' : ''}`,
+    '',
+    `instances  ${instances.length}`,
+  ];
+  const width = Math.max(...instances.map(({ instance }) => instance.length), 0);
+  for (const { instance, leader: leads, handled, failed, startedAt } of instances) {
+    const mark = leads ? '*' : ' ';
+    lines.push(
+      `  ${mark} ${instance.padEnd(width)}  ${handled} handled  ${failed} failed  up ${ago(startedAt, now)}`,
+    );
+  }
+  return printable(lines.join('\n')) + '\n';
+}
+
+function ago(since: string, now: number): string {
+  const seconds = Math.max(0, Math.round((now - Date.parse(since)) / 1000));
+  if (seconds < 120) return `${seconds} s`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
+  return `${Math.round(seconds / 3600)} h`;
+}

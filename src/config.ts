@@ -1,0 +1,168 @@
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import { AppError } from './errors';
+import { parseRedisUrl, redact, type RedisAddress, RedisUrlError } from './redisUrl';
+
+/** What an instance runs with. Durations are milliseconds. docs/configuration.md explains each. */
+export interface Config {
+  /** Undefined: a Redis on this machine is found or started. */
+  readonly redis: RedisAddress | undefined;
+  readonly production: boolean;
+  readonly namespace: string;
+  readonly instanceName: string;
+  /** Path of the task module; undefined: the demo. */
+  readonly task: string | undefined;
+  readonly generatorHandles: boolean;
+  readonly concurrency: number;
+  readonly attempts: number;
+  readonly backoffMs: number;
+  readonly onStall: 'retry' | 'fail';
+  readonly jobLockMs: number;
+  readonly leaseTtlMs: number;
+  readonly maxBacklog: number;
+  readonly keepCompleted: number;
+  readonly shutdownTimeoutMs: number;
+  readonly board: {
+    readonly on: boolean;
+    readonly host: string;
+    readonly port: number;
+    readonly user: string | undefined;
+    readonly password: string | undefined;
+    readonly readOnly: boolean;
+  };
+  readonly logLevel: 'error' | 'warn' | 'info' | 'debug';
+  /** Undefined: pretty on a terminal, JSON elsewhere. */
+  readonly logFormat: 'pretty' | 'json' | undefined;
+  readonly demo: { readonly intervalMs: number; readonly handleMs: number; readonly errorRate: number };
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Longest delay that a Node.js timer takes; a longer one would fire at once. */
+const LONGEST_MS = 2_147_483_647;
+
+/**
+ * The configuration that an environment describes. A variable that is empty counts as not set. Pure, but for the
+ * random part of the default instance name.
+ *
+ * @throws AppError (exit code 2) in one line that names every variable that is wrong, what it holds and what was
+ * expected.
+ */
+export function resolveConfig(env: Environment): Config {
+  const problems: string[] = [];
+
+  const read = <T>(
+    name: string,
+    fallback: T,
+    expected: string,
+    parse: (text: string) => T | undefined,
+  ): T => {
+    const text = env[name];
+    if (text === undefined || text === '') return fallback;
+    const value = parse(text);
+    if (value !== undefined) return value;
+    problems.push(`${name} is ${shown(text)}, expected ${expected}`);
+    return fallback;
+  };
+  const whole = (name: string, fallback: number, least: number, most: number, unit = '') =>
+    read(name, fallback, `a whole number${unit} from ${least} to ${most}`, (text) => {
+      const value = /^\d+$/.test(text) ? Number(text) : NaN;
+      return value >= least && value <= most ? value : undefined;
+    });
+  const milliseconds = (name: string, fallback: number, least: number) =>
+    whole(name, fallback, least, LONGEST_MS, ' of milliseconds');
+  const choice = <T extends string>(name: string, fallback: T, options: readonly T[]): T =>
+    read(name, fallback, options.join(' or '), (text) =>
+      options.find((option) => option === text.toLowerCase()),
+    );
+  const flag = (name: string, fallback: boolean, expected = 'true or false') =>
+    read(name, fallback, expected, (text) => FLAGS[text.toLowerCase()]);
+  const matching = (name: string, fallback: string, pattern: RegExp, expected: string) =>
+    read(name, fallback, expected, (text) => (pattern.test(text) ? text : undefined));
+
+  const config: Config = {
+    redis: readRedis(env, problems),
+    production: env['NODE_ENV'] === 'production',
+    namespace: matching(
+      'NAMESPACE',
+      'nic',
+      /^[^\s{}\p{Cc}]{1,100}$/u,
+      '1 to 100 characters without braces or spaces',
+    ),
+    instanceName: matching(
+      'INSTANCE_NAME',
+      `${hostname().replace(/[^\x21-\x7e]/g, '_')}:${process.pid}:${randomBytes(3).toString('hex')}`,
+      /^[\x21-\x7e]{1,200}$/,
+      '1 to 200 ASCII characters without spaces',
+    ),
+    task: env['TASK'] || undefined,
+    generatorHandles: flag('GENERATOR_HANDLES', true),
+    concurrency: whole('CONCURRENCY', 1, 1, 10_000),
+    attempts: whole('ATTEMPTS', 1, 1, 1_000_000),
+    backoffMs: milliseconds('BACKOFF_MS', 1000, 0),
+    onStall: choice('ON_STALL', 'retry', ['retry', 'fail']),
+    jobLockMs: milliseconds('JOB_LOCK_MS', 30_000, 500),
+    leaseTtlMs: milliseconds('LEASE_TTL_MS', 5000, 300),
+    maxBacklog: whole('MAX_BACKLOG', 100_000, 1, 1_000_000_000),
+    keepCompleted: whole('KEEP_COMPLETED', 1000, 0, 1_000_000_000),
+    shutdownTimeoutMs: milliseconds('SHUTDOWN_TIMEOUT_MS', 10_000, 0),
+    board: {
+      on: flag('BOARD', true, 'on or off'),
+      host: matching('BOARD_HOST', '127.0.0.1', /^[0-9a-zA-Z.:_-]+$/, 'a host name or address'),
+      port: whole('BOARD_PORT', 3000, 0, 65_535),
+      user: env['BOARD_USER'] || undefined,
+      password: env['BOARD_PASSWORD'] || undefined,
+      readOnly: flag('BOARD_READ_ONLY', false),
+    },
+    logLevel: choice('LOG_LEVEL', 'info', ['error', 'warn', 'info', 'debug']),
+    logFormat: choice<'pretty' | 'json' | ''>('LOG_FORMAT', '', ['pretty', 'json']) || undefined,
+    demo: {
+      intervalMs: milliseconds('DEMO_INTERVAL_MS', 500, 0),
+      handleMs: milliseconds('DEMO_HANDLE_MS', 800, 0),
+      errorRate: read('DEMO_ERROR_RATE', 0.15, 'a number from 0 to 1', (text) =>
+        /^(\d+\.?\d*|\.\d+)$/.test(text) && Number(text) <= 1 ? Number(text) : undefined,
+      ),
+    },
+  };
+
+  const { on, host, user, password } = config.board;
+  if (on && password === undefined) {
+    // Anyone who reaches the board can retry and delete messages.
+    if (!isLoopback(host)) {
+      problems.push(
+        `BOARD_HOST is "${host}" and BOARD_PASSWORD is not set, expected a password beyond loopback`,
+      );
+    }
+    if (user !== undefined) problems.push('BOARD_USER is set and BOARD_PASSWORD is not, expected both');
+  }
+  if (problems.length > 0) throw new AppError(`configuration: ${problems.join('; ')}`, 2);
+  return config;
+}
+
+const FLAGS: Record<string, boolean | undefined> = {
+  __proto__: null as never,
+  ...{ true: true, on: true, yes: true, 1: true },
+  ...{ false: false, off: false, no: false, 0: false },
+};
+
+function readRedis(env: Environment, problems: string[]): RedisAddress | undefined {
+  const name = env['REDISURL'] ? 'REDISURL' : 'REDIS_URL';
+  const text = env[name];
+  if (!text) return undefined;
+  try {
+    return parseRedisUrl(text);
+  } catch (error) {
+    if (!(error instanceof RedisUrlError)) throw error;
+    problems.push(`${name} is ${shown(redact(text))}, expected ${error.message}`);
+    return undefined;
+  }
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host);
+}
+
+/** A value as an error shows it: quoted, control characters escaped, not endless. */
+function shown(text: string): string {
+  return JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text);
+}

@@ -1,0 +1,32 @@
+/**
+ * An error whose message is meant for the person at the terminal: it says what was found, what was expected and
+ * what to do. Its exit code follows docs: 1 the program could not, 2 it was asked wrongly.
+ */
+export class AppError extends Error {
+  constructor(
+    message: string,
+    readonly exitCode: 1 | 2,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.name = 'AppError';
+  }
+}
+
+/** Turns whatever was thrown into an Error. Used once, at the border where foreign code throws. */
+export function toError(thrown: unknown): Error {
+  if (thrown instanceof Error) return thrown;
+  if (typeof thrown === 'string') return new Error(thrown);
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(thrown);
+  } catch {
+    // Circular or hostile: its type is all that can be said.
+  }
+  return new Error(text ?? `a value of type ${typeof thrown} was thrown`, { cause: thrown });
+}
+
+/** Thrown by a leader's work when Redis shows that a newer term exists: this leadership is over. */
+export class DeposedError extends Error {
+  override name = 'DeposedError';
+}

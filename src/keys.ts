@@ -1,0 +1,52 @@
+/** Name of the BullMQ queue. */
+export const QUEUE_NAME = 'messages';
+
+/**
+ * Every Redis key and channel of one group of instances. The braces are a Redis Cluster hash tag: all keys of a
+ * namespace live in one slot, so that a commit can be one transaction.
+ */
+export interface Keys {
+  /** Prefix that BullMQ puts before `:messages:*`. */
+  readonly queuePrefix: string;
+  /** String, the Redlock lease. */
+  readonly lease: string;
+  /** Hash, the fencing record: instance, term, since. */
+  readonly leader: string;
+  /** Hash, what has been committed: cursor, generated, term. */
+  readonly cursor: string;
+  /** Hash, job id to error record. */
+  readonly errors: string;
+  /** Hash, how far the error recorder has read the event stream: position. */
+  readonly recorder: string;
+  /** Hash, instance name to what that instance last said of itself. */
+  readonly instances: string;
+  /** BullMQ's own: waiting list, job counter, failed set, event stream. Read, never written, but for `failed` (errorLog.ts). */
+  readonly waiting: string;
+  readonly jobCounter: string;
+  readonly failed: string;
+  readonly events: string;
+  /** Channel on which a leader that steps down says so. */
+  readonly handover: string;
+  /** Channel that only the named instance subscribes to: it has a subscriber while that process lives. */
+  presence(instance: string): string;
+}
+
+export function keysOf(namespace: string): Keys {
+  const prefix = `{${namespace}}`;
+  const queue = `${prefix}:${QUEUE_NAME}`;
+  return {
+    queuePrefix: prefix,
+    lease: `${prefix}:lease`,
+    leader: `${prefix}:leader`,
+    cursor: `${prefix}:cursor`,
+    errors: `${prefix}:errors`,
+    recorder: `${prefix}:recorder`,
+    instances: `${prefix}:instances`,
+    waiting: `${queue}:wait`,
+    jobCounter: `${queue}:id`,
+    failed: `${queue}:failed`,
+    events: `${queue}:events`,
+    handover: `${prefix}:handover`,
+    presence: (instance) => `${prefix}:presence:${instance}`,
+  };
+}

@@ -1,0 +1,254 @@
+/*
+ * Election: which instance is the leader.
+ *
+ *                  lease acquired, term taken
+ *      follower ────────────────────────────────► leader
+ *         ▲                                          │
+ *         └──────────────────────────────────────────┘
+ *            lease lost · trust deadline passed · the work of the term ended · told to stop
+ *
+ * The lease only decides who *should* lead. A paused process can not know that its lease has run out, so nothing may
+ * rest on it alone: every commit is fenced by the term as well (messages/commit.ts).
+ *
+ * Trust deadline. Leadership is believed until the start of the last successful acquire or extend, plus the lease's
+ * time to live, less a margin, on the monotonic clock, whatever Redis answers or does not answer. It is anchored to
+ * the *start* of the attempt, since Redis can not have begun to count the time to live any earlier. (The rule of
+ * River's elector.)
+ *
+ * Order of stepping down: the term's signal aborts; the work of the term ends (waited for, but not for ever: what
+ * still runs is refused by the fence); the lease is released; the hand-over is announced. Released any earlier,
+ * two generators would be at work at once, and the fence would have to make up for it.
+ *
+ * A term whose work fails is given up, and this instance does not campaign again for a while, longer each time in a
+ * row, so that another may try.
+ */
+import { DeposedError, toError } from '../errors';
+import type { Logger } from '../logger';
+import { aborted, type Clock, withDeadline } from '../time';
+import type { HeldLease, Lease } from './lease';
+
+/** One unbroken leadership of this instance. */
+export interface Term {
+  /** 1, 2, 3, ... over all instances of the namespace. */
+  readonly number: number;
+  /** Aborts when this leadership ends, at the trust deadline at the latest. */
+  readonly signal: AbortSignal;
+  /**
+   * False once the trust deadline has passed, even if the signal could not fire yet because something blocked the
+   * event loop. To be asked right before anything that only a leader may do.
+   */
+  isTrusted(): boolean;
+}
+
+/** Why a leadership ended. */
+export type StepDownCause = 'stopped' | 'lease lost' | 'trust deadline' | 'deposed' | 'failed';
+
+export interface ElectionOptions {
+  readonly lease: Lease;
+  /** Writes this instance into the fencing record; gives the number of the new term. */
+  takeTerm(): Promise<number>;
+  /**
+   * The work of a leader. Should end soon after the term's signal aborts. Ending before means that nothing is left
+   * to do: leadership is kept. A rejection gives leadership up; with a DeposedError, because a newer term exists.
+   */
+  lead(term: Term): Promise<void>;
+  /** Leadership has been given back in order: tells the others. */
+  announce(): Promise<void>;
+  /** Told after each campaign that did not win. */
+  onFollowing?(): void;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Time to live of the lease, in milliseconds. */
+  readonly ttlMs: number;
+  /** From 0 up to 1; spreads what many followers do. Default Math.random. */
+  readonly random?: () => number;
+}
+
+/** Longest wait for the work of a term to end once it is over, in milliseconds. */
+const END_OF_TERM_MS = 1000;
+/** Pause after a term whose work failed, in milliseconds: doubled for each failure in a row, up to the longest. */
+const FAILURE_PAUSE_MS = 1000;
+const LONGEST_FAILURE_PAUSE_MS = 60_000;
+/** Spread of followers that all hear of a hand-over at once, in milliseconds. */
+const WAKE_JITTER_MS = 20;
+
+export class Election {
+  readonly #options: ElectionOptions;
+  readonly #stopping = new AbortController();
+  #running: Promise<void> | undefined;
+  #wake = new AbortController();
+  #failuresInARow = 0;
+  #term: Term | undefined;
+
+  constructor(options: ElectionOptions) {
+    this.#options = options;
+  }
+
+  /** The term that this instance leads, if it does. */
+  get term(): Term | undefined {
+    return this.#term;
+  }
+
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  /** Steps down, if leading, and ends the election for this instance. Resolves when leadership has been given away. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#running;
+  }
+
+  /** Campaigns soon instead of at the next turn: there is reason to think that nobody leads. */
+  wake(): void {
+    this.#wake.abort();
+  }
+
+  async #run(): Promise<void> {
+    const { clock, logger, ttlMs, random = Math.random } = this.#options;
+    const stopping = this.#stopping.signal;
+    while (!stopping.aborted) {
+      // Armed before the attempt: a hand-over announced while it is under way is not missed.
+      const wake = (this.#wake = new AbortController());
+      const startedAt = clock.now();
+      let held: HeldLease | undefined;
+      try {
+        held = await this.#options.lease.acquire();
+      } catch (error) {
+        logger.debug('the lease can not be asked for', { error: toError(error) });
+      }
+      if (held !== undefined) {
+        await this.#serve(held, startedAt);
+        if (this.#failuresInARow > 0 && !stopping.aborted) await clock.sleep(this.#failurePause(), stopping);
+        continue;
+      }
+      this.#options.onFollowing?.();
+      await clock.sleep((ttlMs / 3) * (0.75 + random() * 0.5), AbortSignal.any([stopping, wake.signal]));
+      if (wake.signal.aborted) await clock.sleep(random() * WAKE_JITTER_MS, stopping);
+    }
+  }
+
+  #failurePause(): number {
+    return Math.min(FAILURE_PAUSE_MS * 2 ** (this.#failuresInARow - 1), LONGEST_FAILURE_PAUSE_MS);
+  }
+
+  /** From a lease acquired to leadership given back. */
+  async #serve(held: HeldLease, acquiredAt: number): Promise<void> {
+    const { clock, logger } = this.#options;
+    const trust = new TrustDeadline(clock, this.#options.ttlMs, acquiredAt);
+    let cause: StepDownCause;
+    let log = logger;
+    try {
+      const number = await withDeadline(
+        this.#options.takeTerm(),
+        trust.remainingMs(),
+        'taking the term',
+        clock,
+      );
+      log = logger.child({ term: number });
+      cause = await this.#leadUntilOver(number, held, trust, log);
+    } catch (error) {
+      log.warn('elected, but the term could not be taken', { error: toError(error) });
+      cause = 'lease lost';
+    }
+    const lastedLong = clock.now() - acquiredAt > LONGEST_FAILURE_PAUSE_MS;
+    this.#failuresInARow = cause !== 'failed' ? 0 : lastedLong ? 1 : this.#failuresInARow + 1;
+    await held
+      .release()
+      .catch((error: unknown) => log.debug('the lease was not released', { error: toError(error) }));
+    await this.#options
+      .announce()
+      .catch((error: unknown) => log.debug('not announced', { error: toError(error) }));
+  }
+
+  async #leadUntilOver(
+    number: number,
+    held: HeldLease,
+    trust: TrustDeadline,
+    log: Logger,
+  ): Promise<StepDownCause> {
+    const { clock } = this.#options;
+    const over = new AbortController();
+    const end = (cause: StepDownCause) => over.abort(cause);
+    const stop = () => end('stopped');
+    this.#stopping.signal.addEventListener('abort', stop, { once: true });
+    if (this.#stopping.signal.aborted) stop();
+
+    const term: Term = {
+      number,
+      signal: over.signal,
+      isTrusted: () => !over.signal.aborted && trust.remainingMs() > 0,
+    };
+    this.#term = term;
+    log.info('elected: this instance is the generator');
+    const work = this.#options.lead(term).catch((thrown: unknown) => {
+      if (over.signal.aborted) return;
+      if (thrown instanceof DeposedError) return end('deposed');
+      log.error('generating failed: leadership is given up', { error: toError(thrown) });
+      end('failed');
+    });
+    const watching = this.#watchTrust(trust, over);
+    const renewing = this.#renew(held, trust, over, log);
+
+    await aborted(over.signal);
+    this.#term = undefined;
+    this.#stopping.signal.removeEventListener('abort', stop);
+    const cause = over.signal.reason as StepDownCause;
+    const ended = await Promise.race([
+      Promise.all([work, watching, renewing]).then(() => true),
+      clock.sleep(END_OF_TERM_MS).then(() => false),
+    ]);
+    if (!ended) log.warn('the work of this term has not ended; the fence refuses what it may still send');
+    log.info('stepped down', { cause });
+    return cause;
+  }
+
+  /** Ends the term at the trust deadline, which each renewal moves on. */
+  async #watchTrust(trust: TrustDeadline, over: AbortController): Promise<void> {
+    while (!over.signal.aborted) {
+      const remaining = trust.remainingMs();
+      if (remaining <= 0) return over.abort('trust deadline' satisfies StepDownCause);
+      await this.#options.clock.sleep(remaining, over.signal);
+    }
+  }
+
+  /** Renews every third of the lease's time to live; sooner again after a renewal without an answer. */
+  async #renew(held: HeldLease, trust: TrustDeadline, over: AbortController, log: Logger): Promise<void> {
+    const { clock, ttlMs } = this.#options;
+    let pause = ttlMs / 3;
+    for (;;) {
+      await clock.sleep(pause, over.signal);
+      if (over.signal.aborted) return;
+      const startedAt = clock.now();
+      try {
+        if ((await held.extend()) === 'lost') return over.abort('lease lost' satisfies StepDownCause);
+        trust.renewed(startedAt);
+        pause = ttlMs / 3;
+      } catch (error) {
+        log.debug('the lease could not be renewed; trying again', { error: toError(error) });
+        pause = ttlMs / 30;
+      }
+    }
+  }
+}
+
+class TrustDeadline {
+  readonly #clock: Clock;
+  readonly #trustMs: number;
+  #deadline: number;
+
+  constructor(clock: Clock, ttlMs: number, acquiredAt: number) {
+    this.#clock = clock;
+    // The margin covers clocks of different speed, and the time it takes to stop.
+    this.#trustMs = ttlMs - Math.max(ttlMs / 20, 5);
+    this.#deadline = acquiredAt + this.#trustMs;
+  }
+
+  renewed(startedAt: number): void {
+    this.#deadline = startedAt + this.#trustMs;
+  }
+
+  remainingMs(): number {
+    return this.#deadline - this.#clock.now();
+  }
+}

@@ -1,0 +1,50 @@
+import type { Job } from 'bullmq';
+
+/** What is kept of a failed message: the value of one field of the errors hash. Its shape is a promise. */
+export interface ErrorRecord {
+  readonly id: string;
+  /** The message's data. */
+  readonly message: unknown;
+  readonly error: { readonly name: string; readonly message: string; readonly stack: string };
+  /** Tries that ended in a failure. */
+  readonly attempts: number;
+  /** ISO 8601. */
+  readonly failedAt: string;
+  /** Who handled it last. */
+  readonly instance: string;
+}
+
+export type FailedJob = Pick<
+  Job,
+  'id' | 'data' | 'failedReason' | 'stacktrace' | 'attemptsMade' | 'finishedOn' | 'processedBy'
+>;
+
+export function errorRecordOf(job: FailedJob): ErrorRecord {
+  const stack = job.stacktrace?.at(-1) ?? '';
+  return {
+    id: job.id ?? '',
+    message: job.data as unknown,
+    error: { name: nameIn(stack), message: job.failedReason ?? '', stack },
+    attempts: job.attemptsMade,
+    failedAt: new Date(job.finishedOn ?? 0).toISOString(),
+    instance: job.processedBy ?? '',
+  };
+}
+
+/**
+ * The error as it is handed to BullMQ, which stores a message and a stack but no name: the name goes to the head of
+ * the stack. The copy is a plain Error, since BullMQ takes some names (DelayedError and its like) and one message for
+ * orders of its own, and a message that failed with such a one would never be done.
+ */
+export function storableError(error: Error): Error {
+  const message = error.message === 'bullmq:rateLimitExceeded' ? `"${error.message}"` : error.message;
+  const copy = new Error(message, { cause: error });
+  // The usual first line is "Name: message"; an error that was renamed after it was made does not carry its name.
+  const frames = /\n\s+at /.exec(error.stack ?? '');
+  copy.stack = `${error.name}${message === '' ? '' : `: ${message}`}${frames ? error.stack!.slice(frames.index) : ''}`;
+  return copy;
+}
+
+function nameIn(stack: string): string {
+  return /^([\p{L}_$][\p{L}\p{N}_$.-]*)(?::|\n|$)/u.exec(stack)?.[1] ?? 'Error';
+}

@@ -1,0 +1,29 @@
+import { type JobsOptions, Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
+import type { Config } from '../config';
+import { type Keys, QUEUE_NAME } from '../keys';
+
+/** The name that every job carries. */
+export const JOB_NAME = 'message';
+
+/** The BullMQ queue on a connection that stays the caller's to close. Opening it writes nothing. */
+export function openQueue(connection: Redis, keys: Pick<Keys, 'queuePrefix'>): Queue {
+  const queue = new Queue(QUEUE_NAME, { connection, prefix: keys.queuePrefix, skipMetasUpdate: true });
+  // The connection's owner reports its errors; here they would only end the process for want of a listener.
+  queue.on('error', () => undefined);
+  return queue;
+}
+
+/** How BullMQ treats each message. */
+export function jobOptions(config: Pick<Config, 'attempts' | 'backoffMs' | 'keepCompleted'>): JobsOptions {
+  return {
+    ...(config.attempts > 1 && {
+      attempts: config.attempts,
+      backoff: { type: 'exponential', delay: config.backoffMs },
+    }),
+    removeOnComplete: { count: config.keepCompleted },
+    // What failed stays until it is retried or cleared: the error log is reconciled with it.
+    removeOnFail: false,
+    stackTraceLimit: 5,
+  };
+}

@@ -1,0 +1,136 @@
+import { type Job, MetricsTime, WaitingError, Worker } from 'bullmq';
+import type { Redis } from 'ioredis';
+import type { Config } from '../config';
+import { toError } from '../errors';
+import { type Keys, QUEUE_NAME } from '../keys';
+import type { Logger } from '../logger';
+import type { HandleContext, Task } from '../tasks/task';
+import { sleep } from '../time';
+import { storableError } from './errorRecord';
+
+export interface MessageWorkerOptions {
+  /** A connection of the role `queue`; stays the caller's to close. */
+  readonly connection: Redis;
+  readonly keys: Pick<Keys, 'queuePrefix'>;
+  readonly task: Pick<Task, 'handle'>;
+  readonly instance: string;
+  readonly config: Pick<Config, 'concurrency' | 'jobLockMs' | 'onStall'>;
+  readonly logger: Logger;
+}
+
+/** How long handlers may take to end once their signal has aborted at shutdown, in milliseconds. */
+const ABANDON_MS = 500;
+
+/** Handles messages with a BullMQ worker: takes each from the queue, hands it to the task, and reports how it went. */
+export class MessageWorker {
+  readonly #worker: Worker;
+  readonly #options: MessageWorkerOptions;
+  #handled = 0;
+  #failed = 0;
+  #inHand = 0;
+  #abandoning = false;
+
+  constructor(options: MessageWorkerOptions) {
+    this.#options = options;
+    const { connection, keys, instance, config, logger } = options;
+    // Three parameters, or BullMQ gives no signal.
+    this.#worker = new Worker(QUEUE_NAME, (job, token, signal) => this.#process(job, token, signal!), {
+      connection,
+      prefix: keys.queuePrefix,
+      name: instance,
+      autorun: false,
+      concurrency: config.concurrency,
+      lockDuration: config.jobLockMs,
+      // A lock that ran out is noticed at the second look after it.
+      stalledInterval: Math.ceil(config.jobLockMs / 4),
+      // `fail`: BullMQ gives a stalled message to a worker, which fails it without handling it.
+      maxStalledCount: config.onStall === 'fail' ? 0 : Number.MAX_SAFE_INTEGER,
+      // BullMQ's default, 15 s, is longer than most outages of a Redis that restarts.
+      runRetryDelay: 500,
+      // Completed jobs are removed; these counts stay.
+      metrics: { maxDataPoints: MetricsTime.ONE_HOUR * 24 },
+    });
+    this.#worker.on('error', (error) => logger.debug('the worker had an error', { error }));
+    this.#worker.on('completed', () => this.#handled++);
+    this.#worker.on('failed', (job, error) => {
+      if (job === undefined) return;
+      const final = job.finishedOn !== undefined;
+      if (final) this.#failed++;
+      logger.warn(final ? 'a message failed' : 'a message failed and will be tried again', {
+        id: job.id,
+        error,
+      });
+    });
+    this.#worker.on('lockRenewalFailed', (ids) => {
+      for (const id of ids) this.#worker.cancelJob(id, 'its lock was lost');
+    });
+  }
+
+  /** Messages that this instance has completed, and that finally failed on it. */
+  get counts(): { handled: number; failed: number } {
+    return { handled: this.#handled, failed: this.#failed };
+  }
+
+  /** Starts to handle messages, or goes on after `pause`. */
+  resume(): void {
+    if (this.#worker.isPaused()) void this.#worker.resume();
+    else if (!this.#worker.isRunning())
+      void this.#worker.run().catch((error: unknown) => this.#stopped(error));
+  }
+
+  /** Takes no further message. Those in hand are finished. */
+  pause(): void {
+    if (!this.#worker.isPaused()) void this.#worker.pause().catch((error: unknown) => this.#stopped(error));
+  }
+
+  /**
+   * Takes no further message and lets those in hand finish. After `timeoutMs` milliseconds their signals abort; what
+   * then ends with an error is given back to the queue, or failed where ON_STALL says that nothing is handled twice.
+   */
+  async stop(timeoutMs: number): Promise<void> {
+    const closed = new AbortController();
+    const closing = this.#worker.close().finally(() => closed.abort());
+    closing.catch(() => undefined);
+    if (this.#inHand > 0) {
+      this.#options.logger.info('finishing the message in hand', { messages: this.#inHand });
+      await sleep(timeoutMs, closed.signal);
+    }
+    if (this.#inHand > 0) {
+      this.#options.logger.warn('the message in hand was not finished in time (SHUTDOWN_TIMEOUT_MS)');
+      this.#abandoning = true;
+      this.#worker.cancelAllJobs('the instance is shutting down');
+    }
+    await sleep(ABANDON_MS, closed.signal);
+  }
+
+  async #process(job: Job, token: string | undefined, signal: AbortSignal): Promise<void> {
+    const { task, config, logger } = this.#options;
+    this.#inHand++;
+    try {
+      const id = job.id!;
+      let child: Logger | undefined;
+      const context: HandleContext = {
+        id,
+        attempt: job.attemptsStarted,
+        signal,
+        // Made when asked for: most handlers log nothing.
+        get logger() {
+          return (child ??= logger.child({ id }));
+        },
+      };
+      await task.handle(job.data, context);
+    } catch (thrown) {
+      if (this.#abandoning && signal.aborted && config.onStall === 'retry') {
+        await job.moveToWait(token);
+        throw new WaitingError();
+      }
+      throw storableError(toError(thrown));
+    } finally {
+      this.#inHand--;
+    }
+  }
+
+  #stopped(error: unknown): void {
+    this.#options.logger.error('the worker has stopped', { error: toError(error) });
+  }
+}

@@ -1,0 +1,122 @@
+import { Redis, type RedisOptions } from 'ioredis';
+import { AppError, toError } from './errors';
+import { displayAddress, type RedisAddress } from './redisUrl';
+
+/**
+ * What a connection is for decides how it behaves when Redis is slow or away:
+ *
+ * - `queue`: BullMQ's. Waits for Redis as long as it takes and resends what was not answered, as BullMQ expects; a
+ *   resent command of a worker is harmless, since the lock token of its job refuses it the second time.
+ * - `control`: everything else. Fails at once when Redis is away, never resends.
+ * - `lease`: as `control`, with a time-out well within the lease. Queued or resent, a renewal would take effect after
+ *   its leader has been deposed.
+ * - `subscriber`: receives published messages; subscribes again by itself.
+ * - `commit`: one socket, one life. A WATCH belongs to its socket, so this connection never reconnects: an EXEC that
+ *   a new socket carried would not be fenced. Nor is a MULTI whose reply was lost ever resent: it may have been
+ *   executed.
+ */
+export type Role = 'queue' | 'control' | 'lease' | 'subscriber' | 'commit';
+
+/** ioredis's options, less the one whose type depends on it. */
+type Settings = Omit<RedisOptions, 'replyMapping'>;
+
+const FAIL_FAST: Settings = {
+  enableOfflineQueue: false,
+  autoResendUnfulfilledCommands: false,
+  maxRetriesPerRequest: 0,
+};
+
+const SETTINGS: Record<Role, Settings> = {
+  // Longer than BullMQ's longest blocking call (10 s): a socket that swallows bytes is noticed and replaced.
+  queue: { maxRetriesPerRequest: null, socketTimeout: 20_000 },
+  control: { ...FAIL_FAST, commandTimeout: 5000 },
+  lease: { ...FAIL_FAST },
+  subscriber: { maxRetriesPerRequest: null },
+  commit: { ...FAIL_FAST, retryStrategy: () => null },
+};
+
+/** How long a first connection may take, in milliseconds: the commands promise to give up within 5 s. */
+const CONNECT_DEADLINE_MS = 3500;
+
+/** Opens connections to one Redis; the only place that knows how an address becomes a client. */
+export class RedisConnector {
+  readonly #address: RedisAddress;
+  readonly #onError: (role: Role, error: Error) => void;
+
+  /** @param onError told of every connection error after the first connect; ioredis reconnects by itself. */
+  constructor(address: RedisAddress, onError: (role: Role, error: Error) => void = () => undefined) {
+    this.#address = address;
+    this.#onError = onError;
+  }
+
+  /**
+   * A client that is connected and ready.
+   *
+   * @param overrides `commandTimeout` in milliseconds, say.
+   * @throws AppError (exit code 1) naming the address and the reason, after 3.5 s at the latest.
+   */
+  async connect(role: Role, overrides: Settings = {}): Promise<Redis> {
+    const { host, port, username, password, db, tls } = this.#address;
+    const client = new Redis({
+      host,
+      port,
+      db,
+      ...(username !== undefined && { username }),
+      ...(password !== undefined && { password }),
+      ...(tls && { tls: {} }),
+      lazyConnect: true,
+      connectTimeout: CONNECT_DEADLINE_MS,
+      keepAlive: 5000,
+      retryStrategy: (attempt) => Math.min(20 * 2 ** Math.min(attempt, 10), 1000),
+      ...SETTINGS[role],
+      ...overrides,
+    });
+
+    let reason: Error | undefined;
+    const remember = (error: Error) => {
+      reason = error;
+    };
+    client.on('error', remember);
+    const deadline = setTimeout(() => client.disconnect(), CONNECT_DEADLINE_MS);
+    try {
+      await client.connect();
+    } catch (error) {
+      client.disconnect();
+      throw this.#unreachable(reason ?? toError(error));
+    } finally {
+      clearTimeout(deadline);
+    }
+    client.off('error', remember);
+    client.on('error', (error) => this.#onError(role, error));
+    return client;
+  }
+
+  #unreachable(reason: Error): AppError {
+    const address = displayAddress(this.#address);
+    const text = reason.message || (reason as NodeJS.ErrnoException).code || 'no answer';
+    if (/^(WRONGPASS|NOAUTH|NOPERM)/.test(text)) {
+      return new AppError(`Redis at ${address} refused the user or password: ${text}`, 1, { cause: reason });
+    }
+    const found = text === 'Connection is closed.' ? 'no answer' : text;
+    return new AppError(`Redis at ${address} cannot be reached: ${found}; expected a Redis server there`, 1, {
+      cause: reason,
+    });
+  }
+}
+
+/**
+ * Closes a client without ever waiting for a Redis that is away: `quit` when it can be sent, and in any case the
+ * socket is gone after `deadlineMs` milliseconds.
+ */
+export async function closeClient(client: Redis, deadlineMs = 500): Promise<void> {
+  if (client.status === 'end') return;
+  const timer = setTimeout(() => client.disconnect(), deadlineMs);
+  try {
+    if (client.status === 'ready') await client.quit();
+  } catch {
+    // Closed under us, which is what was wanted.
+  } finally {
+    clearTimeout(timer);
+    client.disconnect();
+  }
+}

@@ -1,0 +1,61 @@
+/** Where one Redis is, taken apart from a `redis://` or `rediss://` URL. */
+export interface RedisAddress {
+  host: string;
+  /** Default 6379. */
+  port: number;
+  username?: string;
+  password?: string;
+  /** Database number, default 0. */
+  db: number;
+  tls: boolean;
+}
+
+/** A URL that is not one of ours. Its message says what was expected, and never what the URL holds. */
+export class RedisUrlError extends Error {}
+
+const EXPECTED = 'redis://[user:password@]host[:port][/db], or rediss:// for TLS';
+
+/** @throws RedisUrlError saying what was expected. */
+export function parseRedisUrl(text: string): RedisAddress {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw new RedisUrlError(EXPECTED);
+  }
+  if (/^rediss?\+(sentinel|cluster):$/.test(url.protocol)) {
+    throw new RedisUrlError(`${EXPECTED} (Sentinel and Cluster are not supported yet)`);
+  }
+  if (url.protocol !== 'redis:' && url.protocol !== 'rediss:') throw new RedisUrlError(EXPECTED);
+  if (url.hostname === '' || url.search !== '' || url.hash !== '') throw new RedisUrlError(EXPECTED);
+  const db = url.pathname.replace(/^\//, '');
+  if (!/^\d{0,4}$/.test(db)) throw new RedisUrlError(EXPECTED);
+  return {
+    // URL keeps the brackets of an IPv6 address; sockets want it without.
+    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+    port: url.port === '' ? 6379 : Number(url.port),
+    ...(url.username !== '' && { username: decode(url.username) }),
+    ...(url.password !== '' && { password: decode(url.password) }),
+    db: Number(db),
+    tls: url.protocol === 'rediss:',
+  };
+}
+
+/** The address as it may be shown: no user, no password. */
+export function displayAddress({ host, port, db, tls }: RedisAddress): string {
+  const bracketed = host.includes(':') ? `[${host}]` : host;
+  return `${tls ? 'rediss' : 'redis'}://${bracketed}:${port}${db === 0 ? '' : `/${db}`}`;
+}
+
+/** Any text with what may be a password in a URL blotted out. */
+export function redact(text: string): string {
+  return text.replace(/(\w+:\/\/)[^\s/]*@/g, '$1***@');
+}
+
+function decode(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    throw new RedisUrlError(`${EXPECTED}, with user and password percent-encoded`);
+  }
+}

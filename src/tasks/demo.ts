@@ -1,0 +1,35 @@
+import type { Config } from '../config';
+import { sleep } from '../time';
+import type { Task } from './task';
+
+interface DemoMessage {
+  number: number;
+  text: string;
+}
+
+/**
+ * What runs without TASK: a numbered message every `intervalMs`, each handled in a random time up to `handleMs`, a
+ * share of them failing. Shows the instances at work, with nothing to set up.
+ */
+export function createDemoTask({
+  intervalMs,
+  handleMs,
+  errorRate,
+}: Config['demo']): Task<DemoMessage, number> {
+  return {
+    async *generate({ cursor = 0, signal }) {
+      for (let number = cursor + 1; !signal.aborted; number++) {
+        yield { messages: [{ number, text: `message ${number}` }], cursor: number };
+        await sleep(intervalMs, signal);
+      }
+    },
+
+    async handle({ text }, { signal, logger }) {
+      const takes = Math.round(Math.random() * handleMs);
+      await sleep(takes, signal);
+      signal.throwIfAborted();
+      if (Math.random() < errorRate) throw new Error(`${text} failed, as some of the demo's messages do`);
+      logger.info(`${text} handled`, { ms: takes });
+    },
+  };
+}

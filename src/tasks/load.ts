@@ -1,0 +1,56 @@
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { AppError, toError } from '../errors';
+import type { Task } from './task';
+
+/**
+ * The task that a module exports, ES or CommonJS: two functions, `generate` and `handle`, exported by name or as
+ * properties of the default export.
+ *
+ * @param path as TASK gives it, relative to the working directory
+ * @throws AppError (exit code 2) naming the file, what was found and what was expected.
+ */
+export async function loadTask(path: string): Promise<Task> {
+  const file = resolve(path);
+  let exported: unknown;
+  try {
+    exported = await import(pathToFileURL(file).href);
+  } catch (error) {
+    throw new AppError(`TASK ${file} can not be loaded: ${firstLine(toError(error).message)}`, 2, {
+      cause: error,
+    });
+  }
+  const named = exported as Record<string, unknown>;
+  for (const candidate of [named, named['default']]) {
+    if (isTask(candidate)) return candidate;
+  }
+  throw new AppError(
+    `TASK ${file} exports ${describeExports(named)}, expected two functions, generate and handle`,
+    2,
+  );
+}
+
+/** @throws AppError (exit code 2) if `value` is not a task. */
+export function checkTask(value: unknown): asserts value is Task {
+  if (isTask(value)) return;
+  throw new AppError(
+    `the task has ${describeExports(value)}, expected two functions, generate and handle`,
+    2,
+  );
+}
+
+function isTask(value: unknown): value is Task {
+  const task = value as Partial<Task> | null | undefined;
+  return typeof task?.generate === 'function' && typeof task.handle === 'function';
+}
+
+function describeExports(value: unknown): string {
+  if (typeof value !== 'object' || value === null)
+    return `a value of type ${value === null ? 'null' : typeof value}`;
+  const names = Object.keys(value).filter((name) => name !== '__esModule' && name !== 'module.exports');
+  if (names.length === 0) return 'nothing';
+  const fields = value as Record<string, unknown>;
+  return names.map((name) => `${name} (${fields[name] === null ? 'null' : typeof fields[name]})`).join(', ');
+}
+
+const firstLine = (text: string) => text.split('\n', 1)[0];

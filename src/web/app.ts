@@ -1,0 +1,82 @@
+import { Hono, type MiddlewareHandler } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import { HTTPException } from 'hono/http-exception';
+import { secureHeaders } from 'hono/secure-headers';
+import { BOARD_PATH, createBoard } from './board';
+import {
+  refuseChangesWhenReadOnly,
+  refuseForeignChanges,
+  requireLoopbackHost,
+  requirePassword,
+} from './guards';
+import type { BoardOptions } from './settings';
+
+const MAX_BODY_BYTES = 1024 * 1024;
+
+/** Everything that is answered on the board's port. */
+export function createApp(options: BoardOptions): Hono {
+  const { settings, logger, isHealthy } = options;
+  const app = new Hono({ strict: false });
+
+  app.use(
+    securityHeaders,
+    neverStored,
+    requireLoopbackHost(settings),
+    requirePassword(settings),
+    refuseChangesWhenReadOnly(settings),
+    refuseForeignChanges,
+    copyableRequest,
+    bodyLimit({ maxSize: MAX_BODY_BYTES }),
+  );
+
+  app.get('/healthz', (c) => (isHealthy() ? c.text('ok') : c.text('not working', 503)));
+  app.get('/', (c) => c.redirect(BOARD_PATH));
+  app.route(BOARD_PATH, createBoard(options));
+
+  // What was asked for is never repeated to who asked: not in a page, not in plain text.
+  app.notFound((c) => c.text('Not found', 404));
+  app.onError((error, c) => {
+    if (error instanceof HTTPException) return error.getResponse();
+    logger.warn('a request to the board failed', { error, method: c.req.method, path: c.req.path });
+    return c.text('Internal server error', 500);
+  });
+  return app;
+}
+
+/**
+ * bodyLimit copies a request whose body comes without its length. The stand-in for a Request that node-server makes
+ * can be copied only by the global Request of its own, which it is told not to install (server.ts).
+ */
+const copyableRequest: MiddlewareHandler = async (c, next) => {
+  const { url, method, headers, body } = c.req.raw;
+  if (headers.has('transfer-encoding') && body !== null) {
+    c.req.raw = new Request(url, { method, headers, body, duplex: 'half' });
+  }
+  return next();
+};
+
+const securityHeaders = secureHeaders({
+  contentSecurityPolicy: {
+    defaultSrc: ["'none'"],
+    scriptSrc: ["'self'"],
+    // Bull Board highlights code in one.
+    workerSrc: ["'self'"],
+    // Bull Board's components position themselves with style attributes.
+    styleSrc: ["'self'", "'unsafe-inline'"],
+    imgSrc: ["'self'", 'data:'],
+    fontSrc: ["'self'"],
+    connectSrc: ["'self'"],
+    baseUri: ["'self'"],
+    formAction: ["'self'"],
+    frameAncestors: ["'none'"],
+  },
+  xFrameOptions: 'DENY',
+  // Spoken over plain HTTP. Where a proxy adds TLS, this is the proxy's to decide, for all that it serves.
+  strictTransportSecurity: false,
+});
+
+/** Job data is not for caches on the way. Assets, which say when they were made, may be kept. */
+const neverStored: MiddlewareHandler = async (c, next) => {
+  await next();
+  if (!c.res.headers.has('last-modified')) c.header('Cache-Control', 'no-store');
+};

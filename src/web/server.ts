@@ -1,0 +1,87 @@
+import { once } from 'node:events';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { createAdaptorServer } from '@hono/node-server';
+import { AppError } from '../errors';
+import { createApp } from './app';
+import type { BoardOptions } from './settings';
+
+export interface Board {
+  /** Where a browser on this machine finds it. */
+  readonly url: string;
+  /** The port it got, which need not be the one asked for. */
+  readonly port: number;
+  /** Stops listening and cuts every connection. Safe to call twice. */
+  close(): Promise<void>;
+}
+
+/** How many ports after the one asked for are tried. */
+const FURTHER_PORTS = 20;
+
+/** A request has to arrive within these. The answer may take its time: the live view's never ends. */
+const LIMITS_MS = {
+  headersTimeout: 10_000,
+  requestTimeout: 30_000,
+  keepAliveTimeout: 5_000,
+  /** How often the first two are looked at. */
+  connectionsCheckingInterval: 5_000,
+};
+
+/**
+ * Serves the board over HTTP until closed.
+ *
+ * @throws AppError when it can not listen, or when that port and the 20 after it are all taken.
+ */
+export async function startBoard(options: BoardOptions): Promise<Board> {
+  const { settings, logger } = options;
+  const server = createAdaptorServer({
+    fetch: createApp(options).fetch,
+    serverOptions: LIMITS_MS,
+    // Else it puts classes of its own in place of the global Request and Response, which tasks use too.
+    overrideGlobalObjects: false,
+  }) as Server;
+
+  const port = await listen(server, settings.host, settings.port);
+  // Running out of file descriptors, say: the board suffers, the instance must not die of it.
+  server.on('error', (error) => logger.warn('the board could not accept a connection', { error }));
+
+  const url = `http://${hostToShow(settings.host)}:${port}`;
+  const moved = settings.port !== 0 && port !== settings.port;
+  logger.info(moved ? 'board on the next free port, its own is taken' : 'board is up', {
+    url,
+    ...(moved && { taken: settings.port }),
+  });
+
+  let closed: Promise<void> | undefined;
+  const close = () =>
+    (closed ??= new Promise((resolve) => {
+      server.close(() => resolve());
+      server.closeAllConnections();
+    }));
+  return { url, port, close };
+}
+
+async function listen(server: Server, host: string, first: number): Promise<number> {
+  const last = first === 0 ? 0 : Math.min(first + FURTHER_PORTS, 65_535);
+  for (let port = first; port <= last; port++) {
+    try {
+      server.listen({ host, port });
+      await once(server, 'listening');
+      return (server.address() as AddressInfo).port;
+    } catch (thrown) {
+      const cause = thrown as NodeJS.ErrnoException;
+      if (cause.code === 'EADDRINUSE') continue;
+      throw new AppError(`the board can not listen on ${host}, port ${port}: ${cause.message}`, 1, { cause });
+    }
+  }
+  throw new AppError(
+    `the board found no free port on ${host}: ${first} to ${last} are all taken; set BOARD_PORT to a free one`,
+    1,
+  );
+}
+
+/** A host as it stands in a URL that can be opened here. */
+function hostToShow(host: string): string {
+  if (host === '0.0.0.0' || host === '::') return 'localhost';
+  return host.includes(':') ? `[${host}]` : host;
+}

@@ -1,0 +1,25 @@
+import type { Queue } from 'bullmq';
+import type { Logger } from '../logger';
+
+export interface BoardSettings {
+  /** Host name or address to bind to. */
+  host: string;
+  /** Port to bind to; a taken one makes way for the next free one. 0: any free port. */
+  port: number;
+  /** With a password only. Undefined: any user name will do. */
+  user?: string | undefined;
+  /** Undefined: no password is asked for. */
+  password?: string | undefined;
+  /** Nothing can be retried, removed or changed. */
+  readOnly: boolean;
+}
+
+/** What the board shows and whom it asks. */
+export interface BoardOptions {
+  queue: Queue;
+  settings: BoardSettings;
+  namespace: string;
+  logger: Pick<Logger, 'info' | 'warn'>;
+  /** Whether this process works; `/healthz` answers with it. */
+  isHealthy: () => boolean;
+}
