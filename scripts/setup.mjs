@@ -28,9 +28,6 @@ const PACKAGE_MANAGERS = {
         'redis-server',
       ],
     ],
-    // Debian alone starts what it installs: a server on 6379 without an append-only file, which `npm start` would
-    // find and use, and lose messages with. What was not there before this script, nobody else relies on.
-    after: ['systemctl', 'disable', '--now', 'redis-server'],
   },
   apk: {
     commands: [
@@ -110,14 +107,7 @@ function makeRedisAvailable() {
     say('Redis', `${needsSudo ? 'sudo ' : ''}${command.join(' ')} (this may take a minute)`);
     output += runQuietly([...prefix, ...command]).output;
     const installed = findOnPath('redis-server');
-    if (!installed) continue;
-    if (manager.after && findOnPath(manager.after[0]) && runQuietly([...prefix, ...manager.after]).ok) {
-      say(
-        'Redis',
-        `its system service is off (${manager.after.join(' ')}): npm start runs a server of its own`,
-      );
-    }
-    return say('Redis', `installed ${installed}`);
+    if (installed) return say('Redis', `installed ${installed}`);
   }
   const lastLines = output.trim().split('\n').slice(-15).join('\n');
   const valkey = findOnPath('valkey-server');

@@ -15,7 +15,8 @@ const address = `${host}:${port}`;
 process.exitCode = await stop();
 
 async function stop() {
-  if (!(port > 0 && port < 65_536)) return refuse(`the port is ${process.argv[2]}, expected a number up to 65535`);
+  if (!(port > 0 && port < 65_536))
+    return refuse(`the port is ${process.argv[2]}, expected a number up to 65535`);
   const reply = await ask('CONFIG GET dir', /^[^*].*\r\n|\r\ndir\r\n\$\d+\r\n.*\r\n/, ANSWER_MS);
   if (reply === undefined) return say(`nothing runs at ${address}`);
   const directory = /\r\ndir\r\n\$\d+\r\n(.*)\r\n/.exec(reply)?.[1];

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { AppError } from './errors';
-import { parseRedisUrl, redact, type RedisAddress, RedisUrlError } from './redisUrl';
+import { parseRedisUrl, redactUrl, type RedisAddress, RedisUrlError } from './redisUrl';
 
 /** What an instance runs with. Durations are milliseconds. docs/configuration.md explains each. */
 export interface Config {
@@ -153,7 +153,7 @@ function readRedis(env: Environment, problems: string[]): RedisAddress | undefin
     return parseRedisUrl(text);
   } catch (error) {
     if (!(error instanceof RedisUrlError)) throw error;
-    problems.push(`${name} is ${shown(redact(text))}, expected ${error.message}`);
+    problems.push(`${name} is ${shown(redactUrl(text))}, expected ${error.message}`);
     return undefined;
   }
 }

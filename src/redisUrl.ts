@@ -49,7 +49,18 @@ export function displayAddress({ host, port, db, tls }: RedisAddress): string {
 
 /** Any text with what may be a password in a URL blotted out. */
 export function redact(text: string): string {
-  return text.replace(/(\w+:\/\/)[^\s/]*@/g, '$1***@');
+  return text.replace(/(\w+:\/\/)\S*@/g, '$1***@');
+}
+
+/**
+ * What was meant as a URL, with whatever may be a password in it blotted out, however wrong the URL is: a password
+ * that is not percent-encoded is often what makes it wrong.
+ */
+export function redactUrl(text: string): string {
+  const scheme = /^[\w+.-]*:\/\//.exec(text)?.[0] ?? '';
+  const rest = text.slice(scheme.length).replace(/^.*@/s, '***@');
+  // Without an @, what stands where the port belongs may be a password as well.
+  return scheme + rest.replace(/[?#].*$/s, '***').replace(/(?<=^[^[]*):(?!\d*(?:[,/]|$)).*$/s, ':***');
 }
 
 function decode(part: string): string {

@@ -1,18 +1,16 @@
-import { type IncomingHttpHeaders, type IncomingMessage, request as httpRequest } from 'node:http';
-import { connect, createServer, type Server } from 'node:net';
 import { once } from 'node:events';
+import { type IncomingHttpHeaders, type IncomingMessage, request as httpRequest } from 'node:http';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { Queue, Worker } from 'bullmq';
-import { Redis } from 'ioredis';
 import { AppError } from '../../src/errors';
 import { type Board, startBoard } from '../../src/web/server';
 import type { BoardSettings } from '../../src/web/settings';
-import { startRedis } from '../helpers/redisServer';
+import { type RedisServer, startRedis } from '../helpers/redisServer';
 
 const PREFIX = '{nic}';
 
-let redis: Awaited<ReturnType<typeof startRedis>>;
-let connection: Redis;
+let redis: RedisServer;
 let queue: Queue;
 let healthy = true;
 let logged: { level: string; message: string; fields: Record<string, unknown> }[] = [];
@@ -20,13 +18,11 @@ const opened: { close(): Promise<unknown> }[] = [];
 
 beforeAll(async () => {
   redis = await startRedis();
-  connection = new Redis(redis.url, { maxRetriesPerRequest: null });
-  queue = new Queue('messages', { connection, prefix: PREFIX });
+  queue = new Queue('messages', { connection: redis.client, prefix: PREFIX });
 });
 
 afterAll(async () => {
   await queue.close();
-  await connection.quit();
   await redis.stop();
 });
 
@@ -113,11 +109,11 @@ describe('what is served', () => {
       expect.objectContaining({
         name: 'messages',
         readOnlyMode: false,
-        counts: expect.objectContaining({ waiting: 1 }),
+        counts: expect.objectContaining({ waiting: 1 }) as unknown,
         jobs: [expect.objectContaining({ id: job.id, data: { text: 'hello' } })],
       }),
     ]);
-    expect(await connection.exists(`${PREFIX}:messages:${job.id}`)).toBe(1);
+    expect(await redis.client.exists(`${PREFIX}:messages:${job.id}`)).toBe(1);
   });
 
   test('/ leads to the board', async () => {
@@ -416,17 +412,16 @@ function retry(id: string): string {
 /** Id of a job that has been added and has failed. */
 async function failedJob(): Promise<string> {
   await queue.add('message', {});
-  const worker = new Worker('messages', null, { connection, prefix: PREFIX });
+  const worker = new Worker('messages', null, { connection: redis.client, prefix: PREFIX });
   const job = await worker.getNextJob('token');
   await job?.moveToFailed(new Error('it does that'), 'token', false);
   await worker.close();
   return job?.id as string;
 }
 
-async function occupy(port: number): Promise<Server> {
+async function occupy(port: number): Promise<void> {
   const server = createServer();
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
   opened.push({ close: () => new Promise((resolve) => server.close(resolve)) });
-  return server;
 }

@@ -1,0 +1,240 @@
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { history, jobCounts, upTo } from '../helpers/history';
+import { ELECTED, type InstanceProcess, killAll, startInstance } from '../helpers/instance';
+import { DURABLE, type RedisServer, startRedis } from '../helpers/redisServer';
+import { runCommand } from '../helpers/runCommand';
+import { waitFor } from '../helpers/waitFor';
+
+const LEDGER_TASK = resolve('__tests__/fixtures/ledgerTask.mjs');
+
+let redis: RedisServer;
+let ledger: RedisServer;
+
+beforeEach(async () => {
+  [redis, ledger] = await Promise.all([startRedis(DURABLE), startRedis()]);
+});
+
+afterEach(async () => {
+  await killAll();
+  await Promise.all([redis.stop(), ledger.stop()]);
+});
+
+function start(env: Record<string, string> = {}): InstanceProcess {
+  return startInstance({
+    REDISURL: redis.url,
+    LEDGER: ledger.url,
+    TASK: LEDGER_TASK,
+    LEASE_TTL_MS: '600',
+    ...env,
+  });
+}
+
+/** The instance among these that holds the newest term. */
+async function leaderOf(instances: InstanceProcess[], beyondTerm = 0): Promise<InstanceProcess> {
+  return waitFor(async () => {
+    const { instance, term } = await redis.client.hgetall('{nic}:leader');
+    return Number(term ?? 0) > beyondTerm && instances.find(({ name }) => name === instance);
+  }, `a leader beyond term ${beyondTerm}`);
+}
+
+const generated = async () => Number((await redis.client.hget('{nic}:cursor', 'generated')) ?? 0);
+const term = async () => Number((await redis.client.hget('{nic}:leader', 'term')) ?? 0);
+
+/** Waits until all of `total` messages are done, and gives their numbers in the order of their ids. */
+async function finished(total: number): Promise<number[]> {
+  await waitFor(async () => {
+    const { completed, failed } = await jobCounts(redis.client);
+    return completed + failed === total;
+  }, `${total} messages to be done`);
+  return (await history<{ number: number }>(redis.client)).map(({ message }) => message.number);
+}
+
+describe('an access log of 10,000 lines on three instances', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'nic-log-'));
+  const real = resolve('../shared/data/access.log');
+  let file = real;
+  let badLine = 8899;
+
+  beforeAll(() => {
+    if (existsSync(real)) return;
+    // Without the real one: as many lines of the same form, one of them cut short.
+    file = join(directory, 'access.log');
+    badLine = 4321;
+    const line = (n: number) =>
+      `10.0.0.${n % 255} - - [17/May/2015:10:05:03 +0000] "GET /${n} HTTP/1.1" 200 1 "-" "x"`;
+    const lines = upTo(10_000).map((n) => (n === badLine ? line(n).slice(0, 60) : line(n)));
+    writeFileSync(file, lines.join('\n') + '\n');
+  });
+  afterAll(() => rmSync(directory, { recursive: true }));
+
+  it('is generated exactly once and in order although the generator is killed three times', async () => {
+    const env = {
+      TASK: resolve('examples/accessLog.mjs'),
+      FILE: file,
+      MAX_BACKLOG: '600',
+      KEEP_COMPLETED: '20000',
+    };
+    const instances = [start(env), start(env), start(env)];
+    for (const progress of [1500, 4000, 6500]) {
+      await waitFor(async () => (await generated()) >= progress, `${progress} messages`);
+      const victim = await leaderOf(instances, 0);
+      const before = await term();
+      victim.signal('SIGKILL');
+      expect(await generated()).toBeLessThan(10_000);
+      instances.push(start(env));
+      await leaderOf(
+        instances.filter((instance) => instance !== victim),
+        before,
+      );
+    }
+
+    // Messages in the hands of the killed are the only ones that may still be on their way.
+    await waitFor(async () => (await generated()) === 10_000, 'all lines');
+    const numbers = (await history<{ number: number }>(redis.client)).map(({ message }) => message.number);
+    expect(numbers).toEqual(upTo(10_000));
+    await waitFor(
+      () => redis.client.hexists('{nic}:errors', String(badLine)),
+      'the line that does not parse',
+    );
+    const { stdout } = await runCommand(['getErrors', '--json'], { REDISURL: redis.url });
+    const errors = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { message: { number: number } });
+    expect(errors.map(({ message }) => message.number)).toEqual([badLine]);
+  });
+});
+
+it('elects one of three, lets all three handle, and replaces a generator that was killed', async () => {
+  const env = { PAUSE_MS: '5', HANDLE_MS: '10', LEASE_TTL_MS: '1000' };
+  const instances = [start(env), start(env), start(env)];
+  const leader = await leaderOf(instances);
+  const busy = await waitFor(async () => {
+    const { stdout } = await runCommand(['status', '--json'], { REDISURL: redis.url });
+    const status = JSON.parse(stdout) as {
+      leader: { instance: string };
+      instances: { handled: number; leader: boolean }[];
+    };
+    return status.instances.length === 3 && status.instances.every(({ handled }) => handled > 0) && status;
+  }, 'all three to handle');
+  expect(busy.leader.instance).toBe(leader.name);
+  expect(busy.instances.filter((instance) => instance.leader)).toHaveLength(1);
+
+  const killedAt = performance.now();
+  leader.signal('SIGKILL');
+  await leader.exited;
+  const before = await generated();
+  await waitFor(async () => (await generated()) > before, 'the next generator');
+  expect(performance.now() - killedAt).toBeLessThan(1000 * 1.1 + 500);
+});
+
+it('a generator that was paused for longer than its lease adds nothing afterwards and steps down', async () => {
+  const env = { PAUSE_MS: '1' };
+  const [first, second] = [start(env), start(env)];
+  const paused = await leaderOf([first, second]);
+  const other = paused === first ? second : first;
+  await waitFor(async () => (await generated()) > 50, 'messages');
+  paused.signal('SIGSTOP');
+  await leaderOf([other], await term());
+  const { generated: takenOverAt } = await other.logged('generating');
+  await waitFor(async () => (await generated()) > Number(takenOverAt) + 20, 'commits of the next generator');
+  const from = paused.log.length;
+  paused.signal('SIGCONT');
+  await paused.logged('stepped down', from);
+  const then = await generated();
+  await waitFor(async () => (await generated()) > then + 20, 'further commits');
+
+  const numbers = (await history<{ number: number }>(redis.client)).map(({ message }) => message.number);
+  expect(numbers).toEqual(upTo(numbers.length));
+  // It may hear only now of what it had committed before the pause; nothing else is its own.
+  const added = paused.log
+    .filter(({ message }) => message === 'committed')
+    .map((line) => Number(line['generated']));
+  expect(Math.max(...added)).toBeLessThanOrEqual(Number(takenOverAt));
+});
+
+it('loses and doubles nothing when Redis is killed in the middle of commits, and goes on by itself', async () => {
+  const total = 6000;
+  // A short lock: what was being fetched when Redis died is handed out again when it has run out.
+  const env = { TOTAL: String(total), BATCH: '7', KEEP_COMPLETED: String(total), JOB_LOCK_MS: '1000' };
+  const instances = [start(env), start(env)];
+  for (let kill = 1; kill <= 5; kill++) {
+    const target = kill * 900;
+    await waitFor(async () => (await generated()) >= target, `${target} messages`);
+    await redis.kill();
+    await redis.restart();
+  }
+  expect(await finished(total)).toEqual(upTo(total));
+  expect(await generated()).toBe(total);
+  for (const instance of instances) expect(instance.process.exitCode).toBeNull();
+});
+
+describe('at SIGTERM', () => {
+  it('leadership is given away first, the message in hand is finished, and the exit code is 0', async () => {
+    const env = { PAUSE_MS: '20', HANDLE_MS: '700', LEASE_TTL_MS: '30000' };
+    const leaver = start(env);
+    await leaver.logged(ELECTED);
+    const stayer = start(env);
+    await stayer.logged('started');
+    await waitFor(async () => (await ledger.client.llen('handled')) >= 2, 'both to handle');
+    leaver.signal('SIGTERM');
+    // Long before the lease of 30 s would have run out.
+    await stayer.logged(ELECTED);
+    expect(await leaver.exited).toBe(0);
+    const steps = leaver.log.map(({ message }) => message);
+    expect(steps.indexOf('stepped down')).toBeLessThan(steps.indexOf('finishing the message in hand'));
+    expect((await jobCounts(redis.client)).failed).toBe(0);
+  });
+
+  it('a second signal ends it at once with exit code 1', async () => {
+    const instance = start({ HANDLE_MS: '60000', TOTAL: '1' });
+    await waitFor(() => ledger.client.llen('handled').then((length) => length > 0), 'a message in hand');
+    instance.signal('SIGTERM');
+    await instance.logged('finishing the message in hand');
+    instance.signal('SIGTERM');
+    expect(await instance.exited).toBe(1);
+  });
+
+  it('a message that does not end in time goes back to the queue for another instance', async () => {
+    const instance = start({ HANDLE_MS: '60000', TOTAL: '1', SHUTDOWN_TIMEOUT_MS: '200' });
+    await waitFor(() => ledger.client.llen('handled').then((length) => length > 0), 'a message in hand');
+    instance.signal('SIGTERM');
+    expect(await instance.exited).toBe(0);
+    expect(await jobCounts(redis.client)).toMatchObject({ wait: 1, active: 0, failed: 0 });
+  });
+
+  it('Redis being away does not keep the process', async () => {
+    const instance = start({ PAUSE_MS: '10' });
+    await instance.logged(ELECTED);
+    await redis.kill();
+    await instance.logged('Redis is away; trying to reach it again');
+    const asked = performance.now();
+    instance.signal('SIGTERM');
+    expect(await instance.exited).toBe(0);
+    expect(performance.now() - asked).toBeLessThan(10_000);
+  });
+});
+
+it('a task that fails to generate gives up leadership, longer each time, while others go on', async () => {
+  const broken = start({ TASK: resolve('__tests__/fixtures/brokenTask.mjs') });
+  await broken.logged('generating failed: leadership is given up');
+  const sound = start({ PAUSE_MS: '10' });
+  await sound.logged(ELECTED);
+  await waitFor(async () => (await generated()) > 0, 'messages of the sound one');
+  expect(broken.process.exitCode).toBeNull();
+});
+
+it('with GENERATOR_HANDLES=false the generator handles nothing until it no longer is the generator', async () => {
+  const env = { GENERATOR_HANDLES: 'false', PAUSE_MS: '5' };
+  const instances = [start(env), start(env)];
+  const leader = await leaderOf(instances);
+  await waitFor(async () => (await ledger.client.llen('handled')) > 50, 'messages handled');
+  const handlers = new Set(
+    (await ledger.client.lrange('handled', 0, -1)).map(
+      (line) => (JSON.parse(line) as { instance: string }).instance,
+    ),
+  );
+  expect(handlers).toEqual(new Set(instances.map(({ name }) => name).filter((name) => name !== leader.name)));
+});
