@@ -21,13 +21,14 @@ export function parse(line) {
   const match = COMBINED.exec(line);
   if (match === null) throw new Error(`not a line of Apache's combined log format: ${line}`);
   const [, host, identity, user, time, request, status, bytes, referer, userAgent] = match;
-  const [method, path, protocol] = request.split(' ');
+  // A path may have spaces where a client sent them so; what is no request at all ("-") has only a method.
+  const [, method, path, protocol] = /^(\S*)(?: (.*?))?(?: (HTTP\/\S+))?$/s.exec(request);
   return {
     host,
     identity: absent(identity),
     user: absent(user),
     time,
-    method,
+    method: absent(method),
     path,
     protocol,
     status: Number(status),

@@ -1,4 +1,5 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import type { openAccess } from './commands/access';
 import type { Write } from './commands/getErrors';
 import type { Config, Environment } from './config';
 import { AppError } from './errors';
@@ -45,16 +46,18 @@ export async function runCommandLine(args: readonly string[], terminal: Terminal
     await program.parseAsync(args, { from: 'user' });
     return 0;
   } catch (error) {
-    if (error instanceof CommanderError) {
-      if (error.exitCode === 0) return 0;
-      terminal.tell(error.message.replace(/\s*\n\s*/g, ' '));
-      return 2;
-    }
+    if (error instanceof CommanderError && error.exitCode === 0) return 0;
+    if (!(error instanceof CommanderError || error instanceof AppError)) throw error;
+    const { printable } = await import('./logger.js');
     if (error instanceof AppError) {
-      terminal.tell(`error: ${error.message}`);
+      terminal.tell(printable(`error: ${error.message}`));
       return error.exitCode;
     }
-    throw error;
+    // What commander has to say of `help` for a command that does not exist is "(outputHelp)".
+    const text =
+      error.code === 'commander.help' ? `error: ${unknownCommand(program, args[1])}` : error.message;
+    terminal.tell(printable(text.replace(/\s*\n\s*/g, ' ')));
+    return 2;
   }
 }
 
@@ -87,8 +90,7 @@ function buildProgram(terminal: Terminal): Command {
     .allowExcessArguments()
     .action(async (_options, command: Command) => {
       if (command.args.length > 0) {
-        const known = program.commands.map((each) => each.name()).join(', ');
-        throw new AppError(`unknown command "${command.args[0]}", expected one of ${known}`, 2);
+        throw new AppError(unknownCommand(program, command.args[0]), 2);
       }
       await terminal.run(terminal.env);
     });
@@ -103,8 +105,8 @@ function buildProgram(terminal: Terminal): Command {
     .action(async (options: { json: boolean; clear: boolean; limit?: number }) => {
       const { getErrors } = await import('./commands/getErrors.js');
       await withRedis(terminal, async ({ errorLog }) => {
-        const written = await getErrors(errorLog, options, terminal.write);
-        if (written === 0 && !options.json) terminal.tell('no errors are recorded');
+        const { written, cutShort } = await getErrors(errorLog, options, terminal.write);
+        if (written === 0 && !cutShort && !options.json) terminal.tell('no errors are recorded');
       });
     });
 
@@ -123,7 +125,9 @@ function buildProgram(terminal: Terminal): Command {
       const { retryAllErrors, retryErrors } = await import('./commands/retryErrors.js');
       await withRedis(terminal, async (source) => {
         const { retried, unknown } = all ? await retryAllErrors(source) : await retryErrors(source, ids);
-        terminal.tell(`${retried} ${retried === 1 ? 'message is' : 'messages are'} back in the queue`);
+        if (retried > 0 || unknown.length === 0) {
+          terminal.tell(`${retried} ${retried === 1 ? 'message is' : 'messages are'} back in the queue`);
+        }
         if (unknown.length > 0) throw new AppError(`no failed message has the id ${unknown.join(', ')}`, 1);
       });
     });
@@ -135,6 +139,7 @@ function buildProgram(terminal: Terminal): Command {
     .option('--watch', 'again every second until Ctrl-C', false)
     .action(async ({ json, watch }: { json: boolean; watch: boolean }) => {
       const { formatStatus, readStatus } = await import('./commands/status.js');
+      const { printable } = await import('./logger.js');
       const { sleep } = await import('./time.js');
       await withRedis(terminal, async (source) => {
         // In place on a terminal: home, and clear what is below.
@@ -142,7 +147,7 @@ function buildProgram(terminal: Terminal): Command {
         const signal = watch ? terminal.stopSignal() : AbortSignal.abort();
         do {
           const status = await readStatus(source);
-          const text = json ? `${JSON.stringify(status)}\n` : formatStatus(status);
+          const text = json ? `${printable(JSON.stringify(status))}\n` : formatStatus(status);
           if (!(await terminal.write(before + text))) return;
           await sleep(1000, signal);
         } while (!signal.aborted);
@@ -152,19 +157,26 @@ function buildProgram(terminal: Terminal): Command {
   return program;
 }
 
-type Access = Awaited<ReturnType<typeof import('./commands/access.js').openAccess>>;
+type Access = Awaited<ReturnType<typeof openAccess>>;
 
 /** Gives `use` what a command needs of Redis, and closes it. A failure of Redis on the way ends in one line. */
 async function withRedis(terminal: Terminal, use: (access: Access) => Promise<void>): Promise<void> {
   const { resolveConfig } = await import('./config.js');
-  const { openAccess } = await import('./commands/access.js');
+  const { explainFailure, openAccess } = await import('./commands/access.js');
   const config: Config = resolveConfig(terminal.env);
   const access = await openAccess(config);
   try {
     await use(access);
+  } catch (error) {
+    throw error instanceof AppError ? error : explainFailure(error, config);
   } finally {
     await access.close();
   }
+}
+
+function unknownCommand(program: Command, name = ''): string {
+  const known = program.commands.map((each) => each.name()).join(', ');
+  return `unknown command ${JSON.stringify(name)}, expected one of ${known}`;
 }
 
 function positive(text: string): number {

@@ -1,3 +1,5 @@
+import { types } from 'node:util';
+
 /**
  * An error whose message is meant for the person at the terminal: it says what was found, what was expected and
  * what to do. Its exit code follows docs: 1 the program could not, 2 it was asked wrongly.
@@ -15,7 +17,8 @@ export class AppError extends Error {
 
 /** Turns whatever was thrown into an Error. Used once, at the border where foreign code throws. */
 export function toError(thrown: unknown): Error {
-  if (thrown instanceof Error) return thrown;
+  // An error of another realm (vm, Jest) is no instance of this one's Error.
+  if (thrown instanceof Error || types.isNativeError(thrown)) return thrown;
   if (typeof thrown === 'string') return new Error(thrown);
   let text: string | undefined;
   try {

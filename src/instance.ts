@@ -4,8 +4,10 @@ import type { Config } from './config';
 import { toError } from './errors';
 import { keysOf } from './keys';
 import { Election, type Term } from './leadership/election';
-import { createLease, leaseTimeoutMs } from './leadership/lease';
-import { forgetTheGone, Presence } from './leadership/presence';
+import { CrashWatch } from './leadership/crashWatch';
+import { leaseTimeoutMs, RedisLease } from './leadership/lease';
+import { Presence } from './leadership/presence';
+import { forgetTheGone, goneAmong, Heartbeat } from './leadership/registry';
 import { takeTerm } from './leadership/term';
 import type { Logger } from './logger';
 import { Committer } from './messages/commit';
@@ -13,6 +15,7 @@ import { ErrorLog } from './messages/errorLog';
 import { recordErrors } from './messages/errorRecorder';
 import { generateMessages } from './messages/generator';
 import { jobOptions, openQueue } from './messages/queue';
+import { redeliver } from './messages/redelivery';
 import { MessageWorker } from './messages/worker';
 import { closeClient, RedisConnector, type Role } from './redis';
 import type { RedisAddress } from './redisUrl';
@@ -29,6 +32,8 @@ export interface InstanceOptions {
 
 /** How often the leader forgets instances that are long gone, in milliseconds. */
 const SWEEP_MS = 10_000;
+/** Spread of followers that all hear of the same hand-over, in milliseconds. */
+const HANDOVER_JITTER_MS = 15;
 
 /**
  * One running instance: built by hand from its parts, started in order. Gives what stops it again, in reverse.
@@ -62,9 +67,31 @@ export async function runInstance(options: InstanceOptions): Promise<{ stop(): P
     const queue = openQueue(queueClient, keys);
     const errorLog = new ErrorLog(control, queue, keys);
     const worker = new MessageWorker({ connection: queueClient, keys, task, instance, config, logger });
+    const lease = new RedisLease({ nodes: [leaseClient], key: keys.lease, ttlMs });
 
-    const lead = async (term: Term): Promise<void> => {
-      const termLogger = logger.child({ term: term.number });
+    // What a leader does beside generating. It ends with the term, but stepping down does not wait for it: two at a
+    // time do no harm.
+    const chores = new Set<Promise<void>>();
+    const lead = (term: Term): Promise<void> => {
+      const log = logger.child({ term: term.number });
+      const { signal } = term;
+      if (!config.generatorHandles) worker.pause();
+      announce('elected');
+      for (const chore of [
+        recordErrors({ connection: queueClient, control, keys, errorLog, signal, logger: log }),
+        redeliver({
+          client: control,
+          queue,
+          goneAmong: (names) => goneAmong(control, keys, names),
+          onStall: config.onStall,
+          signal,
+          logger: log,
+        }),
+        sweep(signal),
+      ]) {
+        chores.add(chore);
+        void chore.finally(() => chores.delete(chore));
+      }
       const committer = new Committer({
         connect: () => connector.connect('commit'),
         keys,
@@ -72,21 +99,9 @@ export async function runInstance(options: InstanceOptions): Promise<{ stop(): P
         term,
         jobOptions: jobOptions(config),
         maxBacklog: config.maxBacklog,
-        logger: termLogger,
+        logger: log,
       });
-      if (!config.generatorHandles) worker.pause();
-      await Promise.all([
-        generateMessages({ task, committer, signal: term.signal, logger: termLogger }),
-        recordErrors({
-          connection: queueClient,
-          control,
-          keys,
-          errorLog,
-          signal: term.signal,
-          logger: termLogger,
-        }),
-        sweep(term.signal),
-      ]);
+      return generateMessages({ task, committer, signal, logger: log });
     };
     const sweep = async (signal: AbortSignal): Promise<void> => {
       while (!signal.aborted) {
@@ -96,33 +111,59 @@ export async function runInstance(options: InstanceOptions): Promise<{ stop(): P
         );
       }
     };
+    const announce = (event: 'elected' | 'left') =>
+      void presence
+        .announce(event)
+        .catch((error: unknown) => logger.debug('not announced', { error: toError(error) }));
 
     const election: Election = new Election({
-      lease: createLease({ nodes: [leaseClient], key: keys.lease, ttlMs }),
+      lease,
       takeTerm: () => takeTerm(control, keys, instance),
       lead,
-      announce: () => presence.announceHandover(),
+      onSteppedDown: () => announce('left'),
       onFollowing: () => worker.resume(),
       clock: systemClock,
       logger,
       ttlMs,
     });
-    const startedAt = new Date().toISOString();
-    const presence = new Presence({
+    // A Redis that is back may have no leader.
+    leaseClient.on('ready', () => election.wake());
+    const watch = new CrashWatch({
+      control,
+      keys,
+      lease,
+      isLeading: () => election.term !== undefined,
+      onGone: () => election.wake(),
+      logger,
+    });
+    const presence: Presence = new Presence({
       control,
       subscriber,
       keys,
       instance,
+      onElected: () => watch.relearn(),
+      // Not all in the same instant.
+      onSteppedDown: () => void sleep(Math.random() * HANDOVER_JITTER_MS).then(() => election.wake()),
+      logger,
+    });
+    const startedAt = new Date().toISOString();
+    const heartbeat = new Heartbeat({
+      control,
+      keys,
+      instance,
       report: () => ({ host: hostname(), pid: process.pid, startedAt, ...worker.counts }),
-      onHandover: () => election.wake(),
       logger,
     });
 
     await presence.start();
-    releases.push('presence', () => presence.stop());
+    await heartbeat.start();
+    releases.push('the heartbeat', () => heartbeat.stop(worker.inHand === 0));
+    releases.push('the chores of a leader', () => Promise.all(chores));
     // A generator that handles nothing must not take a message before it knows what it is.
     if (config.generatorHandles) worker.resume();
     releases.push('the worker', () => worker.stop(config.shutdownTimeoutMs), config.shutdownTimeoutMs + 2000);
+    watch.start();
+    releases.push('the crash watch', () => watch.stop());
     election.start();
     releases.push('leadership', () => election.stop());
     logger.info('started', { namespace: config.namespace, pid: process.pid });

@@ -25,8 +25,8 @@ export interface Keys {
   readonly jobCounter: string;
   readonly failed: string;
   readonly events: string;
-  /** Channel on which a leader that steps down says so. */
-  readonly handover: string;
+  /** Channel on which leaders say that they have been elected or have stepped down. */
+  readonly leadership: string;
   /** Channel that only the named instance subscribes to: it has a subscriber while that process lives. */
   presence(instance: string): string;
 }
@@ -46,7 +46,7 @@ export function keysOf(namespace: string): Keys {
     jobCounter: `${queue}:id`,
     failed: `${queue}:failed`,
     events: `${queue}:events`,
-    handover: `${prefix}:handover`,
+    leadership: `${prefix}:leadership`,
     presence: (instance) => `${prefix}:presence:${instance}`,
   };
 }

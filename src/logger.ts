@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { createLogger as createWinston, format, type Logger, transports } from 'winston';
 import type { Config } from './config';
 import { redact } from './redisUrl';
@@ -15,17 +16,26 @@ export function createLogger({ logLevel, logFormat }: Pick<Config, 'logLevel' | 
     format: format.combine(
       format.timestamp(),
       describeErrors(),
-      pretty ? format.printf(prettyLine) : format.json(),
+      ...(pretty ? [format.printf(prettyLine)] : [format.json(), escapeControls()]),
     ),
     transports: [new transports.Stream({ stream: process.stderr })],
   });
 }
 
-/** Errors among the fields become their message (and their stack at debug), with no password in them. */
+/** Errors among the fields become their message, with no password in it. */
 const describeErrors = format((info) => {
   for (const [field, value] of Object.entries(info)) {
     if (value instanceof Error) info[field] = redact(value.message);
   }
+  return info;
+});
+
+/** Where winston keeps the finished line. */
+const LINE = Symbol.for('message');
+
+/** JSON leaves some of them raw, and ends up on a terminal as well. */
+const escapeControls = format((info) => {
+  info[LINE] = printable(String(info[LINE]));
   return info;
 });
 
@@ -38,17 +48,28 @@ function prettyLine({
 }: Record<string, unknown>): string {
   const time = new Date(String(timestamp)).toTimeString().slice(0, 8);
   const tail = Object.entries(fields)
-    .map(([field, value]) => `${field}=${typeof value === 'string' ? quoted(value) : JSON.stringify(value)}`)
+    .map(([field, value]) => `${field}=${typeof value === 'string' ? quoted(value) : shown(value)}`)
     .join(' ');
   return printable(`${time} ${String(level).padEnd(5)} ${message}${tail === '' ? '' : `  ${tail}`}`);
 }
 
 const quoted = (value: string) => (/^[\w.:/@{}+-]+$/.test(value) ? value : JSON.stringify(value));
 
-/** Control characters made visible, so that text from a message can not drive somebody's terminal. */
+/** What a task logs may be anything: a line of a log is no reason to fail a message. */
+function shown(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return inspect(value, { breakLength: Infinity });
+  }
+}
+
+/**
+ * Control characters made visible, so that text from a message can not drive somebody's terminal, nor be shown in
+ * another order than it has. Line ends and tabs stay. JSON remains the same JSON.
+ */
 export function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex
-  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g, (character) => {
+  return text.replace(/[^\P{Cc}\n\t]|[\p{Bidi_Control}\u2028\u2029]/gu, (character) => {
     return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
   });
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-import { existsSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { runCommandLine } from './cli';
-import { toError } from './errors';
+import { AppError, toError } from './errors';
 import { aborted } from './time';
 import { version } from '../package.json';
 
@@ -9,16 +9,16 @@ import { version } from '../package.json';
  * The only place that reads the process's arguments and environment, hears its signals and ends it.
  */
 
-// A reader that goes away (`| head`) is no failure; each write tells whether it got through.
+// Each write tells how it went, see below.
 process.stdout.on('error', () => undefined);
 process.stderr.on('error', () => undefined);
 
-if (existsSync('.env')) process.loadEnvFile('.env');
+readEnvFile();
 
 runCommandLine(process.argv.slice(2), {
   env: process.env,
   version,
-  write: (text) => new Promise((resolve) => process.stdout.write(text, (error) => resolve(!error))),
+  write,
   tell: (text) => void process.stderr.write(`${text}\n`),
   isTerminal: process.stdout.isTTY,
   stopSignal,
@@ -38,6 +38,35 @@ runCommandLine(process.argv.slice(2), {
     process.exit(1);
   },
 );
+
+function readEnvFile(): void {
+  // A directory of that name is somebody's Python.
+  const found = statSync('.env', { throwIfNoEntry: false });
+  if (found === undefined || found.isDirectory()) return;
+  try {
+    process.loadEnvFile('.env');
+  } catch (error) {
+    process.stderr.write(`error: .env can not be read: ${toError(error).message}\n`);
+    process.exit(2);
+  }
+}
+
+/** A reader that goes away (`| head`) is no failure; a full disk is. */
+function write(text: string): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const done = (error?: NodeJS.ErrnoException | null) => {
+      if (!error) resolve(true);
+      else if (error.code === 'EPIPE') resolve(false);
+      else reject(new AppError(`stdout can not be written: ${error.message}`, 1, { cause: error }));
+    };
+    try {
+      process.stdout.write(text, done);
+    } catch (error) {
+      // Files are written at once, and some versions of Node.js throw what the disk says.
+      done(toError(error));
+    }
+  });
+}
 
 function stopSignal(): AbortSignal {
   const stopping = new AbortController();

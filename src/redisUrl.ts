@@ -49,7 +49,10 @@ export function displayAddress({ host, port, db, tls }: RedisAddress): string {
 
 /** Any text with what may be a password in a URL blotted out. */
 export function redact(text: string): string {
-  return text.replace(/(\w+:\/\/)\S*@/g, '$1***@');
+  return text.replace(/:\/\/\S*/g, (part) => {
+    const at = part.lastIndexOf('@');
+    return at === -1 ? part : `://***${part.slice(at)}`;
+  });
 }
 
 /**
@@ -58,9 +61,12 @@ export function redact(text: string): string {
  */
 export function redactUrl(text: string): string {
   const scheme = /^[\w+.-]*:\/\//.exec(text)?.[0] ?? '';
-  const rest = text.slice(scheme.length).replace(/^.*@/s, '***@');
+  const rest = text
+    .slice(scheme.length)
+    .replace(/[?#].*$/s, (end) => (end.includes('@') ? '@' : '***'))
+    .replace(/^.*@/s, '***@');
   // Without an @, what stands where the port belongs may be a password as well.
-  return scheme + rest.replace(/[?#].*$/s, '***').replace(/(?<=^[^[]*):(?!\d*(?:[,/]|$)).*$/s, ':***');
+  return scheme + rest.replace(/(?<=^[^[]*):(?!\d*(?:[,/]|$)).*$/s, ':***');
 }
 
 function decode(part: string): string {

@@ -5,23 +5,23 @@
 export interface Clock {
   /** Milliseconds on the monotonic clock. Only differences mean anything. */
   now(): number;
-  /** Resolves after `ms` milliseconds, or as soon as `signal` aborts. Never rejects. */
-  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+  /** Resolves after `ms` milliseconds, or as soon as one of the signals aborts. Never rejects. */
+  sleep(ms: number, ...signals: AbortSignal[]): Promise<void>;
 }
 
 export const systemClock: Clock = { now: () => performance.now(), sleep };
 
-/** Resolves after `ms` milliseconds, or as soon as `signal` aborts. Never rejects. */
-export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+/** Resolves after `ms` milliseconds, or as soon as one of the signals aborts. Never rejects. */
+export function sleep(ms: number, ...signals: AbortSignal[]): Promise<void> {
   return new Promise((resolve) => {
-    if (signal?.aborted) return resolve();
+    if (signals.some((signal) => signal.aborted)) return resolve();
     const done = () => {
       clearTimeout(timer);
-      signal?.removeEventListener('abort', done);
+      for (const signal of signals) signal.removeEventListener('abort', done);
       resolve();
     };
     const timer = setTimeout(done, ms);
-    signal?.addEventListener('abort', done, { once: true });
+    for (const signal of signals) signal.addEventListener('abort', done, { once: true });
   });
 }
 

@@ -10,6 +10,9 @@ import { type RedisServer, startRedis } from '../helpers/redisServer';
 
 const PREFIX = '{nic}';
 
+/** As they were before any board started. */
+const GLOBALS = [Request, Response];
+
 let redis: RedisServer;
 let queue: Queue;
 let healthy = true;
@@ -138,9 +141,8 @@ describe('what is served', () => {
   });
 
   test('the global Request and Response stay what they were', async () => {
-    const before = [Request, Response];
     await start();
-    expect([Request, Response]).toEqual(before);
+    expect([Request, Response]).toEqual(GLOBALS);
   });
 });
 
@@ -204,6 +206,17 @@ describe('changes', () => {
       expect((await ask(board, retry(id), { method: 'PUT', headers })).status).toBe(204);
       await queue.obliterate({ force: true });
     }
+  });
+
+  test('a change needs no body, nor that a length is said', async () => {
+    const board = await start();
+    const socket = connect(board.port, '127.0.0.1').setEncoding('utf8');
+    socket.write('PUT /board/api/queues/pause HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    const [answer] = (await once(socket, 'data')) as [string];
+    socket.destroy();
+    expect(answer).toMatch(/^HTTP\/1.1 200/);
+    expect(await queue.isPaused()).toBe(true);
+    await queue.resume();
   });
 
   test('a body arrives, said how long it is or not', async () => {

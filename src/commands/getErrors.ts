@@ -13,39 +13,46 @@ export interface GetErrorsOptions {
 /** Where output goes. Resolves to false once nobody reads it any more. */
 export type Write = (text: string) => Promise<boolean>;
 
-/** Writes the recorded errors, the oldest first, and gives how many. */
+export interface GetErrorsResult {
+  readonly written: number;
+  /** Whether the reader went away before the end. */
+  readonly cutShort: boolean;
+}
+
+/** Writes the recorded errors, the oldest first. */
 export async function getErrors(
   errorLog: Pick<ErrorLog, 'pages' | 'clear'>,
   { json, clear, limit = Infinity }: GetErrorsOptions,
   write: Write,
-): Promise<number> {
+): Promise<GetErrorsResult> {
   let written = 0;
   for await (const page of errorLog.pages()) {
     const records = page.slice(0, limit - written);
     const text = records.map((record) => (json ? toJsonLine(record) : toBlock(record))).join('');
-    if (!(await write(text))) return written;
+    if (!(await write(text))) return { written, cutShort: true };
     written += records.length;
     if (clear) await errorLog.clear(records);
     if (written >= limit) break;
   }
-  return written;
+  return { written, cutShort: false };
 }
 
-/** One line, whatever the record holds. */
+/** One line and one object, whatever the record holds. */
 function toJsonLine({ id, json }: StoredError): string {
-  return `${JSON.stringify(parse(json) ?? { id, unreadable: json })}\n`;
+  return `${printable(JSON.stringify(parse(json) ?? { id, unreadable: json }))}\n`;
 }
 
 function toBlock({ id, json }: StoredError): string {
   const record = parse(json);
-  if (record === undefined) return printable(`message ${id}: the record is not readable: ${json}`) + '\n\n';
+  if (record === undefined) {
+    return printable(`message ${inline(id)}: the record is not readable: ${inline(json)}`) + '\n\n';
+  }
   const { error, attempts, failedAt, instance, message } = record;
-  const title = `message ${record.id ?? id}  failed ${failedAt}`;
   const tries = attempts === 1 ? '1 attempt' : `${attempts} attempts`;
   const lines = [
-    title,
-    `  ${error?.name ?? 'Error'}: ${indent(error?.message ?? '')}`,
-    `  ${tries}, the last on ${instance}`,
+    `message ${inline(id)}  failed ${inline(failedAt)}`,
+    `  ${inline(error.name)}: ${indent(error.message)}`,
+    `  ${tries}, the last on ${inline(instance)}`,
     `  data: ${JSON.stringify(message)}`,
   ];
   return printable(lines.join('\n')) + '\n\n';
@@ -56,11 +63,21 @@ function indent(text: string): string {
   return text.replaceAll('\r\n', '\n').replaceAll('\n', '\n    ');
 }
 
-function parse(json: string): Partial<ErrorRecord> | undefined {
+/** On one line, where text of ours goes on after it. */
+function inline(text: string): string {
+  return text.replaceAll('\n', '\\n');
+}
+
+/** Undefined for what is no error record: anybody can write into Redis. */
+function parse(json: string): ErrorRecord | undefined {
+  let value: Partial<ErrorRecord> | null;
   try {
-    const value: unknown = JSON.parse(json);
-    return typeof value === 'object' && value !== null ? value : undefined;
+    value = JSON.parse(json) as Partial<ErrorRecord> | null;
   } catch {
     return undefined;
   }
+  const { id, failedAt, instance, attempts, error } = value ?? {};
+  const texts: unknown[] = [id, failedAt, instance, error?.name, error?.message, error?.stack];
+  const fits = typeof attempts === 'number' && texts.every((text) => typeof text === 'string');
+  return fits ? (value as ErrorRecord) : undefined;
 }

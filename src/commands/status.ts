@@ -1,7 +1,7 @@
 import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Keys } from '../keys';
-import { livingInstances } from '../leadership/presence';
+import { livingInstances } from '../leadership/registry';
 import { type LeaderRecord, readLeader } from '../leadership/term';
 import { printable } from '../logger';
 

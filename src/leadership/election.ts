@@ -52,8 +52,8 @@ export interface ElectionOptions {
    * to do: leadership is kept. A rejection gives leadership up; with a DeposedError, because a newer term exists.
    */
   lead(term: Term): Promise<void>;
-  /** Leadership has been given back in order: tells the others. */
-  announce(): Promise<void>;
+  /** The lease has been given back: nobody leads. */
+  onSteppedDown?(): void;
   /** Told after each campaign that did not win. */
   onFollowing?(): void;
   readonly clock: Clock;
@@ -69,8 +69,8 @@ const END_OF_TERM_MS = 1000;
 /** Pause after a term whose work failed, in milliseconds: doubled for each failure in a row, up to the longest. */
 const FAILURE_PAUSE_MS = 1000;
 const LONGEST_FAILURE_PAUSE_MS = 60_000;
-/** Spread of followers that all hear of a hand-over at once, in milliseconds. */
-const WAKE_JITTER_MS = 20;
+/** Spread of followers that all wait for the same lease to run out, in milliseconds. */
+const EXPIRY_JITTER_MS = 20;
 
 export class Election {
   readonly #options: ElectionOptions;
@@ -99,7 +99,7 @@ export class Election {
     await this.#running;
   }
 
-  /** Campaigns soon instead of at the next turn: there is reason to think that nobody leads. */
+  /** Campaigns now instead of at the next turn: there is reason to think that nobody leads. */
   wake(): void {
     this.#wake.abort();
   }
@@ -108,23 +108,25 @@ export class Election {
     const { clock, logger, ttlMs, random = Math.random } = this.#options;
     const stopping = this.#stopping.signal;
     while (!stopping.aborted) {
-      // Armed before the attempt: a hand-over announced while it is under way is not missed.
-      const wake = (this.#wake = new AbortController());
+      // Armed before the attempt: what happens while it is under way is not missed.
+      this.#wake = new AbortController();
       const startedAt = clock.now();
-      let held: HeldLease | undefined;
+      let heldForMs = Infinity;
       try {
-        held = await this.#options.lease.acquire();
+        const outcome = await this.#options.lease.acquire();
+        if (outcome.held !== undefined) {
+          await this.#serve(outcome.held, startedAt);
+          if (this.#failuresInARow > 0) await clock.sleep(this.#failurePause(), stopping);
+          continue;
+        }
+        heldForMs = outcome.heldForMs;
       } catch (error) {
         logger.debug('the lease can not be asked for', { error: toError(error) });
       }
-      if (held !== undefined) {
-        await this.#serve(held, startedAt);
-        if (this.#failuresInARow > 0 && !stopping.aborted) await clock.sleep(this.#failurePause(), stopping);
-        continue;
-      }
       this.#options.onFollowing?.();
-      await clock.sleep((ttlMs / 3) * (0.75 + random() * 0.5), AbortSignal.any([stopping, wake.signal]));
-      if (wake.signal.aborted) await clock.sleep(random() * WAKE_JITTER_MS, stopping);
+      // Right when it runs out, if it does: a leader that fell silent is replaced no later than its lease allows.
+      const pause = Math.min((ttlMs / 3) * (0.75 + random() * 0.5), heldForMs + random() * EXPIRY_JITTER_MS);
+      await clock.sleep(pause, stopping, this.#wake.signal);
     }
   }
 
@@ -156,9 +158,7 @@ export class Election {
     await held
       .release()
       .catch((error: unknown) => log.debug('the lease was not released', { error: toError(error) }));
-    await this.#options
-      .announce()
-      .catch((error: unknown) => log.debug('not announced', { error: toError(error) }));
+    this.#options.onSteppedDown?.();
   }
 
   async #leadUntilOver(

@@ -1,14 +1,23 @@
 import type { Redis } from 'ioredis';
-import Redlock, { ExecutionError, type Lock, ResourceLockedError } from 'redlock';
+import Redlock, { ExecutionError, Lock, ResourceLockedError } from 'redlock';
 import { withDeadline } from '../time';
 
 /**
- * The time-bounded right to be leader. Ordinary outcomes are values; a rejection means that Redis gave no usable
- * answer, so that nothing is known.
+ * The time-bounded right to be leader. Ordinary outcomes are values; a rejection means that too few nodes gave a
+ * usable answer, so that nothing is known.
  */
 export interface Lease {
-  /** Undefined while somebody else holds it. */
-  acquire(): Promise<HeldLease | undefined>;
+  acquire(): Promise<Acquired | Refused>;
+}
+
+export interface Acquired {
+  readonly held: HeldLease;
+}
+
+export interface Refused {
+  readonly held?: undefined;
+  /** Somebody else holds it, for so many more milliseconds if it is not renewed. */
+  readonly heldForMs: number;
 }
 
 export interface HeldLease {
@@ -29,64 +38,113 @@ export interface LeaseOptions {
  * A Redlock lease. Redlock's own loop (`using`) is not taken: with Redis frozen it notices seconds late, and it
  * decides by wall-clock time. Here each call is a single attempt; when to call is the election's business.
  */
-export function createLease({ nodes, key, ttlMs }: LeaseOptions): Lease {
-  const redlock = new Redlock(nodes, { retryCount: 0 });
-  const quorum = Math.floor(nodes.length / 2) + 1;
+export class RedisLease implements Lease {
+  readonly #nodes: readonly Redis[];
+  readonly #key: string;
+  readonly #ttlMs: number;
+  readonly #redlock: Redlock;
+  readonly #quorum: number;
   // Redlock never settles when an even number of nodes is divided: each call has a deadline of its own.
-  const deadlineMs = leaseTimeoutMs(ttlMs) * 2;
+  readonly #deadlineMs: number;
 
-  return {
-    async acquire() {
-      // A failed acquire costs a second script, which releases. A look first keeps idle followers cheap.
-      const taken = await Promise.allSettled(nodes.map((node) => node.exists(key)));
-      if (taken.filter((node) => node.status === 'fulfilled' && node.value === 1).length >= quorum)
-        return undefined;
-      const attempt = redlock.acquire([key], ttlMs);
-      try {
-        return hold(await withDeadline(attempt, deadlineMs, 'acquiring the lease'));
-      } catch (error) {
-        // Should it succeed after all, nobody would know of it until it expires.
-        attempt.then((lock) => lock.release()).catch(() => undefined);
-        if (await refused(error, quorum)) return undefined;
-        throw error;
-      }
-    },
-  };
+  constructor({ nodes, key, ttlMs }: LeaseOptions) {
+    this.#nodes = nodes;
+    this.#key = key;
+    this.#ttlMs = ttlMs;
+    this.#redlock = new Redlock(nodes, { retryCount: 0 });
+    this.#quorum = Math.floor(nodes.length / 2) + 1;
+    this.#deadlineMs = leaseTimeoutMs(ttlMs) * 2;
+  }
 
-  function hold(lock: Lock): HeldLease {
+  async acquire(): Promise<Acquired | Refused> {
+    // A failed acquire costs a second script, which releases. A look first keeps idle followers cheap, and tells
+    // when to come again.
+    const heldForMs = await this.#heldForMs();
+    if (heldForMs > 0) return { heldForMs };
+    const attempt = this.#redlock.acquire([this.#key], this.#ttlMs);
+    try {
+      return { held: this.#hold(await withDeadline(attempt, this.#deadlineMs, 'acquiring the lease')) };
+    } catch (error) {
+      // Should it succeed after all, nobody would know of it until it expires.
+      attempt.then((lock) => lock.release()).catch(() => undefined);
+      if (await this.#refused(error)) return { heldForMs: this.#ttlMs };
+      throw error;
+    }
+  }
+
+  /** The secret of whoever holds the lease now; undefined if nobody does. */
+  async holder(): Promise<string | undefined> {
+    const values = await this.#ask((node) => node.get(this.#key));
+    return (
+      values.find(
+        (value) => value !== null && values.filter((other) => other === value).length >= this.#quorum,
+      ) ?? undefined
+    );
+  }
+
+  /** Takes the lease from the holder with this secret, who is known to be gone. Nothing happens if another has it. */
+  async evict(secret: string): Promise<void> {
+    await this.#release(new Lock(this.#redlock, [this.#key], secret, [], 0));
+  }
+
+  #hold(lock: Lock): HeldLease {
     return {
-      async extend() {
+      extend: async () => {
         // Redlock refuses to extend what it believes expired by wall-clock time, which steps. The nodes know best:
         // the script extends nothing that is not ours any more.
         lock.expiration = Number.MAX_SAFE_INTEGER;
         try {
-          lock = await withDeadline(redlock.extend(lock, ttlMs), deadlineMs, 'extending the lease');
+          lock = await withDeadline(
+            this.#redlock.extend(lock, this.#ttlMs),
+            this.#deadlineMs,
+            'extending the lease',
+          );
           return 'extended';
         } catch (error) {
-          if (await refused(error, quorum)) return 'lost';
+          if (await this.#refused(error)) return 'lost';
           throw error;
         }
       },
-      async release() {
-        try {
-          await withDeadline(redlock.release(lock), deadlineMs, 'releasing the lease');
-        } catch (error) {
-          if (!(await refused(error, quorum))) throw error;
-        }
-      },
+      release: () => this.#release(lock),
     };
+  }
+
+  async #release(lock: Lock): Promise<void> {
+    try {
+      await withDeadline(this.#redlock.release(lock), this.#deadlineMs, 'releasing the lease');
+    } catch (error) {
+      if (!(await this.#refused(error))) throw error;
+    }
+  }
+
+  /** Milliseconds until a majority of nodes is free, if nobody renews; 0 if it is now. */
+  async #heldForMs(): Promise<number> {
+    const remaining = await this.#ask((node) => node.pttl(this.#key));
+    // -2: no such key. -1: a key that never expires was not written by us, and is waited for like any other.
+    const waits = remaining.map((ms) => (ms === -2 ? 0 : ms === -1 ? this.#ttlMs : Math.max(ms, 1)));
+    return waits.sort((a, b) => a - b)[this.#quorum - 1]!;
+  }
+
+  /** The answers of the nodes that answer. Rejects when they are no majority. */
+  async #ask<T>(question: (node: Redis) => Promise<T>): Promise<T[]> {
+    const answers = await Promise.allSettled(this.#nodes.map(question));
+    const given = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+    if (given.length >= this.#quorum) return given;
+    throw (
+      answers.find((answer) => answer.status === 'rejected')?.reason ?? new Error('no lease node answered')
+    );
+  }
+
+  /** Whether a majority of nodes answered that the lease is another's; otherwise too few answered at all. */
+  async #refused(error: unknown): Promise<boolean> {
+    if (!(error instanceof ExecutionError)) return false;
+    const votes = await error.attempts.at(-1);
+    const against = [...(votes?.votesAgainst.values() ?? [])];
+    return against.filter((vote) => vote instanceof ResourceLockedError).length >= this.#quorum;
   }
 }
 
 /** How long one command to a lease node may take, in milliseconds: several fit into the time between renewals. */
 export function leaseTimeoutMs(ttlMs: number): number {
   return Math.max(50, Math.floor(ttlMs / 10));
-}
-
-/** Whether a majority of nodes answered that the lease is another's; otherwise too few answered at all. */
-async function refused(error: unknown, quorum: number): Promise<boolean> {
-  if (!(error instanceof ExecutionError)) return false;
-  const votes = await error.attempts.at(-1);
-  const against = [...(votes?.votesAgainst.values() ?? [])];
-  return against.filter((vote) => vote instanceof ResourceLockedError).length >= quorum;
 }

@@ -72,6 +72,7 @@ export class ErrorLog {
    * records in one step
    */
   async sync(ids: readonly string[], position = ''): Promise<void> {
+    if (ids.length === 0 && position === '') return;
     const jobs = await Promise.all(ids.map((id) => this.#queue.getJob(id)));
     const args = ids.flatMap((id, index) => {
       const job = jobs[index];

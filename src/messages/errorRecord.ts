@@ -21,10 +21,11 @@ export type FailedJob = Pick<
 
 export function errorRecordOf(job: FailedJob): ErrorRecord {
   const stack = job.stacktrace?.at(-1) ?? '';
+  const message = job.failedReason ?? '';
   return {
     id: job.id ?? '',
     message: job.data as unknown,
-    error: { name: nameIn(stack), message: job.failedReason ?? '', stack },
+    error: { name: nameIn(stack, message), message, stack },
     attempts: job.attemptsMade,
     failedAt: new Date(job.finishedOn ?? 0).toISOString(),
     instance: job.processedBy ?? '',
@@ -37,14 +38,21 @@ export function errorRecordOf(job: FailedJob): ErrorRecord {
  * orders of its own, and a message that failed with such a one would never be done.
  */
 export function storableError(error: Error): Error {
-  const message = error.message === 'bullmq:rateLimitExceeded' ? `"${error.message}"` : error.message;
+  const [text, stack] = [String(error.message ?? ''), String(error.stack ?? '')];
+  const message = text === 'bullmq:rateLimitExceeded' ? `"${text}"` : text;
   const copy = new Error(message, { cause: error });
-  // The usual first line is "Name: message"; an error that was renamed after it was made does not carry its name.
-  const frames = /\n\s+at /.exec(error.stack ?? '');
-  copy.stack = `${error.name}${message === '' ? '' : `: ${message}`}${frames ? error.stack!.slice(frames.index) : ''}`;
+  // The usual head is "Name: message"; an error that was renamed after it was made does not carry its name. The frames
+  // are looked for behind the message, which may have lines that look like them.
+  const end = stack.indexOf(text);
+  const tail = end === -1 ? stack : stack.slice(end + text.length);
+  const frames = tail.search(/^[ \t]+at /m);
+  copy.stack = `${error.name}${message === '' ? '' : `: ${message}`}${frames === -1 ? '' : `\n${tail.slice(frames)}`}`;
   return copy;
 }
 
-function nameIn(stack: string): string {
-  return /^([\p{L}_$][\p{L}\p{N}_$.-]*)(?::|\n|$)/u.exec(stack)?.[1] ?? 'Error';
+/** What stands before the message at the head of a stack. */
+function nameIn(stack: string, message: string): string {
+  const end = message === '' ? -1 : stack.indexOf(`: ${message}`);
+  const head = end === -1 ? /^[\p{L}_$][\p{L}\p{N}_$.-]*(?=:|\n|$)/u.exec(stack)?.[0] : stack.slice(0, end);
+  return head === undefined || head === '' || head.includes('\n') ? 'Error' : head;
 }

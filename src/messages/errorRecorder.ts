@@ -64,7 +64,10 @@ async function listen(options: ErrorRecorderOptions): Promise<void> {
   events.on('waiting', ({ jobId, prev }, id) => pending.add(id, prev === 'failed' ? jobId : undefined));
   events.on('completed', (_, id) => pending.add(id));
   try {
-    if (!resumes) await errorLog.reconcile(signal);
+    if (!resumes) {
+      await errorLog.reconcile(signal);
+      if (!signal.aborted) await errorLog.sync([], start);
+    }
     let audited = performance.now();
     let missingBefore = await errorLog.missing();
     while (!signal.aborted) {
@@ -126,7 +129,7 @@ class PendingEvents {
   async wait(ms: number, signal: AbortSignal): Promise<void> {
     if (this.#jobs.length > 0) return;
     this.#arrived = new AbortController();
-    await sleep(ms, AbortSignal.any([this.#arrived.signal, signal]));
+    await sleep(ms, this.#arrived.signal, signal);
   }
 
   /** The next jobs to sync, and the position reached with them; without one, nothing has happened. */

@@ -71,6 +71,11 @@ export class MessageWorker {
     return { handled: this.#handled, failed: this.#failed };
   }
 
+  /** Messages being handled now. */
+  get inHand(): number {
+    return this.#inHand;
+  }
+
   /** Starts to handle messages, or goes on after `pause`. */
   resume(): void {
     if (this.#worker.isPaused()) void this.#worker.resume();

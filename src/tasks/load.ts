@@ -20,15 +20,24 @@ export async function loadTask(path: string): Promise<Task> {
       cause: error,
     });
   }
-  const named = exported as Record<string, unknown>;
-  for (const candidate of [named, named['default']]) {
-    if (isTask(candidate)) return candidate;
-  }
+  // The default export of an ES module compiled to CommonJS is found one step further in.
+  const candidates = [exported, defaultOf(exported), defaultOf(defaultOf(exported))];
+  const task = candidates.find(isTask);
+  if (task !== undefined) return task;
+  const names = Object.keys(exported as object);
+  const found = names.every((name) => NOT_EXPORTED.has(name) || name === 'default')
+    ? candidates[1]
+    : exported;
   throw new AppError(
-    `TASK ${file} exports ${describeExports(named)}, expected two functions, generate and handle`,
+    `TASK ${file} exports ${describeExports(found ?? exported)}, expected two functions, generate and handle`,
     2,
   );
 }
+
+/** What Node.js and compilers add to a module's exports. */
+const NOT_EXPORTED: ReadonlySet<string> = new Set(['__esModule', 'module.exports']);
+
+const defaultOf = (exported: unknown) => (exported as { default?: unknown } | null | undefined)?.default;
 
 /** @throws AppError (exit code 2) if `value` is not a task. */
 export function checkTask(value: unknown): asserts value is Task {
@@ -47,7 +56,7 @@ function isTask(value: unknown): value is Task {
 function describeExports(value: unknown): string {
   if (typeof value !== 'object' || value === null)
     return `a value of type ${value === null ? 'null' : typeof value}`;
-  const names = Object.keys(value).filter((name) => name !== '__esModule' && name !== 'module.exports');
+  const names = Object.keys(value).filter((name) => !NOT_EXPORTED.has(name));
   if (names.length === 0) return 'nothing';
   const fields = value as Record<string, unknown>;
   return names.map((name) => `${name} (${fields[name] === null ? 'null' : typeof fields[name]})`).join(', ');

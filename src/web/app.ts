@@ -44,14 +44,12 @@ export function createApp(options: BoardOptions): Hono {
 }
 
 /**
- * bodyLimit copies a request whose body comes without its length. The stand-in for a Request that node-server makes
+ * bodyLimit copies a request that does not say how long its body is. The stand-in for a Request that node-server makes
  * can be copied only by the global Request of its own, which it is told not to install (server.ts).
  */
 const copyableRequest: MiddlewareHandler = async (c, next) => {
   const { url, method, headers, body } = c.req.raw;
-  if (headers.has('transfer-encoding') && body !== null) {
-    c.req.raw = new Request(url, { method, headers, body, duplex: 'half' });
-  }
+  if (body !== null) c.req.raw = new Request(url, { method, headers, body, duplex: 'half' });
   return next();
 };
 

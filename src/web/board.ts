@@ -6,9 +6,6 @@ import { serveStatic } from '@hono/node-server/serve-static';
 import { Hono, type MiddlewareHandler } from 'hono';
 import type { BoardOptions } from './settings';
 
-/** @bull-board/hono trails @bull-board/api and brings an older copy of its types, the same but for their names. */
-type ServerAdapter = Parameters<typeof createBullBoard>[0]['serverAdapter'];
-
 /** Where Bull Board is mounted; its page needs to know. */
 export const BOARD_PATH = '/board';
 
@@ -17,7 +14,7 @@ export function createBoard({ queue, settings, namespace, logger }: BoardOptions
   const adapter = new HonoAdapter(serveStaticFromAnywhere).setBasePath(BOARD_PATH);
   createBullBoard({
     queues: [new BullMQAdapter(queue, { readOnlyMode: settings.readOnly })],
-    serverAdapter: adapter as unknown as ServerAdapter,
+    serverAdapter: adapter,
     options: { uiConfig: { boardTitle: `node-instances-communication · ${namespace}` } },
   });
   // Bull Board's own handler answers with the stack where NODE_ENV is "development".

@@ -56,7 +56,7 @@ export async function startBoard(options: BoardOptions): Promise<Board> {
   const close = () =>
     (closed ??= new Promise((resolve) => {
       server.close(() => resolve());
-      
+      server.closeAllConnections();
     }));
   return { url, port, close };
 }

@@ -1,0 +1,141 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { resolve } from 'node:path';
+import { text } from 'node:stream/consumers';
+import fc from 'fast-check';
+import { printable } from '../../src/logger';
+
+/** What a process of its own writes whose logger has these settings and does that. */
+async function log(settings: object, statements: string): Promise<{ stdout: string; stderr: string }> {
+  const script = `
+    const { createLogger } = require(${JSON.stringify(resolve('dist/logger.js'))});
+    const logger = createLogger(${JSON.stringify(settings)});
+    ${statements}`;
+  const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'pipe'], env: {} });
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
+  expect(child.exitCode).toBe(0);
+  return { stdout, stderr };
+}
+
+/** Lines without the time at their head. */
+const pretty = async (statements: string) => {
+  const { stderr } = await log({ logLevel: 'debug', logFormat: 'pretty' }, statements);
+  return stderr
+    .trimEnd()
+    .split('\n')
+    .map((line) => {
+      expect(line).toMatch(/^\d\d:\d\d:\d\d /);
+      return line.slice(9);
+    });
+};
+
+const json = async (statements: string, logLevel = 'debug') => {
+  const { stderr } = await log({ logLevel, logFormat: 'json' }, statements);
+  return stderr
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+};
+
+describe('a log', () => {
+  it('goes to stderr alone, as JSON where that is no terminal', async () => {
+    const { stdout, stderr } = await log({ logLevel: 'info' }, 'logger.info("started", { pid: 1 });');
+    expect(stdout).toBe('');
+    expect(JSON.parse(stderr)).toEqual({
+      level: 'info',
+      message: 'started',
+      pid: 1,
+      timestamp: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/) as string,
+    });
+  });
+
+  it('has what its level allows, and no more', async () => {
+    const all = 'for (const level of ["debug", "info", "warn", "error"]) logger[level](level);';
+    for (const [level, expected] of [
+      ['error', ['error']],
+      ['warn', ['warn', 'error']],
+      ['debug', ['debug', 'info', 'warn', 'error']],
+    ] as const) {
+      expect((await json(all, level)).map((line) => line['level'])).toEqual(expected);
+    }
+  });
+
+  it('carries the fields of its children', async () => {
+    const [line] = await json('logger.child({ instance: "a" }).child({ term: 3 }).info("elected");');
+    expect(line).toMatchObject({ instance: 'a', term: 3, message: 'elected' });
+  });
+
+  it('has the message of an error, without a password', async () => {
+    const statement =
+      'logger.warn("failed", { error: new Error("no redis://me:Sesame@host:1 here"), id: "7" });';
+    expect(await json(statement)).toMatchObject([{ error: 'no redis://***@host:1 here', id: '7' }]);
+    expect(await pretty(statement)).toEqual(['warn  failed  error="no redis://***@host:1 here" id=7']);
+  });
+});
+
+describe('a log that a person reads', () => {
+  it('has one line for each message: level, text, fields, but not the instance that it comes from', async () => {
+    const lines = await pretty(`
+      logger.child({ instance: 'a' }).info('started', { namespace: 'nic', pid: 12 });
+      logger.error('no fields');
+      logger.debug('quoted', { empty: '', words: 'two words', lines: 'a\\nb', quote: '"', list: [1, { a: 2 }], none: null, gap: undefined });`);
+    expect(lines).toEqual([
+      'info  started  namespace=nic pid=12',
+      'error no fields',
+      'debug quoted  empty="" words="two words" lines="a\\nb" quote="\\"" list=[1,{"a":2}] none=null gap=undefined',
+    ]);
+  });
+
+  it('takes whatever a task logs', async () => {
+    const lines = await pretty(`
+      const circular = {}; circular.self = circular;
+      logger.info('odd', { big: 10n, circular, at: Symbol('s'), date: new Date(0), run() {} });
+      logger.info('still there');`);
+    expect(lines).toEqual([
+      expect.stringMatching(/^info {2}odd {2}big=10n circular=.*self.* date="1970-01-01T00:00:00.000Z"/),
+      'info  still there',
+    ]);
+  });
+});
+
+describe('control characters', () => {
+  // The codes of a terminal in 7 and in 8 bits, a bell, a lone return, line separators, a change of direction.
+  const hostile = '\\u001b[2J\\u009b2J\\u0007\\r\\u0085\\u2028\\u202e\\u2066\\u200f';
+  const raw = /[^\P{Cc}\n]|[\p{Bidi_Control}\u2028\u2029]/u;
+
+  it.each(['pretty', 'json'])('never leave a %s log raw, wherever they are', async (logFormat) => {
+    const { stderr } = await log(
+      { logLevel: 'debug', logFormat },
+      `logger.info('text ${hostile}', { field: 'value ${hostile}', error: new Error('${hostile}'), deep: ['${hostile}'], ['${hostile}']: 1 });`,
+    );
+    expect(stderr).not.toMatch(raw);
+    expect(stderr.match(/\\u001b/g)).toHaveLength(5);
+    expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+  });
+
+  it('stay in JSON what they were', async () => {
+    const [line] = await json(`logger.info('text', { field: '${hostile}' });`);
+    expect(line!['field']).toBe(JSON.parse(`"${hostile}"`));
+  });
+
+  it('are made visible in any text, with line ends and tabs as they are', () => {
+    expect(printable('a\tb\nc')).toBe('a\tb\nc');
+    expect(printable('\u001b[31mred\u001b[0m')).toBe('\\u001b[31mred\\u001b[0m');
+    expect(printable('\u0000\b\u000b\f\r\u007f\u0080\u009f')).toBe(
+      '\\u0000\\u0008\\u000b\\u000c\\u000d\\u007f\\u0080\\u009f',
+    );
+    expect(printable('\u061c\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069')).toBe(
+      '\\u061c\\u200e\\u200f\\u2028\\u2029\\u202a\\u202e\\u2066\\u2069',
+    );
+    expect(printable('größer 日本 🙂 \u00a0é')).toBe('größer 日本 🙂 \u00a0é');
+  });
+
+  it('are all gone afterwards, whatever the text, and JSON is the same JSON', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (value) => {
+        expect(printable(value)).not.toMatch(/[^\P{Cc}\n\t]|[\p{Bidi_Control}\u2028\u2029]/u);
+        expect(JSON.parse(printable(JSON.stringify(value)))).toBe(value);
+      }),
+    );
+  });
+});
