@@ -51,9 +51,9 @@ export function createInstance<Message = unknown, Cursor = unknown>(
     async function chooseTask(): Promise<Task> {
       if (options.task !== undefined) {
         checkTask(options.task);
-        return options.task as Task;
+        return options.task;
       }
-      return config.task === undefined ? (createDemoTask(config.demo) as Task) : loadTask(config.task);
+      return config.task === undefined ? createDemoTask(config.demo) : loadTask(config.task);
     }
   }
 

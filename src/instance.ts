@@ -15,7 +15,7 @@ import { ErrorLog } from './messages/errorLog';
 import { recordErrors } from './messages/errorRecorder';
 import { generateMessages } from './messages/generator';
 import { jobOptions, openQueue } from './messages/queue';
-import { redeliver } from './messages/redelivery';
+import { giveBackUnheard, redeliver } from './messages/redelivery';
 import { MessageWorker } from './messages/worker';
 import { closeClient, RedisConnector, type Role } from './redis';
 import type { RedisAddress } from './redisUrl';
@@ -82,6 +82,7 @@ export async function runInstance(options: InstanceOptions): Promise<{ stop(): P
         redeliver({
           client: control,
           queue,
+          keys,
           goneAmong: (names) => goneAmong(control, keys, names),
           onStall: config.onStall,
           signal,
@@ -159,6 +160,20 @@ export async function runInstance(options: InstanceOptions): Promise<{ stop(): P
     await heartbeat.start();
     releases.push('the heartbeat', () => heartbeat.stop(worker.inHand === 0));
     releases.push('the chores of a leader', () => Promise.all(chores));
+    const stopped = new AbortController();
+    releases.push('what is given back', () => Promise.resolve(stopped.abort()));
+    queueClient.on('ready', () => {
+      void giveBackUnheard({
+        client: control,
+        queue,
+        keys,
+        instance,
+        holds: (id) => worker.holds(id),
+        renounce: (token) => worker.renounce(token),
+        signal: stopped.signal,
+        logger,
+      });
+    });
     // A generator that handles nothing must not take a message before it knows what it is.
     if (config.generatorHandles) worker.resume();
     releases.push('the worker', () => worker.stop(config.shutdownTimeoutMs), config.shutdownTimeoutMs + 2000);

@@ -25,6 +25,8 @@ export interface Keys {
   readonly jobCounter: string;
   readonly failed: string;
   readonly events: string;
+  /** String, the token of whoever holds the job's lock. */
+  lock(jobId: string): string;
   /** Channel on which leaders say that they have been elected or have stepped down. */
   readonly leadership: string;
   /** Channel that only the named instance subscribes to: it has a subscriber while that process lives. */
@@ -47,6 +49,7 @@ export function keysOf(namespace: string): Keys {
     failed: `${queue}:failed`,
     events: `${queue}:events`,
     leadership: `${prefix}:leadership`,
+    lock: (jobId) => `${queue}:${jobId}:lock`,
     presence: (instance) => `${prefix}:presence:${instance}`,
   };
 }

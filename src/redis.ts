@@ -82,6 +82,8 @@ export class RedisConnector {
     const deadline = setTimeout(() => client.disconnect(), CONNECT_DEADLINE_MS);
     try {
       await client.connect();
+      // ioredis only reports a SELECT that fails, and goes on with database 0: somebody else's data.
+      if (reason !== undefined) throw reason;
     } catch (error) {
       client.disconnect();
       throw this.#unreachable(reason ?? toError(error));

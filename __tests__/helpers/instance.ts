@@ -49,7 +49,7 @@ export function startInstance(env: Record<string, string>): InstanceProcess {
   const log: LogLine[] = [];
   const noise: string[] = [];
   const lines = new EventEmitter().setMaxListeners(100);
-  createInterface(child.stderr!).on('line', (text) => {
+  createInterface(child.stderr).on('line', (text) => {
     try {
       log.push(JSON.parse(text) as LogLine);
     } catch {

@@ -73,7 +73,7 @@ async function launch(port: number, directory: string, args: string[]): Promise<
   );
   let output = '';
   await new Promise<void>((resolve, reject) => {
-    child.stdout!.on('data', (chunk: Buffer) => {
+    child.stdout.on('data', (chunk: Buffer) => {
       output += chunk.toString();
       if (output.includes('Ready to accept connections')) resolve();
     });
@@ -81,6 +81,6 @@ async function launch(port: number, directory: string, args: string[]): Promise<
     child.once('exit', () => reject(new Error(`redis-server ended: ${output}`)));
   });
   output = '';
-  child.stdout!.removeAllListeners('data').resume();
+  child.stdout.removeAllListeners('data').resume();
   return child;
 }

@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 
 export interface CommandResult {
@@ -12,18 +13,57 @@ export interface CommandResult {
   readonly ms: number;
 }
 
-/** Runs the built program to its end, with nothing in its environment but PATH and `env`, where no .env lies. */
-export async function runCommand(
-  args: string[],
+/** No command takes this long; one that does is ended, and its code is null. In milliseconds. */
+const PATIENCE_MS = 30_000;
+
+/**
+ * Runs the built program to its end, with nothing in its environment but PATH and `env`.
+ *
+ * @param cwd by default a directory in which no .env lies
+ */
+export function runCommand(
+  args: readonly string[],
   env: Record<string, string> = {},
-  cwd = tmpdir(),
+  cwd?: string,
 ): Promise<CommandResult> {
+  return run(process.execPath, [resolve('dist/main.js'), ...args], env, cwd);
+}
+
+/** As runCommand, for a bash script in which `nic` is the program. A pipeline fails if any part of it does. */
+export function runScript(
+  script: string,
+  env: Record<string, string> = {},
+  cwd?: string,
+): Promise<CommandResult> {
+  const nic = `nic() { "${process.execPath}" "${resolve('dist/main.js')}" "$@"; }`;
+  return run('bash', ['-c', `set -o pipefail\n${nic}\n${script}`], env, cwd);
+}
+
+async function run(
+  file: string,
+  args: string[],
+  env: Record<string, string>,
+  cwd?: string,
+): Promise<CommandResult> {
+  const directory = cwd ?? mkdtempSync(join(tmpdir(), 'nic-command-'));
   const startedAt = performance.now();
-  const child = spawn(process.execPath, [resolve('dist/main.js'), ...args], {
-    cwd,
+  const child = spawn(file, args, {
+    cwd: directory,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env['PATH'], ...env },
+    // A process group of its own, so that a whole pipeline can be ended.
+    detached: true,
   });
-  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
-  return { code: child.exitCode, stdout, stderr, ms: performance.now() - startedAt };
+  const patience = setTimeout(() => process.kill(-child.pid!, 'SIGKILL'), PATIENCE_MS);
+  try {
+    const [stdout, stderr] = await Promise.all([
+      text(child.stdout),
+      text(child.stderr),
+      once(child, 'close'),
+    ]);
+    return { code: child.exitCode, stdout, stderr, ms: performance.now() - startedAt };
+  } finally {
+    clearTimeout(patience);
+    if (cwd === undefined) rmSync(directory, { recursive: true, force: true });
+  }
 }

@@ -1,4 +1,5 @@
-import { Queue, Worker } from 'bullmq';
+import type { Queue } from 'bullmq';
+import { Worker } from 'bullmq';
 import { once } from 'node:events';
 import { resolve } from 'node:path';
 import { keysOf } from '../../src/keys';
@@ -16,7 +17,7 @@ import { waitFor } from '../helpers/waitFor';
 
 const keys = keysOf('nic');
 let redis: RedisServer;
-let cleanUps: (() => Promise<unknown> | unknown)[];
+let cleanUps: (() => unknown)[];
 
 beforeEach(async () => {
   redis = await startRedis();
@@ -44,7 +45,7 @@ async function parts() {
 /** Lets a bare BullMQ worker handle all that waits. */
 async function handleAll(handle: (data: unknown) => unknown, concurrency = 50): Promise<void> {
   const connection = redis.client.duplicate({ maxRetriesPerRequest: null });
-  const worker = new Worker('messages', async (job) => handle(job.data), {
+  const worker = new Worker('messages', (job) => Promise.resolve(job.data).then(handle), {
     connection,
     prefix: '{nic}',
     concurrency,

@@ -11,7 +11,7 @@ import { displayAddress } from '../redisUrl';
 export async function openAccess(config: Config) {
   const connector = new RedisConnector(redisOf(config));
   // Shorter than an instance's, so that a command gives up within 5 s whenever Redis stops to answer.
-  const client = await connector.connect('control', { commandTimeout: 3000 });
+  const client = await connector.connect('control', { commandTimeout: 2500 });
   const keys = keysOf(config.namespace);
   const queue = openQueue(client, keys);
   return {

@@ -26,6 +26,7 @@ import { DeposedError, toError } from '../errors';
 import type { Logger } from '../logger';
 import { aborted, type Clock, withDeadline } from '../time';
 import type { HeldLease, Lease } from './lease';
+import { TrustDeadline } from './trustDeadline';
 
 /** One unbroken leadership of this instance. */
 export interface Term {
@@ -116,7 +117,7 @@ export class Election {
         const outcome = await this.#options.lease.acquire();
         if (outcome.held !== undefined) {
           await this.#serve(outcome.held, startedAt);
-          if (this.#failuresInARow > 0) await clock.sleep(this.#failurePause(), stopping);
+          await clock.sleep(this.#failuresInARow > 0 ? this.#failurePause() : ttlMs / 30, stopping);
           continue;
         }
         heldForMs = outcome.heldForMs;
@@ -168,11 +169,11 @@ export class Election {
     log: Logger,
   ): Promise<StepDownCause> {
     const { clock } = this.#options;
+    if (this.#stopping.signal.aborted) return 'stopped';
     const over = new AbortController();
     const end = (cause: StepDownCause) => over.abort(cause);
     const stop = () => end('stopped');
     this.#stopping.signal.addEventListener('abort', stop, { once: true });
-    if (this.#stopping.signal.aborted) stop();
 
     const term: Term = {
       number,
@@ -229,26 +230,5 @@ export class Election {
         pause = ttlMs / 30;
       }
     }
-  }
-}
-
-class TrustDeadline {
-  readonly #clock: Clock;
-  readonly #trustMs: number;
-  #deadline: number;
-
-  constructor(clock: Clock, ttlMs: number, acquiredAt: number) {
-    this.#clock = clock;
-    // The margin covers clocks of different speed, and the time it takes to stop.
-    this.#trustMs = ttlMs - Math.max(ttlMs / 20, 5);
-    this.#deadline = acquiredAt + this.#trustMs;
-  }
-
-  renewed(startedAt: number): void {
-    this.#deadline = startedAt + this.#trustMs;
-  }
-
-  remainingMs(): number {
-    return this.#deadline - this.#clock.now();
   }
 }

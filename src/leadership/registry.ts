@@ -129,8 +129,13 @@ async function readReports(client: Redis, keys: Keys) {
     client.hgetall(keys.instances),
     client.time(),
   ]);
-  const reports = Object.entries(stored).map(([instance, json]) => {
-    return { instance, ...(JSON.parse(json) as InstanceReport & { readonly seen: number }) };
+  const reports = Object.entries(stored).flatMap(([instance, json]) => {
+    try {
+      return [{ instance, ...(JSON.parse(json) as InstanceReport & { readonly seen: number }) }];
+    } catch {
+      // Not written by an instance: nothing to go by.
+      return [];
+    }
   });
   const present = await presentAmong(client, keys, Object.keys(stored));
   return { reports, present, now: Number(seconds) * 1000 + Math.floor(Number(microseconds) / 1000) };

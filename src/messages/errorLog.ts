@@ -9,7 +9,7 @@
 import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Keys } from '../keys';
-import { errorRecordOf } from './errorRecord';
+import { type ErrorRecord, errorRecordOf } from './errorRecord';
 
 /** A record as it is stored. */
 export interface StoredError {
@@ -235,5 +235,9 @@ function pageSize(records: readonly StoredError[]): number {
 
 /** Milliseconds since 1970; 0 where the record does not say. */
 function failedAtOf(json: string): number {
-  return Date.parse(/"failedAt":"([^"]{1,40})"/.exec(json)?.[1] ?? '') || 0;
+  try {
+    return Date.parse(String((JSON.parse(json) as Partial<ErrorRecord> | null)?.failedAt)) || 0;
+  } catch {
+    return 0;
+  }
 }

@@ -36,7 +36,9 @@ export async function generateMessages(options: GeneratorOptions): Promise<void>
 async function generateFrom(start: Position, options: GeneratorOptions): Promise<'done' | 'diverged'> {
   const { task, committer, signal, logger } = options;
   const cursor: unknown = start.cursorJson === undefined ? undefined : JSON.parse(start.cursorJson);
-  const batches = iterate(await task.generate({ cursor, signal, logger }));
+  // An async function that gives the iterable is as good.
+  const iterable: unknown = await (task.generate({ cursor, signal, logger }) as unknown);
+  const batches = iterate(iterable);
   let position = start;
   try {
     for (;;) {

@@ -4,16 +4,21 @@
  * The leader does it, for every instance that has been gone without a break for two seconds: long enough for one that
  * has only lost its connection to come back. `JOB_LOCK_MS` remains the answer to instances that are there but silent;
  * it can stay long for the sake of handlers that block the event loop.
+ *
+ * And each instance gives back what it never heard of: when a connection breaks, Redis may have handed out a message in
+ * an answer that was lost. For all others such a message is in good hands.
  */
 import { type Job, type Queue, UnrecoverableError } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { toError } from '../errors';
+import type { Keys } from '../keys';
 import type { Logger } from '../logger';
 import { sleep } from '../time';
 
 export interface RedeliveryOptions {
   readonly client: Redis;
   readonly queue: Queue;
+  readonly keys: Pick<Keys, 'lock'>;
   /** Of the given instances, those whose processes are known to have gone. */
   readonly goneAmong: (instances: readonly string[]) => Promise<Set<string>>;
   readonly onStall: 'retry' | 'fail';
@@ -62,9 +67,55 @@ async function activeJobs(queue: Queue): Promise<Job[]> {
   return jobs.filter((job): job is Job => job?.processedBy !== undefined);
 }
 
-async function giveBack(job: Job, { client, queue, onStall, logger }: RedeliveryOptions): Promise<void> {
-  // Its token is what shows that the lock is still the one of the instance that is gone.
-  const token = await client.get(`${queue.toKey(job.id!)}:lock`);
+export interface UnheardOptions {
+  readonly client: Redis;
+  readonly queue: Queue;
+  readonly keys: Pick<Keys, 'lock'>;
+  readonly instance: string;
+  /** Whether the message is in this instance's hands. */
+  readonly holds: (id: string) => boolean;
+  /** The message with this lock token is not to be handled any more, should it turn up after all. */
+  readonly renounce: (token: string) => void;
+  readonly signal: AbortSignal;
+  readonly logger: Logger;
+}
+
+/** How long a message must have been in nobody's hands, in milliseconds: answers may be slow. */
+const UNHEARD_FOR_MS = 1000;
+
+/** Gives back what Redis believes in this instance's hands and is not. To be called after a reconnect. */
+export async function giveBackUnheard(options: UnheardOptions): Promise<void> {
+  const { client, queue, keys, instance, holds, renounce, signal, logger } = options;
+  const unheard = async () => {
+    const mine = (await activeJobs(queue)).filter((job) => job.processedBy === instance && !holds(job.id!));
+    const tokens = await Promise.all(mine.map((job) => lockToken(client, keys, job)));
+    return new Map(mine.map((job, index) => [tokens[index], job]));
+  };
+  try {
+    await sleep(UNHEARD_FOR_MS, signal);
+    const before = await unheard();
+    if (before.size === 0) return;
+    await sleep(UNHEARD_FOR_MS, signal);
+    if (signal.aborted) return;
+    for (const [token, job] of await unheard()) {
+      if (typeof token !== 'string' || !before.has(token)) continue;
+      renounce(token);
+      // It was not handled, so that nothing speaks against handing it out, whatever ON_STALL says.
+      await job.moveToWait(token);
+      logger.warn('a message that was handed to this instance but never arrived goes back', { id: job.id });
+    }
+  } catch (error) {
+    logger.debug('what never arrived could not be given back', { error: toError(error) });
+  }
+}
+
+/** What shows that a lock still is the same one; null if it has run out. */
+function lockToken(client: Redis, keys: Pick<Keys, 'lock'>, job: Job): Promise<string | null> {
+  return client.get(keys.lock(job.id!));
+}
+
+async function giveBack(job: Job, { client, keys, onStall, logger }: RedeliveryOptions): Promise<void> {
+  const token = await lockToken(client, keys, job);
   if (token === null) return;
   const fields = { id: job.id, from: job.processedBy };
   try {

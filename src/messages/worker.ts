@@ -27,7 +27,8 @@ export class MessageWorker {
   readonly #options: MessageWorkerOptions;
   #handled = 0;
   #failed = 0;
-  #inHand = 0;
+  readonly #inHand = new Set<string>();
+  readonly #renounced = new Set<string>();
   #abandoning = false;
 
   constructor(options: MessageWorkerOptions) {
@@ -73,7 +74,17 @@ export class MessageWorker {
 
   /** Messages being handled now. */
   get inHand(): number {
-    return this.#inHand;
+    return this.#inHand.size;
+  }
+
+  /** Whether this message is being handled now. */
+  holds(id: string): boolean {
+    return this.#inHand.has(id);
+  }
+
+  /** Does not handle the message with this lock token any more, should it still arrive. */
+  renounce(token: string): void {
+    this.#renounced.add(token);
   }
 
   /** Starts to handle messages, or goes on after `pause`. */
@@ -96,11 +107,11 @@ export class MessageWorker {
     const closed = new AbortController();
     const closing = this.#worker.close().finally(() => closed.abort());
     closing.catch(() => undefined);
-    if (this.#inHand > 0) {
-      this.#options.logger.info('finishing the message in hand', { messages: this.#inHand });
+    if (this.#inHand.size > 0) {
+      this.#options.logger.info('finishing the message in hand', { messages: this.#inHand.size });
       await sleep(timeoutMs, closed.signal);
     }
-    if (this.#inHand > 0) {
+    if (this.#inHand.size > 0) {
       this.#options.logger.warn('the message in hand was not finished in time (SHUTDOWN_TIMEOUT_MS)');
       this.#abandoning = true;
       this.#worker.cancelAllJobs('the instance is shutting down');
@@ -110,9 +121,11 @@ export class MessageWorker {
 
   async #process(job: Job, token: string | undefined, signal: AbortSignal): Promise<void> {
     const { task, config, logger } = this.#options;
-    this.#inHand++;
+    const id = job.id!;
+    // BullMQ's word for: it is where it belongs, leave it.
+    if (this.#renounced.has(token!)) throw new WaitingError();
+    this.#inHand.add(id);
     try {
-      const id = job.id!;
       let child: Logger | undefined;
       const context: HandleContext = {
         id,
@@ -131,7 +144,7 @@ export class MessageWorker {
       }
       throw storableError(toError(thrown));
     } finally {
-      this.#inHand--;
+      this.#inHand.delete(id);
     }
   }
 

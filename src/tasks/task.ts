@@ -35,6 +35,6 @@ export interface Task<Message = unknown, Cursor = unknown> {
    * up, so that another instance may try.
    */
   generate(context: GenerateContext<Cursor>): AsyncIterable<Batch<Message, Cursor>>;
-  /** Handles one message, on any instance. Throwing fails the message. */
-  handle(message: Message, context: HandleContext): Promise<unknown> | unknown;
+  /** Handles one message, on any instance. Throwing or rejecting fails the message; what it gives is not kept. */
+  handle(message: Message, context: HandleContext): unknown;
 }

@@ -1,0 +1,582 @@
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { type CommandResult, runCommand, runScript } from '../helpers/runCommand';
+import { freePort, type RedisServer, startRedis } from '../helpers/redisServer';
+
+let redis: RedisServer;
+/** Nothing listens there. */
+let nowhere: string;
+let directory: string;
+let count = 0;
+
+beforeAll(async () => {
+  redis = await startRedis();
+  nowhere = `redis://127.0.0.1:${await freePort()}`;
+});
+
+afterAll(() => redis.stop());
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'nic-commands-'));
+});
+
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+/** The environment of a group of its own: nothing is there yet. */
+function freshGroup() {
+  const NAMESPACE = `test${++count}`;
+  return { REDISURL: redis.url, NAMESPACE };
+}
+
+const errorsOf = ({ NAMESPACE }: { NAMESPACE: string }) => `{${NAMESPACE}}:errors`;
+
+/** Every command that needs Redis. */
+const COMMANDS = [[], ['getErrors'], ['status'], ['retryErrors', '1']];
+
+/** It did nothing but to say, in one line, what is wrong. */
+function expectRefusal({ code, stdout, stderr }: CommandResult, exitCode: number, reason: RegExp | string) {
+  expect({ code, stdout }).toEqual({ code: exitCode, stdout: '' });
+  expect(stderr).toMatch(/^error: [^\n\r]+\n$/);
+  expect(stderr).not.toMatch(/\n\s+at |node:internal|\.[jt]s:\d/);
+  if (typeof reason === 'string') expect(stderr).toBe(`error: ${reason}\n`);
+  else expect(stderr).toMatch(reason);
+}
+
+describe('help and version', () => {
+  it.each([
+    [['--help'], /^Usage: npm start -- \[command\] \[options\]\n/],
+    [['help'], /getErrors[\s\S]*retryErrors[\s\S]*status[\s\S]*Exit codes:/],
+    [['start', '--help'], /^Usage: npm start -- start/],
+    [['getErrors', '--help'], /--json[\s\S]*--clear[\s\S]*--limit <n>/],
+    [['help', 'getErrors'], /--json[\s\S]*--clear[\s\S]*--limit <n>/],
+    [['getError', '--help'], /^Usage: npm start -- getErrors\|getError/],
+    [['retryErrors', '--help'], /--all/],
+    [['status', '--help'], /--json[\s\S]*--watch/],
+  ])('%j is answered on stdout', async (args, expected) => {
+    const { code, stdout, stderr } = await runCommand(args);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(expected);
+  });
+
+  it('--version is that of the package', async () => {
+    const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+    expect(await runCommand(['--version'])).toMatchObject({ code: 0, stdout: `${version}\n`, stderr: '' });
+  });
+});
+
+describe('wrong usage is refused with exit code 2', () => {
+  const commands = 'expected one of start, getErrors, retryErrors, status';
+
+  it.each<[string[], string | RegExp]>([
+    [['bogus'], `unknown command "bogus", ${commands}`],
+    [['geterrors', '--json'], /"geterrors"|--json/],
+    [['start', 'now'], `unknown command "now", ${commands}`],
+    [['help', 'bogus'], `unknown command "bogus", ${commands}`],
+    [['two\nlines\u001b[2J'], `unknown command "two\\nlines\\u001b[2J", ${commands}`],
+    [['--bogus'], "unknown option '--bogus'"],
+    [['--two\nlines\u001b[2J'], "unknown option '--two lines\\u001b[2J'"],
+    [['getErrors', '7'], /too many arguments/],
+    [['getErrors', '--limit'], /--limit <n>' argument missing/],
+    [['getErrors', '--limit', '0'], /--limit.* '0' is invalid. Expected a whole number from 1/],
+    [['getErrors', '--limit=many'], /--limit.* 'many' is invalid. Expected a whole number from 1/],
+    [['status', '--watch=3'], /unknown option '--watch=3'/],
+    [['retryErrors'], 'retryErrors got no ids, expected either ids or --all'],
+    [['retryErrors', '--all', '7'], 'retryErrors got --all and ids, expected either ids or --all'],
+  ])('%j', async (args, reason) => {
+    expectRefusal(await runCommand(args, { REDISURL: nowhere }), 2, reason);
+  });
+});
+
+describe('a wrong configuration', () => {
+  it('is refused by every command with exit code 2, every variable named', async () => {
+    const env = { REDISURL: nowhere, CONCURRENCY: 'many', LEASE_TTL_MS: '1', BOARD_HOST: '0.0.0.0' };
+    for (const result of await Promise.all(COMMANDS.map((args) => runCommand(args, env)))) {
+      expectRefusal(
+        result,
+        2,
+        'configuration: CONCURRENCY is "many", expected a whole number from 1 to 10000; ' +
+          'LEASE_TTL_MS is "1", expected a whole number of milliseconds from 300 to 2147483647; ' +
+          'BOARD_HOST is "0.0.0.0" and BOARD_PASSWORD is not set, expected a password beyond loopback',
+      );
+    }
+  });
+
+  it('of a URL is refused with exit code 2, and the password in it not shown', async () => {
+    const REDISURL = 'redis://me:Ses/ame@127.0.0.1:x';
+    for (const result of await Promise.all(
+      COMMANDS.slice(0, 2).map((args) => runCommand(args, { REDISURL })),
+    )) {
+      expectRefusal(
+        result,
+        2,
+        'configuration: REDISURL is "redis://***@127.0.0.1:***", ' +
+          'expected redis://[user:password@]host[:port][/db], or rediss:// for TLS',
+      );
+    }
+  });
+});
+
+describe('a Redis that can not be used', () => {
+  it('because nothing listens there: exit code 1 within 5 s, and the password not shown', async () => {
+    const { port } = new URL(nowhere);
+    const REDISURL = `redis://me:Sesame@127.0.0.1:${port}/3`;
+    for (const result of await Promise.all(COMMANDS.map((args) => runCommand(args, { REDISURL })))) {
+      expectRefusal(
+        result,
+        1,
+        `Redis at redis://127.0.0.1:${port}/3 cannot be reached: connect ECONNREFUSED 127.0.0.1:${port}; ` +
+          'expected a Redis server there',
+      );
+      expect(result.ms).toBeLessThan(5000);
+    }
+  });
+
+  it('because what listens there never answers: exit code 1 within 5 s', async () => {
+    const silent = await listen(() => undefined);
+    try {
+      const env = { REDISURL: `redis://127.0.0.1:${silent.port}` };
+      for (const result of await Promise.all(COMMANDS.map((args) => runCommand(args, env)))) {
+        expectRefusal(result, 1, /^error: Redis at redis:\/\/127.0.0.1:\d+ cannot be reached: /);
+        expect(result.ms).toBeLessThan(5000);
+      }
+    } finally {
+      await silent.close();
+    }
+  });
+
+  it('because it falls silent on the way: exit code 1 within 5 s', async () => {
+    const gate = await listen((client) => {
+      const server = connect(redis.port, '127.0.0.1').on('error', () => undefined);
+      client.on('close', () => server.destroy());
+      server.pipe(client);
+      // Connecting takes other commands than these.
+      client.on('data', (chunk) => {
+        if (!/zrange|hlen|exists|hgetall|evalsha/i.test(chunk.toString('latin1'))) server.write(chunk);
+        else client.removeAllListeners('data').resume();
+      });
+    });
+    try {
+      const env = { REDISURL: `redis://127.0.0.1:${gate.port}` };
+      const commands = COMMANDS.slice(1);
+      for (const result of await Promise.all(commands.map((args) => runCommand(args, env)))) {
+        expectRefusal(result, 1, `Redis at ${env.REDISURL} failed: Command timed out`);
+        expect(result.ms).toBeLessThan(5000);
+      }
+    } finally {
+      await gate.close();
+    }
+  });
+
+  it('because it holds something else under that name: exit code 1', async () => {
+    const env = freshGroup();
+    await redis.client.set(errorsOf(env), 'not a hash');
+    for (const command of ['getErrors', 'status']) {
+      expectRefusal(await runCommand([command], env), 1, /^error: Redis at redis:\S+ failed: WRONGTYPE /);
+    }
+  });
+
+  it('because the password is wrong or missing: exit code 1, saying so without showing it', async () => {
+    const guarded = await startRedis(['--save', '', '--requirepass', 'Sesame']);
+    try {
+      const address = `127.0.0.1:${guarded.port}`;
+      const refused = `Redis at redis://${address} refused the user or password: `;
+      const wrong = COMMANDS.slice(0, 2).map((args) =>
+        runCommand(args, { REDISURL: `redis://:Simsim@${address}` }),
+      );
+      for (const result of await Promise.all(wrong)) {
+        expectRefusal(result, 1, new RegExp(`^error: ${refused}WRONGPASS`));
+        expect(result.stderr).not.toContain('Simsim');
+      }
+      expectRefusal(
+        await runCommand(['status'], { REDISURL: `redis://${address}` }),
+        1,
+        new RegExp(`^error: ${refused}NOAUTH`),
+      );
+      expect(await runCommand(['status'], { REDISURL: `redis://:Sesame@${address}` })).toMatchObject({
+        code: 0,
+      });
+    } finally {
+      await guarded.stop();
+    }
+  });
+});
+
+describe('a TASK that is none is refused with exit code 2, naming the file', () => {
+  it.each([
+    ['missing.mjs', undefined, 'can not be loaded: Cannot find module'],
+    ['syntax.mjs', 'export function {', 'can not be loaded: Unexpected token'],
+    ['syntax.cjs', 'exports.generate = ;', 'can not be loaded: Unexpected token'],
+    ['nothing.mjs', '', 'exports nothing, expected two functions, generate and handle'],
+    ['half.mjs', 'export function handle() {}', 'exports handle (function), expected two functions'],
+    [
+      'values.mjs',
+      'export const generate = 1, handle = 2;',
+      'exports generate (number), handle (number), expected',
+    ],
+  ])('%s', async (name, source, reason) => {
+    const file = join(directory, name);
+    if (source !== undefined) writeFileSync(file, source);
+    // Relative to the working directory.
+    const result = await runCommand([], { REDISURL: nowhere, TASK: name }, directory);
+    expectRefusal(result, 2, /^error: TASK /);
+    expect(result.stderr).toContain(`${file} ${reason}`);
+  });
+
+  it.each(['lines', 'accessLog'])('examples/%s.mjs without FILE, which it asks for', async (name) => {
+    const TASK = resolve(`examples/${name}.mjs`);
+    expectRefusal(
+      await runCommand([], { REDISURL: nowhere, TASK }),
+      2,
+      `TASK ${TASK} can not be loaded: FILE is not set, expected the path of a text file`,
+    );
+  });
+});
+
+describe('.env in the working directory', () => {
+  const namespaceIn = async (env: Record<string, string>) => {
+    const { code, stdout, stderr } = await runCommand(
+      ['status', '--json'],
+      { REDISURL: redis.url, ...env },
+      directory,
+    );
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    return (JSON.parse(stdout) as { namespace: string }).namespace;
+  };
+
+  it('is read, and the real environment goes before it', async () => {
+    writeFileSync(
+      join(directory, '.env'),
+      '# of this group\nNAMESPACE="from-file" # here\nREDISURL=redis://wrong.invalid\n',
+    );
+    expect(await namespaceIn({})).toBe('from-file');
+    expect(await namespaceIn({ NAMESPACE: 'from-environment' })).toBe('from-environment');
+  });
+
+  it('is refused where it is wrong', async () => {
+    writeFileSync(join(directory, '.env'), 'CONCURRENCY=0\n');
+    expectRefusal(
+      await runCommand(['status'], { REDISURL: nowhere }, directory),
+      2,
+      'configuration: CONCURRENCY is "0", expected a whole number from 1 to 10000',
+    );
+  });
+
+  it('is no matter when it is a directory', async () => {
+    mkdirSync(join(directory, '.env'));
+    expect(await namespaceIn({})).toBe('nic');
+  });
+});
+
+describe('status', () => {
+  it('--json of a group that never ran is one object of the promised shape', async () => {
+    const env = freshGroup();
+    const { code, stdout, stderr } = await runCommand(['status', '--json'], env);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toBe(
+      `${JSON.stringify({
+        namespace: env.NAMESPACE,
+        leader: null,
+        instances: [],
+        messages: { generated: 0, waiting: 0, active: 0, delayed: 0, completed: 0, failed: 0 },
+        errors: 0,
+      })}\n`,
+    );
+    expect(await redis.client.keys(`{${env.NAMESPACE}}*`)).toEqual([]);
+  });
+
+  it('says it in words as well', async () => {
+    const env = freshGroup();
+    await seed(env, [record('1')]);
+    const { code, stdout, stderr } = await runCommand(['status'], env);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(new RegExp(`^${env.NAMESPACE}: no generator\n`));
+    expect(stdout).toMatch(/errors +1 +\(getErrors prints them\)/);
+    expect(stdout).toMatch(/instances +0\n$/);
+  });
+
+  it('--watch ends quietly when nobody reads it any more', async () => {
+    const { code, stdout, stderr } = await runScript('nic status --json --watch | head -1', freshGroup());
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(JSON.parse(stdout)).toMatchObject({ leader: null });
+  });
+});
+
+describe('retryErrors', () => {
+  it('names the ids that no failed message has, with exit code 1', async () => {
+    expectRefusal(
+      await runCommand(['retryErrors', '7', 'x\u001b[2J'], freshGroup()),
+      1,
+      'no failed message has the id 7, x\\u001b[2J',
+    );
+  });
+
+  it('--all has nothing to do when nothing failed', async () => {
+    expect(await runCommand(['retryErrors', '--all'], freshGroup())).toMatchObject({
+      code: 0,
+      stdout: '',
+      stderr: '0 messages are back in the queue\n',
+    });
+  });
+});
+
+interface ErrorRecord {
+  id: string;
+  message: unknown;
+  error: { name: string; message: string; stack: string };
+  attempts: number;
+  failedAt: string;
+  instance: string;
+}
+
+function record(id: string, fields: Partial<ErrorRecord> = {}): ErrorRecord {
+  return {
+    id,
+    message: { number: Number(id) },
+    error: {
+      name: 'RangeError',
+      message: `number ${id} fails`,
+      stack: `RangeError: number ${id} fails\n    at x`,
+    },
+    attempts: 1,
+    // The higher the id, the later.
+    failedAt: new Date(Date.UTC(2024, 0, 1) + Number(id) * 1000).toISOString(),
+    instance: 'host:1:abc',
+    ...fields,
+  };
+}
+
+async function seed(env: { NAMESPACE: string }, records: readonly ErrorRecord[]): Promise<void> {
+  for (let start = 0; start < records.length; start += 1000) {
+    const page = records.slice(start, start + 1000);
+    await redis.client.hset(
+      errorsOf(env),
+      Object.fromEntries(page.map((each) => [each.id, JSON.stringify(each)])),
+    );
+  }
+}
+
+const idsIn = (jsonLines: string) =>
+  jsonLines
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => (JSON.parse(line) as ErrorRecord).id);
+
+const idsLeft = async (env: { NAMESPACE: string }) =>
+  (await redis.client.hkeys(errorsOf(env))).sort((a, b) => Number(a) - Number(b));
+
+describe('getErrors', () => {
+  it('has nothing to print when nothing failed', async () => {
+    const env = freshGroup();
+    expect(await runCommand(['getErrors'], env)).toMatchObject({
+      code: 0,
+      stdout: '',
+      stderr: 'no errors are recorded\n',
+    });
+    expect(await runCommand(['getErrors', '--json'], env)).toMatchObject({ code: 0, stdout: '', stderr: '' });
+  });
+
+  it('prints a block for each error, the oldest first, and may be called getError', async () => {
+    const env = freshGroup();
+    const lines = { name: 'Error', message: 'first\r\nsecond\n\nmessage 9  failed never', stack: '' };
+    await seed(env, [
+      record('30'),
+      record('4', { attempts: 3, error: lines, message: { text: 'größer\n' } }),
+      record('200', { failedAt: '2023-12-31T23:59:59.999Z', message: null }),
+    ]);
+    const { code, stdout, stderr } = await runCommand(['getError'], env);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toBe(
+      [
+        'message 200  failed 2023-12-31T23:59:59.999Z',
+        '  RangeError: number 200 fails',
+        '  1 attempt, the last on host:1:abc',
+        '  data: null',
+        '',
+        'message 4  failed 2024-01-01T00:00:04.000Z',
+        '  Error: first',
+        '    second',
+        '    ',
+        '    message 9  failed never',
+        '  3 attempts, the last on host:1:abc',
+        '  data: {"text":"größer\\n"}',
+        '',
+        'message 30  failed 2024-01-01T00:00:30.000Z',
+        '  RangeError: number 30 fails',
+        '  1 attempt, the last on host:1:abc',
+        '  data: {"number":30}',
+        '',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('--json prints the records as they are, one on a line, the oldest first', async () => {
+    const env = freshGroup();
+    const records = Array.from({ length: 1200 }, (_, index) => record(String(index + 1)));
+    await seed(env, [...records].reverse());
+    const { code, stdout, stderr } = await runCommand(['getErrors', '--json'], env);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toBe(records.map((each) => `${JSON.stringify(each)}\n`).join(''));
+    expect(await redis.client.hlen(errorsOf(env))).toBe(1200);
+  });
+
+  it('--limit prints the oldest alone', async () => {
+    const env = freshGroup();
+    await seed(env, [record('3'), record('1'), record('2')]);
+    const { stdout } = await runCommand(['getErrors', '--json', '--limit', '2'], env);
+    expect(idsIn(stdout)).toEqual(['1', '2']);
+    const { stdout: all } = await runCommand(['getErrors', '--json', '--limit', '99999999999999999999'], env);
+    expect(idsIn(all)).toEqual(['1', '2', '3']);
+  });
+
+  it('--clear removes exactly what was printed', async () => {
+    const env = freshGroup();
+    await seed(
+      env,
+      Array.from({ length: 250 }, (_, index) => record(String(index + 1))),
+    );
+    const some = await runCommand(['getErrors', '--json', '--clear', '--limit', '120'], env);
+    expect(some).toMatchObject({ code: 0, stderr: '' });
+    expect(idsIn(some.stdout)).toHaveLength(120);
+    expect([...idsIn(some.stdout), ...(await idsLeft(env))]).toEqual(
+      Array.from({ length: 250 }, (_, index) => String(index + 1)),
+    );
+    const rest = await runCommand(['getErrors', '--clear'], env);
+    expect(rest.stdout.match(/^message \d+ /gm)).toHaveLength(130);
+    expect(await redis.client.exists(errorsOf(env))).toBe(0);
+  });
+});
+
+describe('getErrors of what anybody may have written into Redis', () => {
+  // The codes of a terminal in 7 and in 8 bits, a bell, a lone return, line separators, a change of direction.
+  const hostile = '\u001b[2J\u009b2J\u0007\r\u0085\u2028\u202e\u2066\nmessage 9  failed never';
+  const raw = /[^\P{Cc}\n]|[\p{Bidi_Control}\u2028\u2029]/u;
+  const readable = record('1', {
+    message: { [hostile]: hostile },
+    error: { name: hostile, message: hostile, stack: hostile },
+    failedAt: hostile,
+    instance: hostile,
+  });
+  const unreadable: Record<string, string> = {
+    2: `no JSON ${hostile}`,
+    3: '',
+    4: '42',
+    5: '"text"',
+    6: 'null',
+    7: '[1,2]',
+    8: '{}',
+    9: '{"error":null}',
+    10: JSON.stringify({ ...record('10'), error: { name: 'Error', message: 42, stack: '' } }),
+    11: JSON.stringify({ ...record('11'), attempts: 'many' }),
+    12: JSON.stringify({ ...record('12'), failedAt: undefined }),
+    13: '{"id":"13"',
+    [`14${hostile}`]: JSON.stringify({ a: hostile }),
+  };
+  const total = 1 + Object.keys(unreadable).length;
+  const env = { NAMESPACE: 'hostile', REDISURL: '' };
+
+  beforeAll(async () => {
+    env.REDISURL = redis.url;
+    await seed(env, [readable]);
+    await redis.client.hset(errorsOf(env), unreadable);
+  });
+
+  it('prints no control character raw, and no line that was forged', async () => {
+    const { code, stdout, stderr } = await runCommand(['getErrors'], env);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).not.toMatch(raw);
+    const blocks = stdout.split('\n').filter((line) => !line.startsWith('  ') && line !== '');
+    expect(blocks).toHaveLength(total);
+    for (const title of blocks) expect(title).toMatch(/^message \d+/);
+    expect(blocks.filter((title) => title.startsWith('message 9'))).toEqual([
+      'message 9: the record is not readable: {"error":null}',
+    ]);
+  });
+
+  it('--json prints one object on each line, with all there is', async () => {
+    const { code, stdout, stderr } = await runCommand(['getErrors', '--json'], env);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).not.toMatch(raw);
+    const lines = stdout.split('\n').slice(0, -1);
+    const objects = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(objects).toHaveLength(total);
+    expect(objects).toContainEqual(readable);
+    for (const [id, json] of Object.entries(unreadable))
+      expect(objects).toContainEqual({ id, unreadable: json });
+  });
+
+  it('--clear removes it', async () => {
+    expect(await runCommand(['getErrors', '--clear'], env)).toMatchObject({ code: 0, stderr: '' });
+    expect(await redis.client.exists(errorsOf(env))).toBe(0);
+  });
+});
+
+describe('getErrors of 20,000 errors', () => {
+  const env = { NAMESPACE: 'many', REDISURL: '' };
+  const records = Array.from({ length: 20_000 }, (_, index) => record(String(index + 1)));
+
+  beforeAll(async () => {
+    env.REDISURL = redis.url;
+    await seed(env, records);
+  });
+
+  it('ends quietly after the first line when that is all that is read', async () => {
+    expect(await runScript('nic getErrors --json | head -1', env)).toMatchObject({
+      code: 0,
+      stdout: `${JSON.stringify(records[0])}\n`,
+      stderr: '',
+    });
+  });
+
+  it('ends quietly when nothing is read at all, with nothing cleared', async () => {
+    // `true` is gone before Node.js has started.
+    expect(await runScript('nic getErrors --clear | true', env)).toMatchObject({
+      code: 0,
+      stdout: '',
+      stderr: '',
+    });
+    expect(await redis.client.hlen(errorsOf(env))).toBe(20_000);
+  });
+
+  (existsSync('/dev/full') ? it : it.skip)('clears nothing when the disk is full, and says so', async () => {
+    const full = 'stdout can not be written: ENOSPC: no space left on device, write';
+    expectRefusal(await runScript('nic getErrors --json --clear >/dev/full', env), 1, full);
+    expect(await redis.client.hlen(errorsOf(env))).toBe(20_000);
+    expectRefusal(await runScript('nic status >/dev/full', env), 1, full);
+    expectRefusal(await runScript('nic --help >/dev/full', env), 1, full);
+  });
+
+  it('clears nothing that did not get through to who reads', async () => {
+    const { code, stdout, stderr } = await runScript('nic getErrors --json --clear | head -1', env);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(idsIn(stdout)).toEqual(['1']);
+
+    const left = await idsLeft(env);
+    const cleared = records.slice(0, records.length - left.length);
+    expect(left).toEqual(records.slice(cleared.length).map(({ id }) => id));
+    // Through to head: what it has read, one buffer, and what the pipe holds.
+    const bytes = cleared.reduce((sum, each) => sum + JSON.stringify(each).length + 1, 0);
+    expect(bytes).toBeLessThanOrEqual(2 * 64 * 1024);
+  });
+});
+
+/** A server on a free loopback port. Closing it cuts its connections. */
+async function listen(serve: (client: Socket) => void): Promise<{ port: number; close(): Promise<void> }> {
+  const sockets = new Set<Socket>();
+  const server: Server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+    serve(socket);
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  return {
+    port: (server.address() as { port: number }).port,
+    async close() {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}

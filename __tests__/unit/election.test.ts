@@ -1,0 +1,227 @@
+import { DeposedError } from '../../src/errors';
+import { Election, type ElectionOptions, type Term } from '../../src/leadership/election';
+import type { HeldLease, Lease } from '../../src/leadership/lease';
+import { silentLogger } from '../helpers/silentLogger';
+import { VirtualProcess, VirtualTime } from '../helpers/virtualTime';
+
+const TTL = 3000;
+
+/** A lease that answers as the test says; by default it is free, and extends for ever. */
+function scriptedLease() {
+  const script = {
+    acquire: (): 'free' | number | Error => 'free',
+    extend: (): Promise<'extended' | 'lost'> => Promise.resolve('extended'),
+    log: [] as string[],
+  };
+  const held: HeldLease = {
+    extend: () => {
+      script.log.push('extend');
+      return script.extend();
+    },
+    release: () => {
+      script.log.push('release');
+      return Promise.resolve();
+    },
+  };
+  const lease: Lease = {
+    acquire: () => {
+      script.log.push('acquire');
+      const answer = script.acquire();
+      if (answer instanceof Error) return Promise.reject(answer);
+      return Promise.resolve(answer === 'free' ? { held } : { heldForMs: answer });
+    },
+  };
+  return { script, lease };
+}
+
+function setUp(overrides: Partial<ElectionOptions> = {}) {
+  const time = new VirtualTime();
+  const { script, lease } = scriptedLease();
+  const terms: Term[] = [];
+  const endings: string[] = [];
+  let number = 0;
+  const election = new Election({
+    lease,
+    takeTerm: () => Promise.resolve(++number),
+    lead: (term) => {
+      terms.push(term);
+      script.log.push(`lead ${term.number}`);
+      return new Promise((resolve) =>
+        term.signal.addEventListener('abort', () => {
+          endings.push(String(term.signal.reason));
+          script.log.push('end');
+          resolve();
+        }),
+      );
+    },
+    onSteppedDown: () => script.log.push('announce'),
+    clock: new VirtualProcess(time).clock,
+    logger: silentLogger,
+    ttlMs: TTL,
+    random: () => 0.5,
+    ...overrides,
+  });
+  election.start();
+  return { time, script, terms, endings, election };
+}
+
+it('leads with the lease, and renews it every third of its time to live', async () => {
+  const { time, script, terms, election } = setUp();
+  await time.passUntil(TTL * 2 + 1);
+  expect(terms.map(({ number }) => number)).toEqual([1]);
+  expect(script.log.filter((entry) => entry === 'extend')).toHaveLength(6);
+  expect(election.term).toBe(terms[0]);
+  expect(terms[0]!.isTrusted()).toBe(true);
+});
+
+it('follows while another holds the lease, and campaigns when it runs out', async () => {
+  const freeAt = 2345;
+  const time = new VirtualTime();
+  const { script, lease } = scriptedLease();
+  script.acquire = () => (time.now >= freeAt ? 'free' : freeAt - time.now);
+  const { terms } = setUp({ lease, clock: new VirtualProcess(time).clock });
+  await time.passUntil(freeAt - 1);
+  expect(terms).toHaveLength(0);
+  await time.passUntil(freeAt + 20);
+  expect(terms).toHaveLength(1);
+});
+
+it('campaigns at once when woken, even while it is being refused', async () => {
+  const { script, lease } = scriptedLease();
+  script.acquire = () => TTL;
+  const { time, terms, election } = setUp({ lease });
+  await time.passUntil(100);
+  script.acquire = () => {
+    // Somebody steps down just now: the answer is already out of date.
+    script.acquire = () => 'free';
+    election.wake();
+    return TTL;
+  };
+  election.wake();
+  await time.passUntil(101);
+  expect(terms).toHaveLength(1);
+});
+
+it('stops leading at the trust deadline when renewals get no answer', async () => {
+  const { time, script, terms, endings } = setUp();
+  script.extend = () => new Promise(() => undefined);
+  await time.passUntil(TTL * 0.95 - 1);
+  expect(terms[0]!.signal.aborted).toBe(false);
+  await time.passUntil(TTL * 0.95);
+  expect(endings).toEqual(['trust deadline']);
+});
+
+it('stops leading at the trust deadline when renewals fail, having tried again and again', async () => {
+  const { time, script, endings } = setUp();
+  script.extend = () => Promise.reject(new Error('no'));
+  await time.passUntil(TTL);
+  expect(endings).toEqual(['trust deadline']);
+  expect(script.log.filter((entry) => entry === 'extend').length).toBeGreaterThan(10);
+});
+
+it('counts trust from the start of the renewal, not from its answer', async () => {
+  const { time, script, endings } = setUp();
+  let slow = true;
+  script.extend = () => {
+    if (!slow) return new Promise(() => undefined);
+    slow = false;
+    return new Promise((resolve) => time.after(900, () => resolve('extended')));
+  };
+  // Asked at 1000, answered at 1900: believed until 1000 + 2850.
+  await time.passUntil(3849);
+  expect(endings).toEqual([]);
+  await time.passUntil(3850);
+  expect(endings).toEqual(['trust deadline']);
+});
+
+it('is not trusted past the deadline even before the signal could fire', async () => {
+  const time = new VirtualTime();
+  const process = new VirtualProcess(time);
+  const { script, terms } = setUp({ clock: process.clock });
+  script.extend = () => Promise.resolve('extended');
+  await time.passUntil(10);
+  process.pause(TTL * 2);
+  await time.passUntil(TTL);
+  expect(terms[0]!.signal.aborted).toBe(false);
+  expect(terms[0]!.isTrusted()).toBe(false);
+});
+
+it('steps down at once when the lease turns out to be another one’s', async () => {
+  const { time, script, endings } = setUp();
+  script.extend = () => Promise.resolve('lost');
+  await time.passUntil(TTL / 3 + 1);
+  expect(endings).toEqual(['lease lost']);
+});
+
+it('steps down in order: the work ends, the lease is released, the others are told', async () => {
+  const { time, script, election } = setUp();
+  await time.passUntil(10);
+  await election.stop();
+  expect(script.log).toEqual(['acquire', 'lead 1', 'end', 'release', 'announce']);
+  expect(election.term).toBeUndefined();
+});
+
+it('does not wait for ever for work that ignores the end of its term', async () => {
+  const { time, script, election } = setUp({ lead: () => new Promise(() => undefined) });
+  await time.passUntil(10);
+  const stopping = election.stop();
+  await time.passUntil(2000);
+  await stopping;
+  expect(script.log).toContain('release');
+});
+
+it('keeps leading when the work ends because nothing is left to do', async () => {
+  const { time, script, election } = setUp({ lead: () => Promise.resolve() });
+  await time.passUntil(TTL * 2);
+  expect(election.term?.number).toBe(1);
+  expect(script.log).not.toContain('release');
+});
+
+it('gives up leadership when the work fails, and pauses longer after each failure in a row', async () => {
+  const startedAt: number[] = [];
+  const time = new VirtualTime();
+  const { script } = setUp({
+    clock: new VirtualProcess(time).clock,
+    lead: () => {
+      startedAt.push(time.now);
+      return Promise.reject(new Error('the feed is down'));
+    },
+  });
+  await time.passUntil(16_000);
+  expect(startedAt).toEqual([0, 1000, 3000, 7000, 15_000]);
+  expect(script.log.filter((entry) => entry === 'release')).toHaveLength(5);
+});
+
+it('campaigns again soon when it was deposed', async () => {
+  let deposed = 0;
+  const { time, script } = setUp({
+    lead: () =>
+      deposed++ === 0 ? Promise.reject(new DeposedError('term 1 is over')) : new Promise(() => undefined),
+  });
+  await time.passUntil(TTL / 10);
+  expect(script.log.filter((entry) => entry === 'acquire')).toHaveLength(2);
+});
+
+it('gives the lease back when the term can not be taken, and does not try again in a hot loop', async () => {
+  const { time, script, terms } = setUp({ takeTerm: () => Promise.reject(new Error('Redis is away')) });
+  await time.passUntil(TTL / 10);
+  expect(script.log.slice(0, 3)).toEqual(['acquire', 'release', 'announce']);
+  expect(script.log.length).toBeLessThan(15);
+  expect(terms).toHaveLength(0);
+});
+
+it('goes on asking while the lease can not be asked for', async () => {
+  let asked = 0;
+  const { script, lease } = scriptedLease();
+  script.acquire = () => (++asked < 5 ? new Error('Redis is away') : 'free');
+  const { time, terms } = setUp({ lease });
+  await time.passUntil(TTL * 3);
+  expect(asked).toBe(5);
+  expect(terms).toHaveLength(1);
+});
+
+it('may be stopped before it was started, and twice', async () => {
+  const { election } = setUp();
+  await Promise.all([election.stop(), election.stop()]);
+  expect(election.term).toBeUndefined();
+});
