@@ -76,30 +76,29 @@ export class CrashWatch {
     const signal = this.#stopping.signal;
     while (!signal.aborted) {
       this.#relearn = new AbortController();
+      try {
+        if (!isLeading()) await this.#look();
+      } catch (error) {
+        this.#watched = undefined;
+        logger.debug('the leader can not be watched', { error: toError(error) });
+      }
       await sleep(
         LOOK_MS.least + Math.random() * (LOOK_MS.most - LOOK_MS.least),
         signal,
         this.#relearn.signal,
       );
-      if (signal.aborted || isLeading()) continue;
-      try {
-        await this.#look();
-      } catch (error) {
-        this.#watched = undefined;
-        logger.debug('the leader can not be watched', { error: toError(error) });
-      }
     }
   }
 
   async #look(): Promise<void> {
-    const known = this.#watched;
-    if (known === undefined || performance.now() - known.learntAt > RELEARN_MS) {
-      this.#watched = await this.#learn(known);
-      if (known === undefined) return;
+    if (this.#watched === undefined || performance.now() - this.#watched.learntAt > RELEARN_MS) {
+      this.#watched = await this.#learn(this.#watched);
     }
     const watched = this.#watched;
     if (watched === undefined) return;
     if (await this.#isPresent(watched)) {
+      const { instance: generator, term } = watched.leader;
+      if (!watched.seenAlive) this.#options.logger.debug('watching the generator', { generator, term });
       watched.seenAlive = true;
       return;
     }

@@ -1,0 +1,110 @@
+import { resolve } from 'node:path';
+import { jobCounts } from '../helpers/history';
+import { ELECTED, killAll, startInstance } from '../helpers/instance';
+import { type RedisServer, startRedis } from '../helpers/redisServer';
+import { waitFor } from '../helpers/waitFor';
+
+let redis: RedisServer;
+let ledger: RedisServer;
+
+beforeEach(async () => {
+  [redis, ledger] = await Promise.all([startRedis(), startRedis()]);
+});
+
+afterEach(async () => {
+  await killAll();
+  await Promise.all([redis.stop(), ledger.stop()]);
+});
+
+interface Handling {
+  number: number;
+  attempt: number;
+  instance: string;
+}
+
+const handlings = async () =>
+  (await ledger.client.lrange('handled', 0, -1)).map((line) => JSON.parse(line) as Handling);
+
+/** A handler that holds its message for long, and one that comes after it; the first is killed with it in hand. */
+async function killHandler(env: Record<string, string> = {}) {
+  const common = {
+    REDISURL: redis.url,
+    LEDGER: ledger.url,
+    TASK: resolve('__tests__/fixtures/ledgerTask.mjs'),
+    TOTAL: '1',
+    ...env,
+  };
+  const victim = startInstance({ ...common, HANDLE_MS: '60000' });
+  await waitFor(async () => (await handlings()).length === 1, 'the message to be in hand');
+  const heir = startInstance(common);
+  await heir.logged('watching the generator');
+  const killedAt = performance.now();
+  victim.signal('SIGKILL');
+  await heir.logged(ELECTED);
+  return { victim, heir, killedAt };
+}
+
+it('a message in the hands of a crashed instance is handled again within 3 s', async () => {
+  const { victim, heir, killedAt } = await killHandler();
+  await waitFor(async () => (await handlings()).length === 2, 'the second handling');
+  expect(performance.now() - killedAt).toBeLessThan(3000);
+  expect(await handlings()).toMatchObject([
+    { number: 1, attempt: 1, instance: victim.name },
+    { number: 1, attempt: 2, instance: heir.name },
+  ]);
+  await waitFor(async () => (await jobCounts(redis.client)).completed === 1, 'its completion');
+});
+
+it('with ON_STALL=fail it is never handled again, but recorded as an error, whatever ATTEMPTS says', async () => {
+  await killHandler({ ON_STALL: 'fail', ATTEMPTS: '5' });
+  const json = await waitFor(() => redis.client.hget('{nic}:errors', '1'), 'the record');
+  expect(JSON.parse(json)).toMatchObject({
+    id: '1',
+    message: { number: 1 },
+    error: { message: 'the instance that handled it is gone' },
+  });
+  expect(await handlings()).toHaveLength(1);
+  expect(await jobCounts(redis.client)).toMatchObject({ wait: 0, active: 0, delayed: 0, failed: 1 });
+});
+
+it('a paused handler keeps its message until its lock runs out, and then loses it', async () => {
+  const common = {
+    REDISURL: redis.url,
+    LEDGER: ledger.url,
+    TASK: resolve('__tests__/fixtures/ledgerTask.mjs'),
+    TOTAL: '1',
+    JOB_LOCK_MS: '1500',
+    LEASE_TTL_MS: '1000',
+  };
+  const paused = startInstance({ ...common, HANDLE_MS: '3000' });
+  await waitFor(async () => (await handlings()).length === 1, 'the message to be in hand');
+  const other = startInstance(common);
+  await other.logged('started');
+  paused.signal('SIGSTOP');
+  await waitFor(async () => (await handlings()).length === 2, 'the second handling');
+  await waitFor(async () => (await jobCounts(redis.client)).completed === 1, 'its completion');
+  const from = paused.log.length;
+  paused.signal('SIGCONT');
+  // It finds its lock gone; the message stays completed, once.
+  await paused.logged('stepped down', from);
+  await paused.logged((line) => line.message === 'the worker had an error', from);
+  expect(await jobCounts(redis.client)).toMatchObject({ completed: 1, failed: 0, active: 0, wait: 0 });
+});
+
+it('tries a failing message as often as ATTEMPTS says, with a growing pause, and records it once', async () => {
+  startInstance({
+    REDISURL: redis.url,
+    LEDGER: ledger.url,
+    TASK: resolve('__tests__/fixtures/ledgerTask.mjs'),
+    TOTAL: '1',
+    FAIL_EVERY: '1',
+    ATTEMPTS: '3',
+    BACKOFF_MS: '100',
+  });
+  const json = await waitFor(() => redis.client.hget('{nic}:errors', '1'), 'the record');
+  expect(JSON.parse(json)).toMatchObject({
+    attempts: 3,
+    error: { name: 'RangeError', message: 'number 1 fails' },
+  });
+  expect((await handlings()).map(({ attempt }) => attempt)).toEqual([1, 2, 3]);
+});
