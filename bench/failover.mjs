@@ -4,8 +4,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { resolve } from 'node:path';
 import { Redis } from 'ioredis';
-import { startInstance, startRedis } from './lib/processes.mjs';
-import { summary } from './lib/statistics.mjs';
+import { startInstance, startRedis } from '../harness/processes.mjs';
+import { summary } from '../harness/statistics.mjs';
 
 const [rounds = '20', count = '4', kinds = 'crash,stop'] = process.argv.slice(2);
 const redis = await startRedis();
@@ -16,7 +16,7 @@ const start = () => {
   const name = `i${++started}`;
   const env = {
     REDISURL: redis.url,
-    TASK: resolve('bench/lib/ticks.mjs'),
+    TASK: resolve('bench/ticks.mjs'),
     LEASE_TTL_MS: '5000',
     LOG_LEVEL: 'error',
   };

@@ -6,7 +6,7 @@ import { Committer, type CommitterOptions, type Position } from '../../src/messa
 import { RedisConnector } from '../../src/redis';
 import { parseRedisUrl } from '../../src/redisUrl';
 import { history } from '../helpers/history';
-import { startProxy } from '../helpers/proxy';
+import { startProxy } from '../../harness/proxy.cjs';
 import { silentLogger } from '../helpers/silentLogger';
 import { DURABLE, type RedisServer, startRedis } from '../helpers/redisServer';
 import { waitFor } from '../helpers/waitFor';

@@ -5,7 +5,7 @@ import { Presence } from '../../src/leadership/presence';
 import { takeTerm } from '../../src/leadership/term';
 import { RedisConnector } from '../../src/redis';
 import { parseRedisUrl } from '../../src/redisUrl';
-import { startProxy } from '../helpers/proxy';
+import { startProxy } from '../../harness/proxy.cjs';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
 import { silentLogger } from '../helpers/silentLogger';
 import { waitFor } from '../helpers/waitFor';
