@@ -59,4 +59,5 @@ for (const kind of kinds.split(',')) {
   );
 }
 client.disconnect();
+await redis.stop();
 process.exit(0);

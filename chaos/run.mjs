@@ -134,6 +134,7 @@ if (problems.length === 0) {
   for (const problem of problems) console.log(`VIOLATION: ${problem}`);
   console.log(`seed ${seed}; the logs are in ${logs}`);
 }
+await Promise.all([redis.stop(), ledgerServer.stop()]);
 process.exit(problems.length === 0 ? 0 : 1);
 
 function connect(url) {

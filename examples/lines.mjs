@@ -16,6 +16,12 @@ const RETURN = 13;
 
 export async function* generate({ cursor = { number: 0, offset: 0 }, signal }) {
   let { number, offset } = cursor;
+  if (!Number.isInteger(number) || !Number.isInteger(offset)) {
+    const found = JSON.stringify(cursor);
+    throw new Error(
+      `the cursor ${found} is another task's, expected { number, offset }: give this one a NAMESPACE`,
+    );
+  }
   let messages = [];
   let bytes = 0;
   for await (const { text, length } of linesFrom(offset, signal)) {

@@ -1,6 +1,6 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import type { openAccess } from './commands/access';
-import type { Write } from './commands/getErrors';
+import type { GetErrorsOptions, Write } from './commands/getErrors';
 import type { Config, Environment } from './config';
 import { AppError } from './errors';
 
@@ -25,10 +25,10 @@ Exactly one of them generates messages at a time; all of them handle them.`;
 const EXAMPLES = `
 Examples:
   npm start                                 one instance of the demo; Ctrl-C stops it
-  FILE=access.log TASK=examples/accessLog.mjs npm start
-                                            a task of your own: a module with generate and handle
+  NAMESPACE=log FILE=access.log TASK=examples/accessLog.mjs npm start
+                                            a task: a module with generate and handle
   npm start -- status                       who leads, who lives, what waits
-  npm start -- getErrors --json | jq .      what failed, one object per line
+  npm start -s -- getErrors --json | jq .   what failed, one object per line
   npm start -- retryErrors 42               message 42 goes back in the queue
 
 Settings are environment variables, or lines of a file .env here: .env.example explains each.
@@ -99,10 +99,10 @@ function buildProgram(terminal: Terminal): Command {
     .command('getErrors')
     .alias('getError')
     .description('print what failed, the oldest first, and end')
-    .option('--json', 'one JSON object per line', false)
-    .option('--clear', 'remove each error once it has been printed', false)
+    .option('--json', 'one JSON object per line')
+    .option('--clear', 'remove each error once it has been printed')
     .option('--limit <n>', 'print at most n errors', positive)
-    .action(async (options: { json: boolean; clear: boolean; limit?: number }) => {
+    .action(async (options: GetErrorsOptions) => {
       const { getErrors } = await import('./commands/getErrors.js');
       await withRedis(terminal, async ({ errorLog }) => {
         const { written, cutShort } = await getErrors(errorLog, options, terminal.write);
@@ -114,8 +114,8 @@ function buildProgram(terminal: Terminal): Command {
     .command('retryErrors')
     .argument('[id...]', 'ids of failed messages, as getErrors shows them')
     .description('put failed messages back in the queue and take them out of the error log')
-    .option('--all', 'all of them', false)
-    .action(async (ids: string[], { all }: { all: boolean }) => {
+    .option('--all', 'all of them')
+    .action(async (ids: string[], { all = false }: { all?: boolean }) => {
       if (all === ids.length > 0) {
         throw new AppError(
           `retryErrors got ${all ? '--all and ids' : 'no ids'}, expected either ids or --all`,
@@ -135,9 +135,9 @@ function buildProgram(terminal: Terminal): Command {
   program
     .command('status')
     .description('print who leads, which instances live, what waits and what failed')
-    .option('--json', 'one JSON object', false)
-    .option('--watch', 'again every second until Ctrl-C', false)
-    .action(async ({ json, watch }: { json: boolean; watch: boolean }) => {
+    .option('--json', 'one JSON object')
+    .option('--watch', 'again every second until Ctrl-C')
+    .action(async ({ json = false, watch = false }: { json?: boolean; watch?: boolean }) => {
       const { formatStatus, readStatus } = await import('./commands/status.js');
       const { printable } = await import('./logger.js');
       const { sleep } = await import('./time.js');

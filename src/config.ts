@@ -125,6 +125,10 @@ export function resolveConfig(env: Environment): Config {
     },
   };
 
+  // Taken for granted and not heeded, these two would be a danger.
+  for (const name of ['LEASE_REDIS_URLS', 'REDIS_CA_FILE']) {
+    if (env[name]) problems.push(`${name} is set, expected it unset: it is not supported yet`);
+  }
   const { on, host, user, password } = config.board;
   if (on && password === undefined) {
     // Anyone who reaches the board can retry and delete messages.

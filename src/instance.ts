@@ -44,6 +44,7 @@ export async function runInstance(options: InstanceOptions): Promise<{ stop(): P
   const { config, redis, task } = options;
   const logger = options.logger.child({ instance: config.instanceName });
   const releases = new Releases(logger);
+  const stopped = new AbortController();
   try {
     const keys = keysOf(config.namespace);
     const { instanceName: instance, leaseTtlMs: ttlMs } = config;
@@ -61,8 +62,15 @@ export async function runInstance(options: InstanceOptions): Promise<{ stop(): P
       open('lease', { commandTimeout: leaseTimeoutMs(ttlMs) }),
       open('subscriber'),
     ]);
-    control.on('close', () => logger.warn('Redis is away; trying to reach it again'));
-    control.on('ready', () => logger.info('Redis is back'));
+    let away = false;
+    control.on('close', () => {
+      if (!away && !stopped.signal.aborted) logger.warn('Redis is away; trying to reach it again');
+      away = true;
+    });
+    control.on('ready', () => {
+      logger.info('Redis is back');
+      away = false;
+    });
 
     const queue = openQueue(queueClient, keys);
     const errorLog = new ErrorLog(control, queue, keys);
@@ -75,7 +83,10 @@ export async function runInstance(options: InstanceOptions): Promise<{ stop(): P
     const lead = (term: Term): Promise<void> => {
       const log = logger.child({ term: term.number });
       const { signal } = term;
-      if (!config.generatorHandles) worker.pause();
+      if (!config.generatorHandles) {
+        worker.pause();
+        log.info('the generator handles no messages itself (GENERATOR_HANDLES=false)');
+      }
       announce('elected');
       for (const chore of [
         recordErrors({ connection: queueClient, control, keys, errorLog, signal, logger: log }),
@@ -159,9 +170,9 @@ export async function runInstance(options: InstanceOptions): Promise<{ stop(): P
     await presence.start();
     await heartbeat.start();
     releases.push('the heartbeat', () => heartbeat.stop(worker.inHand === 0));
+    // If nobody leads any more, nobody hears of these.
+    releases.push('the last errors', () => errorLog.sync(worker.failedAtTheEnd));
     releases.push('the chores of a leader', () => Promise.all(chores));
-    const stopped = new AbortController();
-    releases.push('what is given back', () => Promise.resolve(stopped.abort()));
     queueClient.on('ready', () => {
       void giveBackUnheard({
         client: control,
@@ -181,7 +192,7 @@ export async function runInstance(options: InstanceOptions): Promise<{ stop(): P
     releases.push('the crash watch', () => watch.stop());
     election.start();
     releases.push('leadership', () => election.stop());
-    logger.info('started', { namespace: config.namespace, pid: process.pid });
+    logger.info('started', { name: instance, namespace: config.namespace });
 
     if (config.board.on) {
       const starting = startBoard();
@@ -209,5 +220,9 @@ export async function runInstance(options: InstanceOptions): Promise<{ stop(): P
   }
 
   let stopping: Promise<void> | undefined;
-  return { stop: () => (stopping ??= releases.releaseAll()) };
+  const stop = () => {
+    stopped.abort();
+    return releases.releaseAll();
+  };
+  return { stop: () => (stopping ??= stop()) };
 }

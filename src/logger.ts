@@ -48,6 +48,7 @@ function prettyLine({
 }: Record<string, unknown>): string {
   const time = new Date(String(timestamp)).toTimeString().slice(0, 8);
   const tail = Object.entries(fields)
+    .filter(([, value]) => value !== undefined)
     .map(([field, value]) => `${field}=${typeof value === 'string' ? quoted(value) : shown(value)}`)
     .join(' ');
   return printable(`${time} ${String(level).padEnd(5)} ${message}${tail === '' ? '' : `  ${tail}`}`);

@@ -68,12 +68,24 @@ function write(text: string): Promise<boolean> {
   });
 }
 
+/**
+ * One Ctrl-C may arrive twice, from the terminal and from npm, some milliseconds apart: what follows that soon is no
+ * second wish of anybody.
+ */
+const SAME_SIGNAL_MS = 100;
+
 function stopSignal(): AbortSignal {
   const stopping = new AbortController();
+  let stoppedAt = 0;
   for (const name of ['SIGINT', 'SIGTERM'] as const) {
     process.on(name, () => {
-      if (stopping.signal.aborted) process.exit(1);
-      stopping.abort();
+      if (!stopping.signal.aborted) {
+        stoppedAt = performance.now();
+        stopping.abort();
+      } else if (performance.now() - stoppedAt > SAME_SIGNAL_MS) {
+        process.stderr.write('stopped by force: a message in hand will be redelivered\n');
+        process.exit(1);
+      }
     });
   }
   return stopping.signal;

@@ -37,7 +37,7 @@ async function killHandler(env: Record<string, string> = {}) {
   const victim = startInstance({ ...common, HANDLE_MS: '60000' });
   await waitFor(async () => (await handlings()).length === 1, 'the message to be in hand');
   const heir = startInstance(common);
-  await heir.logged('watching the generator');
+  await heir.logged('following');
   const killedAt = performance.now();
   victim.signal('SIGKILL');
   await heir.logged(ELECTED);

@@ -82,7 +82,7 @@ describe('a log that a person reads', () => {
     expect(lines).toEqual([
       'info  started  namespace=nic pid=12',
       'error no fields',
-      'debug quoted  empty="" words="two words" lines="a\\nb" quote="\\"" list=[1,{"a":2}] none=null gap=undefined',
+      'debug quoted  empty="" words="two words" lines="a\\nb" quote="\\"" list=[1,{"a":2}] none=null',
     ]);
   });
 

@@ -3,9 +3,9 @@ import type { ErrorRecord } from '../messages/errorRecord';
 import { printable } from '../logger';
 
 export interface GetErrorsOptions {
-  readonly json: boolean;
+  readonly json?: boolean;
   /** Removes each error once it has been written. */
-  readonly clear: boolean;
+  readonly clear?: boolean;
   /** At most so many. Default: all. */
   readonly limit?: number;
 }
@@ -22,7 +22,7 @@ export interface GetErrorsResult {
 /** Writes the recorded errors, the oldest first. */
 export async function getErrors(
   errorLog: Pick<ErrorLog, 'pages' | 'clear'>,
-  { json, clear, limit = Infinity }: GetErrorsOptions,
+  { json = false, clear = false, limit = Infinity }: GetErrorsOptions,
   write: Write,
 ): Promise<GetErrorsResult> {
   let written = 0;

@@ -98,7 +98,7 @@ export class CrashWatch {
     if (watched === undefined) return;
     if (await this.#isPresent(watched)) {
       const { instance: generator, term } = watched.leader;
-      if (!watched.seenAlive) this.#options.logger.debug('watching the generator', { generator, term });
+      if (!watched.seenAlive) this.#options.logger.info('following', { generator, term });
       watched.seenAlive = true;
       return;
     }

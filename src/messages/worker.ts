@@ -25,6 +25,8 @@ const ABANDON_MS = 500;
 export class MessageWorker {
   readonly #worker: Worker;
   readonly #options: MessageWorkerOptions;
+  /** Messages that failed finally while this worker was being stopped. */
+  readonly failedAtTheEnd: string[] = [];
   #handled = 0;
   #failed = 0;
   readonly #inHand = new Set<string>();
@@ -42,7 +44,7 @@ export class MessageWorker {
       autorun: false,
       concurrency: config.concurrency,
       lockDuration: config.jobLockMs,
-      // A lock that ran out is noticed at the second look after it.
+      // A lock that ran out is noticed within half as long again: at the second look after it.
       stalledInterval: Math.ceil(config.jobLockMs / 4),
       // `fail`: BullMQ gives a stalled message to a worker, which fails it without handling it.
       maxStalledCount: config.onStall === 'fail' ? 0 : Number.MAX_SAFE_INTEGER,
@@ -57,10 +59,9 @@ export class MessageWorker {
       if (job === undefined) return;
       const final = job.finishedOn !== undefined;
       if (final) this.#failed++;
-      logger.warn(final ? 'a message failed' : 'a message failed and will be tried again', {
-        id: job.id,
-        error,
-      });
+      if (final && this.#worker.closing !== undefined) this.failedAtTheEnd.push(job.id!);
+      const text = final ? 'a message failed' : 'a message failed and will be tried again';
+      logger.warn(text, { id: job.id, error, ...(!final && { attempts: job.attemptsMade }) });
     });
     this.#worker.on('lockRenewalFailed', (ids) => {
       for (const id of ids) this.#worker.cancelJob(id, 'its lock was lost');

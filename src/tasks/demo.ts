@@ -18,6 +18,11 @@ export function createDemoTask({
 }: Config['demo']): Task<DemoMessage, number> {
   return {
     async *generate({ cursor = 0, signal }) {
+      if (!Number.isInteger(cursor)) {
+        throw new Error(
+          `the cursor ${JSON.stringify(cursor)} is another task's: give the demo a NAMESPACE of its own`,
+        );
+      }
       for (let number = cursor + 1; !signal.aborted; number++) {
         yield { messages: [{ number, text: `message ${number}` }], cursor: number };
         await sleep(intervalMs, signal);

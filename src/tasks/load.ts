@@ -62,4 +62,5 @@ function describeExports(value: unknown): string {
   return names.map((name) => `${name} (${fields[name] === null ? 'null' : typeof fields[name]})`).join(', ');
 }
 
-const firstLine = (text: string) => text.split('\n', 1)[0];
+/** Without what Node.js adds about this very file. */
+const firstLine = (text: string) => text.split('\n', 1)[0]!.replace(/ imported from \S+$/, '');
