@@ -1,0 +1,94 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { tmpdir } from 'node:os';
+import { resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { type RedisServer, startRedis } from '../helpers/redisServer';
+import { runCommand } from '../helpers/runCommand';
+
+let redis: RedisServer;
+
+beforeEach(async () => {
+  redis = await startRedis();
+});
+
+afterEach(() => redis.stop());
+
+/** Records as an instance writes them, whose jobs are in the failed set or, with `orphans`, gone. */
+async function seed(count: number, { orphans = false } = {}): Promise<void> {
+  const stack = `Error: no\n${'    at handle (/app/tasks/feed.js:12:34)\n'.repeat(6)}`;
+  for (let from = 1; from <= count; from += 5000) {
+    const ids = Array.from({ length: Math.min(5000, count - from + 1) }, (_, index) => from + index);
+    const records = ids.flatMap((id) => [
+      String(id),
+      JSON.stringify({
+        id: String(id),
+        message: { number: id },
+        error: { name: 'Error', message: 'no', stack },
+        attempts: 1,
+        failedAt: new Date(1_700_000_000_000 + id).toISOString(),
+        instance: 'a',
+      }),
+    ]);
+    await redis.client.hset('{nic}:errors', ...records);
+    if (orphans) continue;
+    await redis.client.zadd(
+      '{nic}:messages:failed',
+      ...ids.flatMap((id) => [1_700_000_000_000 + id, String(id)]),
+    );
+  }
+}
+
+const peakOf = (stderr: string) => Number(/peak=(\d+)/.exec(stderr)?.[1]);
+const measured = () => ({
+  REDISURL: redis.url,
+  NODE_OPTIONS: `--require ${resolve('__tests__/fixtures/peakMemory.cjs')}`,
+});
+
+it.each([
+  ['whose messages are still there', false],
+  ['whose messages are gone', true],
+])('prints 200,000 errors %s in order, in hardly more memory than none', async (_, orphans) => {
+  const none = await runCommand(['getErrors', '--json'], measured());
+  await seed(200_000, { orphans });
+  const child = spawn(process.execPath, [resolve('dist/main.js'), 'getErrors', '--json'], {
+    cwd: tmpdir(),
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { PATH: process.env['PATH'], ...measured() },
+  });
+  let stderr = '';
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  let next = 1;
+  for await (const line of createInterface(child.stdout)) {
+    if (!line.startsWith(`{"id":"${next}",`))
+      throw new Error(`expected error ${next}, found ${line.slice(0, 40)}`);
+    next++;
+  }
+  if (child.exitCode === null) await once(child, 'exit');
+  expect(next).toBe(200_001);
+  expect(peakOf(stderr) - peakOf(none.stderr)).toBeLessThan(100);
+});
+
+it('--clear that is killed half-way has cleared nothing that it had not printed', async () => {
+  const total = 30_000;
+  await seed(total);
+  const child = spawn(process.execPath, [resolve('dist/main.js'), 'getErrors', '--json', '--clear'], {
+    cwd: tmpdir(),
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { PATH: process.env['PATH'], REDISURL: redis.url },
+  });
+  const printed = new Set<string>();
+  for await (const line of createInterface(child.stdout)) {
+    // What is killed in the middle of a line has not printed it.
+    if (!line.endsWith('}')) break;
+    printed.add((JSON.parse(line) as { id: string }).id);
+    if (printed.size === 7000) child.kill('SIGKILL');
+  }
+  const left = new Set(await redis.client.hkeys('{nic}:errors'));
+  const lost = Array.from({ length: total }, (_, index) => String(index + 1)).filter(
+    (id) => !left.has(id) && !printed.has(id),
+  );
+  expect(lost).toEqual([]);
+  expect(left.size).toBeLessThan(total);
+  expect(left.size).toBeGreaterThan(0);
+});
