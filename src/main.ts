@@ -72,7 +72,7 @@ function write(text: string): Promise<boolean> {
  * One Ctrl-C may arrive twice, from the terminal and from npm, some milliseconds apart: what follows that soon is no
  * second wish of anybody.
  */
-const SAME_SIGNAL_MS = 100;
+const SAME_CTRL_C_MS = 50;
 
 function stopSignal(): AbortSignal {
   const stopping = new AbortController();
@@ -82,7 +82,7 @@ function stopSignal(): AbortSignal {
       if (!stopping.signal.aborted) {
         stoppedAt = performance.now();
         stopping.abort();
-      } else if (performance.now() - stoppedAt > SAME_SIGNAL_MS) {
+      } else if (name === 'SIGTERM' || performance.now() - stoppedAt > SAME_CTRL_C_MS) {
         process.stderr.write('stopped by force: a message in hand will be redelivered\n');
         process.exit(1);
       }

@@ -196,6 +196,15 @@ describe('at SIGTERM', () => {
     expect(await instance.exited).toBe(1);
   });
 
+  it('one Ctrl-C that arrives twice, from the terminal and from npm, is one', async () => {
+    const instance = start({ HANDLE_MS: '500', TOTAL: '1' });
+    await waitFor(() => ledger.client.llen('handled').then((length) => length > 0), 'a message in hand');
+    instance.signal('SIGINT');
+    instance.signal('SIGINT');
+    expect(await instance.exited).toBe(0);
+    expect((await jobCounts(redis.client)).completed).toBe(1);
+  });
+
   it('a message that does not end in time goes back to the queue for another instance', async () => {
     const instance = start({ HANDLE_MS: '60000', TOTAL: '1', SHUTDOWN_TIMEOUT_MS: '200' });
     await waitFor(() => ledger.client.llen('handled').then((length) => length > 0), 'a message in hand');

@@ -11,9 +11,9 @@ import { keysOf } from '../../src/keys';
 const FLOORS = [
   ['errors.ts'],
   ['config.ts', 'logger.ts', 'keys.ts', 'time.ts', 'redisUrl.ts'],
-  ['redis.ts', 'localRedis.ts', 'chooseRedis.ts', 'shutdown.ts'],
+  ['redis.ts', 'localRedis.ts', 'chooseRedis.ts', 'shutdown.ts', 'connections.ts'],
   ['leadership/', 'messages/', 'tasks/', 'web/'],
-  ['instance.ts', 'commands/'],
+  ['instance.ts', 'leader.ts', 'commands/'],
   ['main.ts', 'cli.ts', 'index.ts'],
 ];
 const MOST_LINES = 250;

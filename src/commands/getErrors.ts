@@ -1,4 +1,5 @@
-import type { ErrorLog, StoredError } from '../messages/errorLog';
+import type { ErrorLog } from '../messages/errorLog';
+import type { StoredError } from '../messages/errorPages';
 import type { ErrorRecord } from '../messages/errorRecord';
 import { printable } from '../logger';
 

@@ -14,6 +14,7 @@ import { toError } from '../errors';
 import type { Keys } from '../keys';
 import type { Logger } from '../logger';
 import { sleep } from '../time';
+import type { MessageWorker } from './worker';
 
 export interface RedeliveryOptions {
   readonly client: Redis;
@@ -72,10 +73,7 @@ export interface UnheardOptions {
   readonly queue: Queue;
   readonly keys: Pick<Keys, 'lock'>;
   readonly instance: string;
-  /** Whether the message is in this instance's hands. */
-  readonly holds: (id: string) => boolean;
-  /** The message with this lock token is not to be handled any more, should it turn up after all. */
-  readonly renounce: (token: string) => void;
+  readonly worker: Pick<MessageWorker, 'holds' | 'renounce'>;
   readonly signal: AbortSignal;
   readonly logger: Logger;
 }
@@ -85,9 +83,11 @@ const UNHEARD_FOR_MS = 1000;
 
 /** Gives back what Redis believes in this instance's hands and is not. To be called after a reconnect. */
 export async function giveBackUnheard(options: UnheardOptions): Promise<void> {
-  const { client, queue, keys, instance, holds, renounce, signal, logger } = options;
+  const { client, queue, keys, instance, worker, signal, logger } = options;
   const unheard = async () => {
-    const mine = (await activeJobs(queue)).filter((job) => job.processedBy === instance && !holds(job.id!));
+    const mine = (await activeJobs(queue)).filter(
+      (job) => job.processedBy === instance && !worker.holds(job.id!),
+    );
     const tokens = await Promise.all(mine.map((job) => lockToken(client, keys, job)));
     return new Map(mine.map((job, index) => [tokens[index], job]));
   };
@@ -99,7 +99,7 @@ export async function giveBackUnheard(options: UnheardOptions): Promise<void> {
     if (signal.aborted) return;
     for (const [token, job] of await unheard()) {
       if (typeof token !== 'string' || !before.has(token)) continue;
-      renounce(token);
+      worker.renounce(token);
       // It was not handled, so that nothing speaks against handing it out, whatever ON_STALL says.
       await job.moveToWait(token);
       logger.warn('a message that was handed to this instance but never arrived goes back', { id: job.id });

@@ -32,6 +32,7 @@ export class MessageWorker {
   readonly #inHand = new Set<string>();
   readonly #renounced = new Set<string>();
   #abandoning = false;
+  #broken = false;
 
   constructor(options: MessageWorkerOptions) {
     this.#options = options;
@@ -71,6 +72,11 @@ export class MessageWorker {
   /** Messages that this instance has completed, and that finally failed on it. */
   get counts(): { handled: number; failed: number } {
     return { handled: this.#handled, failed: this.#failed };
+  }
+
+  /** False once handling has ended by itself, which nothing is known to bring about. */
+  get works(): boolean {
+    return !this.#broken;
   }
 
   /** Messages being handled now. */
@@ -150,6 +156,7 @@ export class MessageWorker {
   }
 
   #stopped(error: unknown): void {
+    this.#broken = true;
     this.#options.logger.error('the worker has stopped', { error: toError(error) });
   }
 }

@@ -1,0 +1,96 @@
+import type { Queue } from 'bullmq';
+import type { Config } from './config';
+import type { Connections } from './connections';
+import { toError } from './errors';
+import type { Keys } from './keys';
+import type { Term } from './leadership/election';
+import { forgetTheGone, goneAmong } from './leadership/registry';
+import type { Logger } from './logger';
+import { Committer } from './messages/commit';
+import type { ErrorLog } from './messages/errorLog';
+import { recordErrors } from './messages/errorRecorder';
+import { generateMessages } from './messages/generator';
+import { jobOptions } from './messages/queue';
+import { redeliver } from './messages/redelivery';
+import type { Task } from './tasks/task';
+import { sleep } from './time';
+
+export interface LeaderOptions {
+  readonly connections: Connections;
+  readonly queue: Queue;
+  readonly errorLog: ErrorLog;
+  readonly keys: Keys;
+  readonly task: Task;
+  readonly config: Config;
+  readonly logger: Logger;
+}
+
+/** How often the leader forgets instances that are long gone, in milliseconds. */
+const SWEEP_MS = 10_000;
+
+/** What an instance does while it leads, and only then: it generates, records errors and redelivers. */
+export class Leader {
+  readonly #options: LeaderOptions;
+  readonly #chores = new Set<Promise<void>>();
+
+  constructor(options: LeaderOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * The work of one term. Resolves when nothing is left to generate or the term is over, and rejects when generating
+   * fails. The chores end with the term as well, but stepping down does not wait for them: of those, two at a time do no
+   * harm.
+   */
+  lead(term: Term): Promise<void> {
+    const { connections, queue, errorLog, keys, task, config } = this.#options;
+    const { control } = connections;
+    const { signal } = term;
+    const logger = this.#options.logger.child({ term: term.number });
+    this.#startChores([
+      recordErrors({ connection: connections.queue, control, keys, errorLog, signal, logger }),
+      redeliver({
+        client: control,
+        queue,
+        keys,
+        goneAmong: (instances) => goneAmong(control, keys, instances),
+        onStall: config.onStall,
+        signal,
+        logger,
+      }),
+      this.#sweep(signal),
+    ]);
+    const committer = new Committer({
+      connect: () => connections.commit(),
+      keys,
+      instance: config.instanceName,
+      term,
+      jobOptions: jobOptions(config),
+      maxBacklog: config.maxBacklog,
+      logger,
+    });
+    return generateMessages({ task, committer, signal, logger });
+  }
+
+  /** Resolves when the chores of all terms that are over have ended. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#chores);
+  }
+
+  #startChores(chores: readonly Promise<void>[]): void {
+    for (const chore of chores) {
+      this.#chores.add(chore);
+      void chore.finally(() => this.#chores.delete(chore));
+    }
+  }
+
+  async #sweep(signal: AbortSignal): Promise<void> {
+    const { connections, keys, logger } = this.#options;
+    while (!signal.aborted) {
+      await sleep(SWEEP_MS, signal);
+      await forgetTheGone(connections.control, keys).catch((error: unknown) =>
+        logger.debug('not swept', { error: toError(error) }),
+      );
+    }
+  }
+}

@@ -1,0 +1,153 @@
+import type { Redis } from 'ioredis';
+import type { Keys } from '../keys';
+import type { ErrorRecord } from './errorRecord';
+
+/** A record as it is stored. */
+export interface StoredError {
+  readonly id: string;
+  readonly json: string;
+}
+
+/** Characters of records written or read in one round trip. */
+export const PORTION = 2_000_000;
+
+const FIRST_PAGE = 100;
+const LARGEST_PAGE = 500;
+
+type Source = Pick<Keys, 'errors' | 'failed'>;
+
+/**
+ * Every error record, page by page, the oldest failure first; at the end, also sorted, those whose job is gone. Pages
+ * are small where records are large, so that memory does not grow with their number or size. What has been given may be
+ * cleared or retried before the next page is asked for.
+ */
+export async function* errorPages(client: Redis, keys: Source): AsyncGenerator<StoredError[]> {
+  const total = await client.hlen(keys.errors);
+  let seen = 0;
+  let size = FIRST_PAGE;
+  let last: Place | undefined;
+  for (;;) {
+    const places = await placesAfter(client, keys, last, size);
+    if (places.length === 0) break;
+    last = places.at(-1);
+    const records = await read(
+      client,
+      keys,
+      places.map(({ id }) => id),
+    );
+    seen += records.length;
+    size = pageSize(records);
+    if (records.length > 0) yield records;
+  }
+  if (total > seen) yield* orphans(client, keys);
+}
+
+/** Records page by page, in no order. A record may come twice, as with HSCAN. */
+export async function* scanErrors(
+  client: Redis,
+  keys: Source,
+  signal?: AbortSignal,
+): AsyncGenerator<StoredError[]> {
+  let cursor = '0';
+  do {
+    const [next, page] = await client.hscan(keys.errors, cursor, 'COUNT', 100);
+    cursor = next;
+    const records: StoredError[] = [];
+    for (let index = 0; index < page.length; index += 2) {
+      records.push({ id: page[index]!, json: page[index + 1]! });
+    }
+    if (records.length > 0) yield records;
+  } while (cursor !== '0' && signal?.aborted !== true);
+}
+
+/** A member of the failed set; its score is the time of its failure. */
+interface Place {
+  readonly id: string;
+  readonly score: number;
+}
+
+/** The next members of the failed set after `last`, which may be gone from it; none at its end. */
+async function placesAfter(
+  client: Redis,
+  keys: Source,
+  last: Place | undefined,
+  size: number,
+): Promise<Place[]> {
+  for (let start = await rankAfter(client, keys, last); ; start += size) {
+    const page = await client.zrange(keys.failed, start, String(start + size - 1), 'WITHSCORES');
+    if (page.length === 0) return [];
+    const places: Place[] = [];
+    for (let index = 0; index < page.length; index += 2) {
+      const place = { id: page[index]!, score: Number(page[index + 1]) };
+      if (last === undefined || isAfter(place, last)) places.push(place);
+    }
+    if (places.length > 0) return places;
+  }
+}
+
+/** At the latest the rank of the member after `last`. */
+async function rankAfter(client: Redis, keys: Source, last: Place | undefined): Promise<number> {
+  if (last === undefined) return 0;
+  const [rank, score] = await Promise.all([
+    client.zrank(keys.failed, last.id),
+    client.zscore(keys.failed, last.id),
+  ]);
+  if (rank !== null && Number(score) === last.score) return rank + 1;
+  return client.zcount(keys.failed, '-inf', `(${last.score}`);
+}
+
+/** As Redis orders a sorted set: by score, and members of one score by their bytes. */
+function isAfter(a: Place, b: Place): boolean {
+  if (a.score !== b.score) return a.score > b.score;
+  return Buffer.compare(Buffer.from(a.id), Buffer.from(b.id)) > 0;
+}
+
+/** Records whose job is not in the failed set, sorted by time. Only times and ids are held for all of them. */
+async function* orphans(client: Redis, keys: Source): AsyncGenerator<StoredError[]> {
+  const ids: string[] = [];
+  const times: number[] = [];
+  for await (const records of scanErrors(client, keys)) {
+    const scores = await client.zmscore(keys.failed, ...records.map(({ id }) => id));
+    records.forEach(({ id, json }, index) => {
+      if (scores[index] !== null) return;
+      ids.push(id);
+      times.push(failedAtOf(json));
+    });
+  }
+  const order = Uint32Array.from(ids.keys()).sort(
+    (a, b) => times[a]! - times[b]! || (ids[a]! < ids[b]! ? -1 : 1),
+  );
+  let previous: string | undefined;
+  for (let start = 0, size = FIRST_PAGE; start < order.length;) {
+    // Given twice by the scan, a record is its own neighbour now.
+    const page = [...order.subarray(start, start + size)].map((index) => ids[index]!);
+    const distinct = page.filter((id, index) => id !== (index === 0 ? previous : page[index - 1]));
+    previous = page.at(-1);
+    start += size;
+    const records = await read(client, keys, distinct);
+    size = pageSize(records);
+    if (records.length > 0) yield records;
+  }
+}
+
+async function read(client: Redis, keys: Source, ids: readonly string[]): Promise<StoredError[]> {
+  if (ids.length === 0) return [];
+  const values = await client.hmget(keys.errors, ...ids);
+  return ids.flatMap((id, index) => (typeof values[index] === 'string' ? [{ id, json: values[index] }] : []));
+}
+
+/** How many records to ask for next, so that a page holds about a portion. */
+function pageSize(records: readonly StoredError[]): number {
+  if (records.length === 0) return FIRST_PAGE;
+  const average = records.reduce((sum, { json }) => sum + json.length, 0) / records.length;
+  return Math.max(1, Math.min(LARGEST_PAGE, Math.floor(PORTION / average)));
+}
+
+/** Milliseconds since 1970; 0 where the record does not say. */
+function failedAtOf(json: string): number {
+  try {
+    return Date.parse(String((JSON.parse(json) as Partial<ErrorRecord> | null)?.failedAt)) || 0;
+  } catch {
+    return 0;
+  }
+}
