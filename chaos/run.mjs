@@ -62,7 +62,8 @@ async function add() {
     LEDGER: ledgerServer.url,
     TASK: resolve('chaos/task.mjs'),
     LEASE_TTL_MS: String(LEASE_TTL_MS),
-    JOB_LOCK_MS: '5000',
+    // Renewed at half of it: an outage of Redis that lasts less costs nobody a message in hand.
+    JOB_LOCK_MS: '12000',
     KEEP_COMPLETED: '100000000',
     LOG_LEVEL: 'debug',
   };

@@ -32,22 +32,41 @@ async function startProxy(targetPort) {
   /** @type {Set<{ client: import('node:net').Socket, server: import('node:net').Socket, held: Buffer[] }>} */
   const pairs = new Set();
 
+  /**
+   * Late, but never out of order: that is what networks do to a stream.
+   *
+   * @param {(chunk: Buffer) => void} send
+   */
+  function delayed(send) {
+    let due = 0;
+    let waiting = 0;
+    return (/** @type {Buffer} */ chunk) => {
+      if (delayMs === 0 && waiting === 0) return send(chunk);
+      due = Math.max(due, performance.now() + delayMs);
+      waiting++;
+      setTimeout(() => {
+        waiting--;
+        send(chunk);
+      }, due - performance.now());
+    };
+  }
+
   const listener = createServer((client) => {
     if (refusing) return void client.destroy();
     const server = connect(targetPort, '127.0.0.1');
     /** @type {{ client: import('node:net').Socket, server: import('node:net').Socket, held: Buffer[] }} */
     const pair = { client, server, held: [] };
     pairs.add(pair);
-    /** @param {() => void} send */
-    const later = (send) => void (delayMs === 0 ? send() : setTimeout(send, delayMs));
+    const toServer = delayed((chunk) => void (server.writable && server.write(chunk)));
+    const toClient = delayed((chunk) => void (client.writable && client.write(chunk)));
     client.on('data', (chunk) => {
       if (swallowed === 'questions' || swallowed === 'all') return;
       if (holding) pair.held.push(chunk);
-      else later(() => void (server.writable && server.write(chunk)));
+      else toServer(chunk);
     });
     server.on('data', (chunk) => {
       if (swallowed === 'answers' || swallowed === 'all') return;
-      later(() => void (client.writable && client.write(chunk)));
+      toClient(chunk);
     });
     for (const socket of [client, server]) socket.on('error', () => undefined);
     client.on('close', () => {

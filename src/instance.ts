@@ -153,7 +153,7 @@ async function start(
   releases.push('the crash watch', () => watch.stop());
   election.start();
   releases.push('leadership', () => election.stop());
-  logger.info('started', { name: config.instanceName, namespace: config.namespace });
+  logger.info('started', { name: config.instanceName, pid: process.pid, namespace: config.namespace });
 
   if (config.board.on) {
     // Loaded when messages are already being handled: it takes longer to load than all the rest.

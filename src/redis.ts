@@ -67,6 +67,8 @@ export class RedisConnector {
       lazyConnect: true,
       connectTimeout: CONNECT_DEADLINE_MS,
       keepAlive: 5000,
+      // Redis guesses how long it will go on loading its data, and guesses badly; ioredis would wait for as long.
+      maxLoadingRetryTime: 100,
       // ioredis keeps a timer of this length for each connection that it ends, and the process with it.
       disconnectTimeout: 200,
       retryStrategy: (attempt) => Math.min(20 * 2 ** Math.min(attempt, 10), 1000),
