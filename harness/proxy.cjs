@@ -38,16 +38,15 @@ async function startProxy(targetPort) {
    * @param {(chunk: Buffer) => void} send
    */
   function delayed(send) {
+    /** @type {Buffer[]} */
+    const waiting = [];
     let due = 0;
-    let waiting = 0;
     return (/** @type {Buffer} */ chunk) => {
-      if (delayMs === 0 && waiting === 0) return send(chunk);
+      if (delayMs === 0 && waiting.length === 0) return send(chunk);
       due = Math.max(due, performance.now() + delayMs);
-      waiting++;
-      setTimeout(() => {
-        waiting--;
-        send(chunk);
-      }, due - performance.now());
+      waiting.push(chunk);
+      // Whichever timer fires first, the first chunk goes first.
+      setTimeout(() => send(/** @type {Buffer} */ (waiting.shift())), due - performance.now());
     };
   }
 
