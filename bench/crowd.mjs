@@ -54,9 +54,14 @@ while (!(await subscribed())) await sleep(100);
 await sleep(5000);
 
 const pids = [...instances.values()].map(({ child }) => child.pid);
-const [before, cpuBefore, redisBefore] = [await calls(), cpu(pids), cpu([redis.pid])];
-await sleep(SECONDS * 1000);
-const [after, cpuAfter, redisAfter] = [await calls(), cpu(pids), cpu([redis.pid])];
+/** What `ms` milliseconds of doing nothing cost. */
+async function atRest(ms) {
+  const [before, cpuBefore, redisBefore] = [await calls(), cpu(pids), cpu([redis.pid])];
+  await sleep(ms);
+  const [after, cpuAfter, redisAfter] = [await calls(), cpu(pids), cpu([redis.pid])];
+  return { before, after, cpuSeconds: cpuAfter - cpuBefore, redisSeconds: redisAfter - redisBefore };
+}
+const { before, after, cpuSeconds, redisSeconds } = await atRest(SECONDS * 1000);
 const perSecond = Object.entries(after)
   .map(([name, n]) => [name, (n - (before[name] ?? 0)) / SECONDS / count])
   .filter(([, n]) => n > 0.01)
@@ -66,15 +71,17 @@ const memory = pids.map(
   (pid) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) / 1024,
 );
 console.log(`${count} instances, idle for ${SECONDS} s:`);
-console.log(`  ${total.toFixed(1)} Redis commands a second each, calls within scripts included`);
+console.log(
+  `  ${total.toFixed(1)} Redis commands a second each, the generator's among them and calls within scripts included`,
+);
 console.log(
   `    ${perSecond
     .slice(0, 8)
     .map(([name, n]) => `${name} ${n.toFixed(2)}`)
     .join('  ')}`,
 );
-console.log(`  ${(((cpuAfter - cpuBefore) / SECONDS / count) * 100).toFixed(2)} % of a core each`);
-console.log(`  ${(((redisAfter - redisBefore) / SECONDS) * 100).toFixed(1)} % of a core for Redis`);
+console.log(`  ${((cpuSeconds / SECONDS / count) * 100).toFixed(2)} % of a core each`);
+console.log(`  ${((redisSeconds / SECONDS) * 100).toFixed(1)} % of a core for Redis`);
 console.log(`  ${summary(memory)} MB resident (p50 / p99 / max)`);
 
 const times = [];

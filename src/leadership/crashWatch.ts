@@ -30,11 +30,11 @@ export interface CrashWatchOptions {
 }
 
 /** Pause between two looks, in milliseconds: one command each, spread so that many followers look at different times. */
-const LOOK_MS = { least: 110, most: 210 };
+const LOOK_MS = { least: 130, most: 230 };
 /** Pause before the look that confirms an absence, in milliseconds. */
 const CONFIRM_MS = 30;
 /** How long to go without asking who leads, in milliseconds, should an announcement have been missed. */
-const RELEARN_MS = 3000;
+const RELEARN_MS = 5000;
 
 interface Watched {
   readonly leader: LeaderRecord;
