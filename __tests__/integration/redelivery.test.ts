@@ -87,7 +87,7 @@ it('a paused handler keeps its message until its lock runs out, and then loses i
   paused.signal('SIGCONT');
   // It finds its lock gone; the message stays completed, once.
   await paused.logged('stepped down', from);
-  await paused.logged((line) => line.message === 'the worker had an error', from);
+  await paused.logged((line) => line.message === 'BullMQ had a problem with a message or with Redis', from);
   expect(await jobCounts(redis.client)).toMatchObject({ completed: 1, failed: 0, active: 0, wait: 0 });
 });
 

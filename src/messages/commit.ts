@@ -194,7 +194,7 @@ export class Committer {
         if (!term.signal.aborted) {
           // Said once: Redis may be away for long.
           if (this.#reported !== error.message)
-            logger.warn('a commit got no answer; looking it up', { error });
+            logger.warn('a commit did not go through: looking up how far it came', { error });
           this.#reported = error.message;
           await sleep(pause, term.signal);
         }

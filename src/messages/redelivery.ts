@@ -28,7 +28,7 @@ export interface RedeliveryOptions {
   readonly logger: Logger;
 }
 
-const LOOK_MS = 300;
+const LOOK_MS = 200;
 /** How long an instance must have been gone, in milliseconds. */
 const GONE_FOR_MS = 2000;
 

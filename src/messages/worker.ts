@@ -1,4 +1,4 @@
-import { type Job, MetricsTime, WaitingError, Worker } from 'bullmq';
+import { isNotConnectionError, type Job, MetricsTime, WaitingError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Config } from '../config';
 import { toError } from '../errors';
@@ -33,6 +33,7 @@ export class MessageWorker {
   readonly #renounced = new Set<string>();
   #abandoning = false;
   #broken = false;
+  #reported: string | undefined;
 
   constructor(options: MessageWorkerOptions) {
     this.#options = options;
@@ -54,7 +55,7 @@ export class MessageWorker {
       // Completed jobs are removed; these counts stay.
       metrics: { maxDataPoints: MetricsTime.ONE_HOUR * 24 },
     });
-    this.#worker.on('error', (error) => logger.debug('the worker had an error', { error }));
+    this.#worker.on('error', (error) => this.#report(error));
     this.#worker.on('completed', () => this.#handled++);
     this.#worker.on('failed', (job, error) => {
       if (job === undefined) return;
@@ -65,6 +66,7 @@ export class MessageWorker {
       logger.warn(text, { id: job.id, error, ...(!final && { attempts: job.attemptsMade }) });
     });
     this.#worker.on('lockRenewalFailed', (ids) => {
+      logger.warn('messages in hand were lost to others: their locks ran out (JOB_LOCK_MS)', { ids });
       for (const id of ids) this.#worker.cancelJob(id, 'its lock was lost');
     });
   }
@@ -153,6 +155,14 @@ export class MessageWorker {
     } finally {
       this.#inHand.delete(id);
     }
+  }
+
+  /** Said once: BullMQ tries again and again. Of the connection, somebody else speaks. */
+  #report(error: Error): void {
+    const { logger } = this.#options;
+    if (!isNotConnectionError(error) || error.message === this.#reported) return;
+    this.#reported = error.message;
+    logger.warn('BullMQ had a problem with a message or with Redis', { error });
   }
 
   #stopped(error: unknown): void {
