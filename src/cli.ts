@@ -145,8 +145,9 @@ function buildProgram(terminal: Terminal): Command {
         // In place on a terminal: home, and clear what is below.
         const before = watch && terminal.isTerminal && !json ? '\u001b[H\u001b[2J' : '';
         const signal = watch ? terminal.stopSignal() : AbortSignal.abort();
+        const lease = await source.openLease();
         do {
-          const status = await readStatus(source);
+          const status = await readStatus({ ...source, lease });
           const text = json ? `${printable(JSON.stringify(status))}\n` : formatStatus(status);
           if (!(await terminal.write(before + text))) return;
           await sleep(1000, signal);

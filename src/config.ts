@@ -7,6 +7,8 @@ import { parseRedisUrl, redactUrl, type RedisAddress, RedisUrlError } from './re
 export interface Config {
   /** Undefined: a Redis on this machine is found or started. */
   readonly redis: RedisAddress | undefined;
+  /** The nodes of the lease, independent of each other; undefined: the one Redis. */
+  readonly leaseRedis: readonly RedisAddress[] | undefined;
   readonly production: boolean;
   readonly namespace: string;
   readonly instanceName: string;
@@ -80,8 +82,13 @@ export function resolveConfig(env: Environment): Config {
   const matching = (name: string, fallback: string, pattern: RegExp, expected: string) =>
     read(name, fallback, expected, (text) => (pattern.test(text) ? text : undefined));
 
+  const caFile = env['REDIS_CA_FILE'] || undefined;
+  const addresses = (name: string): RedisAddress[] | undefined =>
+    env[name] ? readAddresses(name, env[name], caFile, problems) : undefined;
+
   const config: Config = {
-    redis: readRedis(env, problems),
+    redis: (addresses('REDISURL') ?? addresses('REDIS_URL'))?.[0],
+    leaseRedis: addresses('LEASE_REDIS_URLS'),
     production: env['NODE_ENV'] === 'production',
     namespace: matching(
       'NAMESPACE',
@@ -125,10 +132,6 @@ export function resolveConfig(env: Environment): Config {
     },
   };
 
-  // Taken for granted and not heeded, these two would be a danger.
-  for (const name of ['LEASE_REDIS_URLS', 'REDIS_CA_FILE']) {
-    if (env[name]) problems.push(`${name} is set, expected it unset: it is not supported yet`);
-  }
   const { on, host, user, password } = config.board;
   if (on && password === undefined) {
     // Anyone who reaches the board can retry and delete messages.
@@ -149,15 +152,22 @@ const FLAGS: Record<string, boolean | undefined> = {
   ...{ false: false, off: false, no: false, 0: false },
 };
 
-function readRedis(env: Environment, problems: string[]): RedisAddress | undefined {
-  const name = env['REDISURL'] ? 'REDISURL' : 'REDIS_URL';
-  const text = env[name];
-  if (!text) return undefined;
+/** One address, or for LEASE_REDIS_URLS several, separated by commas. */
+function readAddresses(
+  name: string,
+  text: string,
+  caFile: string | undefined,
+  problems: string[],
+): RedisAddress[] | undefined {
+  const urls = name === 'LEASE_REDIS_URLS' ? text.split(',').map((url) => url.trim()) : [text];
   try {
-    return parseRedisUrl(text);
+    return urls
+      .map(parseRedisUrl)
+      .map((address) => (caFile && address.tls ? { ...address, caFile } : address));
   } catch (error) {
     if (!(error instanceof RedisUrlError)) throw error;
-    problems.push(`${name} is ${shown(redactUrl(text))}, expected ${error.message}`);
+    const found = urls.map(redactUrl).join(',');
+    problems.push(`${name} is ${shown(found)}, expected ${urls.length > 1 ? 'each ' : ''}${error.message}`);
     return undefined;
   }
 }

@@ -8,7 +8,8 @@ import type { Releases } from './shutdown';
 export interface Connections {
   readonly queue: Redis;
   readonly control: Redis;
-  readonly lease: Redis;
+  /** One for each node of the lease. */
+  readonly lease: readonly Redis[];
   readonly subscriber: Redis;
   /** A new one for each use: see redis.ts. */
   commit(): Promise<Redis>;
@@ -16,6 +17,8 @@ export interface Connections {
 
 export interface ConnectionsOptions {
   readonly address: RedisAddress;
+  /** The nodes of the lease, if they are others. */
+  readonly leaseAddresses: readonly RedisAddress[] | undefined;
   /** Time-out of the lease's commands, in milliseconds. */
   readonly leaseTimeoutMs: number;
   readonly releases: Releases;
@@ -30,19 +33,28 @@ export interface ConnectionsOptions {
  * @throws AppError (exit code 1) if Redis can not be reached.
  */
 export async function openConnections(options: ConnectionsOptions): Promise<Connections> {
-  const { address, leaseTimeoutMs, releases, stopped, logger } = options;
-  const connector = new RedisConnector(address, (role, error) =>
-    logger.debug('connection error', { role, error }),
-  );
+  const { address, leaseAddresses, releases, stopped, logger } = options;
+  const report = (role: Role, error: Error) => logger.debug('connection error', { role, error });
+  const connector = new RedisConnector(address, report);
   const open = async (role: Role, settings = {}): Promise<Redis> => {
     const client = await connector.connect(role, settings);
     releases.push(`the ${role} connection`, () => closeClient(client));
     return client;
   };
+  const leaseSettings = { commandTimeout: options.leaseTimeoutMs };
+  // Of several nodes some may be missing, also at the start: that is what several are for.
+  const openNodes = (addresses: readonly RedisAddress[]): Redis[] =>
+    addresses.map((node) => {
+      const client = new RedisConnector(node, report).connectLater('lease', leaseSettings);
+      releases.push('a lease connection', () => closeClient(client));
+      return client;
+    });
   const [queue, control, lease, subscriber] = await Promise.all([
     open('queue'),
     open('control'),
-    open('lease', { commandTimeout: leaseTimeoutMs }),
+    leaseAddresses === undefined
+      ? open('lease', leaseSettings).then((client) => [client])
+      : openNodes(leaseAddresses),
     open('subscriber'),
   ]);
 

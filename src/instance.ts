@@ -43,6 +43,7 @@ export async function runInstance(options: InstanceOptions): Promise<{ stop(): P
   try {
     const connections = await openConnections({
       address: redis,
+      leaseAddresses: config.leaseRedis,
       leaseTimeoutMs: leaseTimeoutMs(config.leaseTtlMs),
       releases,
       stopped: stopped.signal,
@@ -72,7 +73,7 @@ function build({ config, task, logger }: InstanceOptions, connections: Connectio
   const errorLog = new ErrorLog(control, queue, keys);
   const worker = new MessageWorker({ connection: connections.queue, keys, task, instance, config, logger });
   const leader = new Leader({ connections, queue, errorLog, keys, task, config, logger });
-  const lease = new RedisLease({ nodes: [connections.lease], key: keys.lease, ttlMs });
+  const lease = new RedisLease({ nodes: connections.lease, key: keys.lease, ttlMs });
 
   const election: Election = new Election({
     lease,
@@ -123,7 +124,7 @@ function build({ config, task, logger }: InstanceOptions, connections: Connectio
   });
 
   // A Redis that is back may have no leader, and may have handed out what never arrived.
-  connections.lease.on('ready', () => election.wake());
+  for (const node of connections.lease) node.on('ready', () => election.wake());
   connections.queue.on('ready', () => {
     void giveBackUnheard({ client: control, queue, keys, instance, worker, signal: stopped, logger });
   });

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { Redis, type RedisOptions } from 'ioredis';
 import { AppError, toError } from './errors';
 import { displayAddress, type RedisAddress } from './redisUrl';
@@ -56,26 +57,7 @@ export class RedisConnector {
    * @throws AppError (exit code 1) naming the address and the reason, after 3.5 s at the latest.
    */
   async connect(role: Role, overrides: Settings = {}): Promise<Redis> {
-    const { host, port, username, password, db, tls } = this.#address;
-    const client = new Redis({
-      host,
-      port,
-      db,
-      ...(username !== undefined && { username }),
-      ...(password !== undefined && { password }),
-      ...(tls && { tls: {} }),
-      lazyConnect: true,
-      connectTimeout: CONNECT_DEADLINE_MS,
-      keepAlive: 5000,
-      // Redis guesses how long it will go on loading its data, and guesses badly; ioredis would wait for as long.
-      maxLoadingRetryTime: 100,
-      // ioredis keeps a timer of this length for each connection that it ends, and the process with it.
-      disconnectTimeout: 200,
-      retryStrategy: (attempt) => Math.min(20 * 2 ** Math.min(attempt, 10), 1000),
-      ...SETTINGS[role],
-      ...overrides,
-    });
-
+    const client = this.#create(role, overrides);
     let reason: Error | undefined;
     const remember = (error: Error) => {
       reason = error;
@@ -97,6 +79,37 @@ export class RedisConnector {
     return client;
   }
 
+  /** A client that connects by itself, sooner or later: for a server that may be missing. */
+  connectLater(role: Role, overrides: Settings = {}): Redis {
+    const client = this.#create(role, overrides);
+    client.on('error', (error) => this.#onError(role, error));
+    // It tries again, as its settings say.
+    client.connect().catch(() => undefined);
+    return client;
+  }
+
+  #create(role: Role, overrides: Settings): Redis {
+    const { host, port, username, password, db, tls, caFile } = this.#address;
+    return new Redis({
+      host,
+      port,
+      db,
+      ...(username !== undefined && { username }),
+      ...(password !== undefined && { password }),
+      ...(tls && { tls: caFile === undefined ? {} : { ca: readCertificate(caFile) } }),
+      lazyConnect: true,
+      connectTimeout: CONNECT_DEADLINE_MS,
+      keepAlive: 5000,
+      // Redis guesses how long it will go on loading its data, and guesses badly; ioredis would wait for as long.
+      maxLoadingRetryTime: 100,
+      // ioredis keeps a timer of this length for each connection that it ends, and the process with it.
+      disconnectTimeout: 200,
+      retryStrategy: (attempt) => Math.min(20 * 2 ** Math.min(attempt, 10), 1000),
+      ...SETTINGS[role],
+      ...overrides,
+    });
+  }
+
   #unreachable(reason: Error): AppError {
     const address = displayAddress(this.#address);
     const text = reason.message || (reason as NodeJS.ErrnoException).code || 'no answer';
@@ -106,6 +119,16 @@ export class RedisConnector {
     const found = text === 'Connection is closed.' ? 'no answer' : text;
     return new AppError(`Redis at ${address} cannot be reached: ${found}; expected a Redis server there`, 1, {
       cause: reason,
+    });
+  }
+}
+
+function readCertificate(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    throw new AppError(`REDIS_CA_FILE ${file} can not be read: ${toError(error).message}`, 2, {
+      cause: error,
     });
   }
 }

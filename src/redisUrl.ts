@@ -8,6 +8,8 @@ export interface RedisAddress {
   /** Database number, default 0. */
   db: number;
   tls: boolean;
+  /** File with the certificate of the authority to trust, for TLS. Default: those that Node.js trusts. */
+  caFile?: string;
 }
 
 /** A URL that is not one of ours. Its message says what was expected, and never what the URL holds. */

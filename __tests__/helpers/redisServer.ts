@@ -26,7 +26,12 @@ export async function startRedis(args: string[] = ['--save', '']): Promise<Redis
   const directory = mkdtempSync(join(tmpdir(), 'nic-redis-'));
   const port = await freePort();
   let child = await launch(port, directory, args);
-  const client = new Redis({ port, maxRetriesPerRequest: null, retryStrategy: () => 20 });
+  const client = new Redis({
+    port,
+    maxRetriesPerRequest: null,
+    retryStrategy: () => 20,
+    disconnectTimeout: 100,
+  });
   client.on('error', () => undefined);
 
   const kill = async () => {

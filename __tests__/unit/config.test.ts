@@ -174,6 +174,28 @@ describe('variables without a form of their own', () => {
   });
 });
 
+describe('LEASE_REDIS_URLS and REDIS_CA_FILE', () => {
+  it('give the lease nodes of its own, and those that speak TLS an authority', () => {
+    const { redis, leaseRedis } = resolveConfig({
+      REDISURL: 'redis://main',
+      LEASE_REDIS_URLS: 'redis://a:1, rediss://b:2',
+      REDIS_CA_FILE: 'ca.pem',
+    });
+    expect(redis).toEqual({ host: 'main', port: 6379, db: 0, tls: false });
+    expect(leaseRedis).toEqual([
+      { host: 'a', port: 1, db: 0, tls: false },
+      { host: 'b', port: 2, db: 0, tls: true, caFile: 'ca.pem' },
+    ]);
+    expect(resolveConfig({}).leaseRedis).toBeUndefined();
+  });
+
+  it('are refused as a whole when one is wrong, without a password', () => {
+    const told = problem({ LEASE_REDIS_URLS: 'redis://u:Sesame@a,http://u:Sesame@b' });
+    expect(told).toMatch(/^configuration: LEASE_REDIS_URLS is ".*", expected each redis:/);
+    expect(told).not.toContain('Sesame');
+  });
+});
+
 describe('REDISURL', () => {
   const redis = { host: 'redis.example', port: 6380, username: 'me', password: 'p@ss', db: 2, tls: false };
   const url = 'redis://me:p%40ss@redis.example:6380/2';

@@ -1,11 +1,13 @@
+import type { Redis } from 'ioredis';
 import { redisOf } from '../chooseRedis';
 import type { Config } from '../config';
 import { AppError, toError } from '../errors';
 import { keysOf } from '../keys';
+import { leaseTimeoutMs, RedisLease } from '../leadership/lease';
 import { ErrorLog } from '../messages/errorLog';
 import { openQueue } from '../messages/queue';
 import { closeClient, RedisConnector } from '../redis';
-import { displayAddress } from '../redisUrl';
+import { displayAddress, type RedisAddress } from '../redisUrl';
 
 /** What a command needs of Redis: it looks and mends, and takes no part. */
 export async function openAccess(config: Config) {
@@ -14,14 +16,33 @@ export async function openAccess(config: Config) {
   const client = await connector.connect('control', { commandTimeout: 2500 });
   const keys = keysOf(config.namespace);
   const queue = openQueue(client, keys);
+  const opened = [client];
   return {
     client,
     queue,
     keys,
     namespace: config.namespace,
     errorLog: new ErrorLog(client, queue, keys),
-    close: () => closeClient(client),
+    /** The lease, to look at. Its nodes are asked for only by who needs them. */
+    async openLease(): Promise<RedisLease> {
+      const nodes =
+        config.leaseRedis === undefined ? [client] : await leaseNodes(config.leaseRedis, config.leaseTtlMs);
+      if (config.leaseRedis !== undefined) opened.push(...nodes);
+      return new RedisLease({ nodes, key: keys.lease, ttlMs: config.leaseTtlMs });
+    },
+    close: () => Promise.all(opened.map((each) => closeClient(each))),
   };
+}
+
+/** Connections to the nodes of the lease, as far as they can be reached. */
+function leaseNodes(addresses: readonly RedisAddress[], ttlMs: number): Promise<Redis[]> {
+  const commandTimeout = leaseTimeoutMs(ttlMs);
+  return Promise.all(
+    addresses.map((address) => {
+      const connector = new RedisConnector(address);
+      return connector.connect('lease', { commandTimeout }).catch(() => connector.connectLater('lease'));
+    }),
+  );
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Keys } from '../keys';
+import type { RedisLease } from '../leadership/lease';
 import { livingInstances } from '../leadership/registry';
 import { type LeaderRecord, readLeader } from '../leadership/term';
 import { printable } from '../logger';
@@ -36,11 +37,13 @@ export interface StatusSource {
   readonly queue: Queue;
   readonly keys: Keys;
   readonly namespace: string;
+  readonly lease: Pick<RedisLease, 'holder'>;
 }
 
-export async function readStatus({ client, queue, keys, namespace }: StatusSource): Promise<Status> {
+export async function readStatus({ client, queue, keys, namespace, lease }: StatusSource): Promise<Status> {
   const [held, record, living, generated, counts, completed, errors] = await Promise.all([
-    client.exists(keys.lease),
+    // Without a majority of its nodes nobody holds it.
+    lease.holder().catch(() => undefined),
     readLeader(client, keys),
     livingInstances(client, keys),
     client.hget(keys.cursor, 'generated'),
@@ -48,7 +51,7 @@ export async function readStatus({ client, queue, keys, namespace }: StatusSourc
     queue.getMetrics('completed', 0, 0),
     client.hlen(keys.errors),
   ]);
-  const leader = held === 1 && record !== undefined ? record : null;
+  const leader = held !== undefined && record !== undefined ? record : null;
   return {
     namespace,
     leader,

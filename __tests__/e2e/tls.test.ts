@@ -1,0 +1,60 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ELECTED, killAll, startInstance } from '../helpers/instance';
+import { freePort, type RedisServer, startRedis } from '../helpers/redisServer';
+import { runCommand } from '../helpers/runCommand';
+
+const directory = mkdtempSync(join(tmpdir(), 'nic-tls-'));
+const file = (name: string) => join(directory, name);
+let redis: RedisServer;
+let url: string;
+
+beforeAll(async () => {
+  for (const name of ['server', 'other']) {
+    execFileSync(
+      'openssl',
+      ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=127.0.0.1']
+        .concat(['-addext', 'subjectAltName=IP:127.0.0.1'])
+        .concat(['-keyout', file(`${name}.key`), '-out', file(`${name}.crt`)]),
+      { stdio: 'ignore' },
+    );
+  }
+  const port = await freePort();
+  redis = await startRedis(
+    ['--save', '', '--tls-port', String(port), '--tls-auth-clients', 'no']
+      .concat(['--tls-cert-file', file('server.crt'), '--tls-key-file', file('server.key')])
+      .concat(['--tls-ca-cert-file', file('server.crt')]),
+  );
+  url = `rediss://127.0.0.1:${port}`;
+});
+
+afterAll(async () => {
+  await killAll();
+  await redis.stop();
+  rmSync(directory, { recursive: true });
+});
+
+it('an instance works over TLS with the authority that REDIS_CA_FILE names', async () => {
+  const instance = startInstance({ REDISURL: url, REDIS_CA_FILE: file('server.crt') });
+  await instance.logged(ELECTED);
+  await instance.logged('message 1 handled');
+});
+
+it.each([
+  ['of another authority', { REDIS_CA_FILE: file('other.crt') }],
+  ['of an authority that nobody knows', {}],
+])('a certificate %s is refused: exit code 1, and the line says so', async (_, env) => {
+  const { code, stdout, stderr } = await runCommand(['status'], { REDISURL: url, ...env });
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+  expect(stderr).toMatch(
+    /^error: Redis at rediss:\/\/127\.0\.0\.1:\d+ cannot be reached: .*certificate.*\n$/,
+  );
+});
+
+it('a certificate file that is not there is wrong configuration', async () => {
+  const { code, stderr } = await runCommand(['status'], { REDISURL: url, REDIS_CA_FILE: file('none.crt') });
+  expect(code).toBe(2);
+  expect(stderr).toMatch(/^error: REDIS_CA_FILE .*none\.crt can not be read: .*\n$/);
+});
