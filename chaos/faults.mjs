@@ -95,6 +95,7 @@ export function createFaults(world, random) {
         await world.redis.kill();
         await sleep(between(0, ttl * 0.75));
         await world.redis.restart();
+        world.redisBackAt = performance.now();
       },
     },
   };

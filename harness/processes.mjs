@@ -59,6 +59,7 @@ export async function startRedis({ durable = false, args = [] } = {}) {
     restart: launch,
     async stop() {
       if (child.exitCode === null && child.signalCode === null) await this.kill();
+      children.delete(child);
       rmSync(directory, { recursive: true, force: true });
     },
   };

@@ -10,6 +10,8 @@ export interface Config {
   /** The nodes of the lease, independent of each other; undefined: the one Redis. */
   readonly leaseRedis: readonly RedisAddress[] | undefined;
   readonly production: boolean;
+  /** Whether settings of Redis by which messages may be lost keep the instance from starting. */
+  readonly strictRedis: boolean;
   readonly namespace: string;
   readonly instanceName: string;
   /** Path of the task module; undefined: the demo. */
@@ -90,6 +92,7 @@ export function resolveConfig(env: Environment): Config {
     redis: (addresses('REDISURL') ?? addresses('REDIS_URL'))?.[0],
     leaseRedis: addresses('LEASE_REDIS_URLS'),
     production: env['NODE_ENV'] === 'production',
+    strictRedis: flag('STRICT_REDIS', false),
     namespace: matching(
       'NAMESPACE',
       'nic',

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import type { Config } from './config';
 import { type Connections, openConnections } from './connections';
-import { toError } from './errors';
+import { AppError, toError } from './errors';
 import { type Keys, keysOf } from './keys';
 import { Leader } from './leader';
 import { CrashWatch } from './leadership/crashWatch';
@@ -15,6 +15,7 @@ import { ErrorLog } from './messages/errorLog';
 import { openQueue } from './messages/queue';
 import { giveBackUnheard } from './messages/redelivery';
 import { MessageWorker } from './messages/worker';
+import { findRisks } from './redisRisks';
 import type { RedisAddress } from './redisUrl';
 import { Releases } from './shutdown';
 import type { Task } from './tasks/task';
@@ -49,6 +50,9 @@ export async function runInstance(options: InstanceOptions): Promise<{ stop(): P
       stopped: stopped.signal,
       logger,
     });
+    const risks = await findRisks(connections.control);
+    if (config.strictRedis && risks.length > 0) throw new AppError(`STRICT_REDIS: ${risks.join('; ')}`, 1);
+    for (const risk of risks) logger.warn(risk);
     const parts = build({ ...options, logger }, connections, stopped.signal);
     await start(parts, config, releases, logger);
   } catch (error) {
