@@ -1,7 +1,12 @@
 import { resolve } from 'node:path';
+import type { Redis } from 'ioredis';
+import { keysOf } from '../../src/keys';
+import { openQueue } from '../../src/messages/queue';
+import { redeliver } from '../../src/messages/redelivery';
 import { jobCounts } from '../helpers/history';
 import { ELECTED, killAll, startInstance } from '../helpers/instance';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
+import { silentLogger } from '../helpers/silentLogger';
 import { waitFor } from '../helpers/waitFor';
 
 let redis: RedisServer;
@@ -107,4 +112,46 @@ it('tries a failing message as often as ATTEMPTS says, with a growing pause, and
     error: { name: 'RangeError', message: 'number 1 fails' },
   });
   expect((await handlings()).map(({ attempt }) => attempt)).toEqual([1, 2, 3]);
+});
+
+it('a leader that was paused in the middle of giving back takes nothing from whoever has the message by then', async () => {
+  const keys = keysOf('nic');
+  const queue = openQueue(redis.client, keys);
+  await queue.add('message', { number: 1 });
+  const job = '{nic}:messages:1';
+  /** Puts the message into the hands of an instance, as BullMQ does. */
+  const hand = async (instance: string) => {
+    await redis.client.hset(job, 'pb', instance);
+    await redis.client.set(keys.lock('1'), `token of ${instance}`);
+  };
+  await redis.client.rpoplpush(keys.waiting, '{nic}:messages:active');
+  await hand('gone');
+
+  // Between its look at the messages and its look at the lock, another leader gives the message back, and it is taken.
+  const stop = new AbortController();
+  let looks = 0;
+  const paused = {
+    on: () => undefined,
+    off: () => undefined,
+    async get(key: string) {
+      looks++;
+      await hand('heir');
+      return redis.client.get(key);
+    },
+  } as unknown as Redis;
+  const redelivering = redeliver({
+    client: paused,
+    queue,
+    keys,
+    goneAmong: (instances) => Promise.resolve(new Set(instances.filter((name) => name === 'gone'))),
+    onStall: 'retry',
+    signal: stop.signal,
+    logger: silentLogger,
+  });
+  await waitFor(() => looks > 0, 'the look at the lock', 10_000);
+  await new Promise((done) => setTimeout(done, 500));
+  stop.abort();
+  await redelivering;
+  expect(await jobCounts(redis.client)).toMatchObject({ active: 1, wait: 0 });
+  expect(await redis.client.get(keys.lock('1'))).toBe('token of heir');
 });

@@ -114,9 +114,14 @@ function lockToken(client: Redis, keys: Pick<Keys, 'lock'>, job: Job): Promise<s
   return client.get(keys.lock(job.id!));
 }
 
-async function giveBack(job: Job, { client, keys, onStall, logger }: RedeliveryOptions): Promise<void> {
-  const token = await lockToken(client, keys, job);
+async function giveBack(found: Job, options: RedeliveryOptions): Promise<void> {
+  const { client, queue, keys, onStall, logger } = options;
+  const token = await lockToken(client, keys, found);
   if (token === null) return;
+  // Looked at again after the token was read, so that the token is theirs. A leader that was paused since its first look
+  // may find the message given back by its successor, and in other hands.
+  const job = (await queue.getJob(found.id!)) as Job | undefined;
+  if (job?.processedBy !== found.processedBy || job === undefined) return;
   const fields = { id: job.id, from: job.processedBy };
   try {
     if (onStall === 'retry') {
