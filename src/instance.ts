@@ -41,6 +41,11 @@ export async function runInstance(options: InstanceOptions): Promise<{ stop(): P
   const logger = options.logger.child({ instance: config.instanceName });
   const releases = new Releases(logger);
   const stopped = new AbortController();
+  let stopping: Promise<void> | undefined;
+  const stop = () => {
+    stopped.abort();
+    return releases.releaseAll();
+  };
   try {
     const connections = await openConnections({
       address: redis,
@@ -56,15 +61,9 @@ export async function runInstance(options: InstanceOptions): Promise<{ stop(): P
     const parts = build({ ...options, logger }, connections, stopped.signal);
     await start(parts, config, releases, logger);
   } catch (error) {
-    await releases.releaseAll();
+    await stop();
     throw error;
   }
-
-  let stopping: Promise<void> | undefined;
-  const stop = () => {
-    stopped.abort();
-    return releases.releaseAll();
-  };
   return { stop: () => (stopping ??= stop()) };
 }
 
