@@ -3,7 +3,8 @@ import { findOrStartLocalRedis } from './localRedis';
 import type { Logger } from './logger';
 import type { RedisAddress } from './redisUrl';
 
-const LOCAL: RedisAddress = { host: '127.0.0.1', port: 6379, db: 0, tls: false };
+const SERVER = { host: '127.0.0.1', port: 6379 };
+const LOCAL: RedisAddress = { kind: 'single', nodes: [SERVER], db: 0, tls: false };
 
 /** The Redis to use: the configured one, or else the one on this machine, whether it runs or not. */
 export function redisOf(config: Pick<Config, 'redis'>): RedisAddress {
@@ -22,8 +23,7 @@ export async function provideRedis(
 ): Promise<RedisAddress> {
   if (config.redis === undefined) {
     await findOrStartLocalRedis({
-      host: LOCAL.host,
-      port: LOCAL.port,
+      ...SERVER,
       directory: '.redis',
       mayStart: !config.production,
       onStarted: ({ address, directory }) =>

@@ -84,9 +84,13 @@ export function resolveConfig(env: Environment): Config {
   const matching = (name: string, fallback: string, pattern: RegExp, expected: string) =>
     read(name, fallback, expected, (text) => (pattern.test(text) ? text : undefined));
 
-  const caFile = env['REDIS_CA_FILE'] || undefined;
+  const more = {
+    caFile: env['REDIS_CA_FILE'],
+    sentinelUsername: env['SENTINEL_USER'],
+    sentinelPassword: env['SENTINEL_PASSWORD'],
+  };
   const addresses = (name: string): RedisAddress[] | undefined =>
-    env[name] ? readAddresses(name, env[name], caFile, problems) : undefined;
+    env[name] ? readAddresses(name, env[name], more, problems) : undefined;
 
   const config: Config = {
     redis: (addresses('REDISURL') ?? addresses('REDIS_URL'))?.[0],
@@ -159,14 +163,19 @@ const FLAGS: Record<string, boolean | undefined> = {
 function readAddresses(
   name: string,
   text: string,
-  caFile: string | undefined,
+  { caFile, sentinelUsername, sentinelPassword }: Environment,
   problems: string[],
 ): RedisAddress[] | undefined {
-  const urls = name === 'LEASE_REDIS_URLS' ? text.split(',').map((url) => url.trim()) : [text];
+  // A comma may as well stand between the hosts of one URL.
+  const urls =
+    name === 'LEASE_REDIS_URLS' ? text.split(/,(?=\s*[\w+.-]*:\/\/)/).map((url) => url.trim()) : [text];
   try {
-    return urls
-      .map(parseRedisUrl)
-      .map((address) => (caFile && address.tls ? { ...address, caFile } : address));
+    return urls.map(parseRedisUrl).map((address) => ({
+      ...address,
+      ...(address.tls && caFile && { caFile }),
+      ...(address.kind === 'sentinel' && sentinelUsername && { sentinelUsername }),
+      ...(address.kind === 'sentinel' && sentinelPassword && { sentinelPassword }),
+    }));
   } catch (error) {
     if (!(error instanceof RedisUrlError)) throw error;
     const found = urls.map(redactUrl).join(',');

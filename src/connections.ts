@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import type { Keys } from './keys';
 import type { Logger } from './logger';
 import { closeClient, RedisConnector, type Role } from './redis';
 import type { RedisAddress } from './redisUrl';
@@ -17,6 +18,7 @@ export interface Connections {
 
 export interface ConnectionsOptions {
   readonly address: RedisAddress;
+  readonly keys: Pick<Keys, 'lease'>;
   /** The nodes of the lease, if they are others. */
   readonly leaseAddresses: readonly RedisAddress[] | undefined;
   /** Time-out of the lease's commands, in milliseconds. */
@@ -34,8 +36,9 @@ export interface ConnectionsOptions {
  */
 export async function openConnections(options: ConnectionsOptions): Promise<Connections> {
   const { address, leaseAddresses, releases, stopped, logger } = options;
-  const report = (role: Role, error: Error) => logger.debug('connection error', { role, error });
-  const connector = new RedisConnector(address, report);
+  const onError = (role: Role, error: Error) => logger.debug('connection error', { role, error });
+  const key = options.keys.lease;
+  const connector = new RedisConnector({ address, key, onError });
   const open = async (role: Role, settings = {}): Promise<Redis> => {
     const client = await connector.connect(role, settings);
     releases.push(`the ${role} connection`, () => closeClient(client));
@@ -45,7 +48,7 @@ export async function openConnections(options: ConnectionsOptions): Promise<Conn
   // Of several nodes some may be missing, also at the start: that is what several are for.
   const openNodes = (addresses: readonly RedisAddress[]): Redis[] =>
     addresses.map((node) => {
-      const client = new RedisConnector(node, report).connectLater('lease', leaseSettings);
+      const client = new RedisConnector({ address: node, key, onError }).connectLater('lease', leaseSettings);
       releases.push('a lease connection', () => closeClient(client));
       return client;
     });

@@ -49,6 +49,7 @@ export async function runInstance(options: InstanceOptions): Promise<{ stop(): P
   try {
     const connections = await openConnections({
       address: redis,
+      keys: keysOf(config.namespace),
       leaseAddresses: config.leaseRedis,
       leaseTimeoutMs: leaseTimeoutMs(config.leaseTtlMs),
       releases,

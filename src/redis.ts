@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Redis, type RedisOptions } from 'ioredis';
 import { AppError, toError } from './errors';
+import { MasterLocator } from './redisMaster';
 import { displayAddress, type RedisAddress } from './redisUrl';
 
 /**
@@ -36,18 +37,37 @@ const SETTINGS: Record<Role, Settings> = {
   commit: { ...FAIL_FAST, retryStrategy: () => null },
 };
 
+/**
+ * Answers that say: not here. The server has just become a replica, or a slot has moved, or is moving. BullMQ's commands
+ * are sent again after the connection has been opened anew; they have done nothing yet.
+ */
+const NOT_HERE = /^(READONLY|MOVED|ASK|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|UNBLOCKED) /;
+
 /** How long a first connection may take, in milliseconds: the commands promise to give up within 5 s. */
 const CONNECT_DEADLINE_MS = 3500;
+
+export interface RedisConnectorOptions {
+  readonly address: RedisAddress;
+  /** Any key that will be asked for: in a Cluster, it tells which of the servers is the one. */
+  readonly key: string;
+  /** Told of every connection error after the first connect; ioredis reconnects by itself. */
+  readonly onError?: (role: Role, error: Error) => void;
+}
 
 /** Opens connections to one Redis; the only place that knows how an address becomes a client. */
 export class RedisConnector {
   readonly #address: RedisAddress;
   readonly #onError: (role: Role, error: Error) => void;
+  readonly #tls: { ca?: Buffer } | undefined;
+  readonly #master: MasterLocator | undefined;
 
-  /** @param onError told of every connection error after the first connect; ioredis reconnects by itself. */
-  constructor(address: RedisAddress, onError: (role: Role, error: Error) => void = () => undefined) {
+  /** @throws AppError (exit code 2) if the certificate of the authority can not be read. */
+  constructor({ address, key, onError = () => undefined }: RedisConnectorOptions) {
     this.#address = address;
     this.#onError = onError;
+    const { caFile } = address;
+    this.#tls = !address.tls ? undefined : caFile === undefined ? {} : { ca: readCertificate(caFile) };
+    if (address.kind !== 'single') this.#master = new MasterLocator({ address, key, tls: this.#tls });
   }
 
   /**
@@ -89,14 +109,13 @@ export class RedisConnector {
   }
 
   #create(role: Role, overrides: Settings): Redis {
-    const { host, port, username, password, db, tls, caFile } = this.#address;
+    const { nodes, username, password, db } = this.#address;
     return new Redis({
-      host,
-      port,
+      ...(this.#master === undefined ? nodes[0]! : { Connector: this.#master.connector }),
       db,
       ...(username !== undefined && { username }),
       ...(password !== undefined && { password }),
-      ...(tls && { tls: caFile === undefined ? {} : { ca: readCertificate(caFile) } }),
+      ...(this.#tls !== undefined && { tls: this.#tls }),
       lazyConnect: true,
       connectTimeout: CONNECT_DEADLINE_MS,
       keepAlive: 5000,
@@ -105,6 +124,7 @@ export class RedisConnector {
       // ioredis keeps a timer of this length for each connection that it ends, and the process with it.
       disconnectTimeout: 200,
       retryStrategy: (attempt) => Math.min(20 * 2 ** Math.min(attempt, 10), 1000),
+      reconnectOnError: ({ message }) => NOT_HERE.test(message) && (role === 'queue' ? 2 : true),
       ...SETTINGS[role],
       ...overrides,
     });

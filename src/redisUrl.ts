@@ -1,52 +1,90 @@
-/** Where one Redis is, taken apart from a `redis://` or `rediss://` URL. */
+/** One server that can be connected to. */
+export interface RedisNode {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Where Redis is, taken apart from a URL. */
 export interface RedisAddress {
-  host: string;
-  /** Default 6379. */
-  port: number;
+  /** What the nodes are: the one server; Sentinels, who know it; or nodes of a Cluster. */
+  kind: 'single' | 'sentinel' | 'cluster';
+  /** At least one; of Sentinels and of a Cluster, those to begin with. Default ports: 6379, of a Sentinel 26379. */
+  nodes: readonly RedisNode[];
+  /** The name under which Sentinels know the master. */
+  master?: string;
   username?: string;
   password?: string;
-  /** Database number, default 0. */
+  /** Database number, default 0; a Cluster has no other. */
   db: number;
   tls: boolean;
   /** File with the certificate of the authority to trust, for TLS. Default: those that Node.js trusts. */
   caFile?: string;
+  /** What the Sentinels themselves ask for, if they do. */
+  sentinelUsername?: string;
+  sentinelPassword?: string;
 }
 
 /** A URL that is not one of ours. Its message says what was expected, and never what the URL holds. */
 export class RedisUrlError extends Error {}
 
-const EXPECTED = 'redis://[user:password@]host[:port][/db], or rediss:// for TLS';
+const LOGIN = '[user:password@]';
+const EXPECTED = {
+  single: `redis://${LOGIN}host[:port][/db]`,
+  sentinel: `redis+sentinel://${LOGIN}host[:port],.../master[/db]`,
+  cluster: `redis+cluster://${LOGIN}host[:port],...`,
+};
+const EXPECTED_ANY = `${EXPECTED.single}, ${EXPECTED.sentinel} or ${EXPECTED.cluster}; rediss for TLS`;
 
 /** @throws RedisUrlError saying what was expected. */
 export function parseRedisUrl(text: string): RedisAddress {
-  let url: URL;
-  try {
-    url = new URL(text);
-  } catch {
-    throw new RedisUrlError(EXPECTED);
-  }
-  if (/^rediss?\+(sentinel|cluster):$/.test(url.protocol)) {
-    throw new RedisUrlError(`${EXPECTED} (Sentinel and Cluster are not supported yet)`);
-  }
-  if (url.protocol !== 'redis:' && url.protocol !== 'rediss:') throw new RedisUrlError(EXPECTED);
-  if (url.hostname === '' || url.search !== '' || url.hash !== '') throw new RedisUrlError(EXPECTED);
-  const db = url.pathname.replace(/^\//, '');
-  if (!/^\d{0,4}$/.test(db)) throw new RedisUrlError(EXPECTED);
-  return {
+  const parts = /^(rediss?)(?:\+(sentinel|cluster))?:\/\/([^/?#]*)(?:\/([^?#]*))?$/i.exec(text);
+  if (parts === null) throw new RedisUrlError(EXPECTED_ANY);
+  const [, scheme = '', topology = 'single', authority = '', path = ''] = parts;
+  const kind = topology.toLowerCase() as RedisAddress['kind'];
+  const fail = (more = '') => new RedisUrlError(EXPECTED[kind] + more);
+
+  const at = authority.lastIndexOf('@');
+  const { username, password } = parseAuthority(`${authority.slice(0, at + 1)}host`, fail);
+  const hosts = authority.slice(at + 1);
+  const nodes = (kind === 'single' ? [hosts] : hosts.split(',')).map((host) => {
+    const { hostname, port } = parseAuthority(host, fail);
     // URL keeps the brackets of an IPv6 address; sockets want it without.
-    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
-    port: url.port === '' ? 6379 : Number(url.port),
-    ...(url.username !== '' && { username: decode(url.username) }),
-    ...(url.password !== '' && { password: decode(url.password) }),
+    const bare = hostname.replace(/^\[(.*)\]$/, '$1');
+    return { host: bare, port: port === '' ? (kind === 'sentinel' ? 26379 : 6379) : Number(port) };
+  });
+
+  const [master, db = '', ...rest] = kind === 'sentinel' ? path.split('/') : [undefined, path];
+  if (rest.length > 0 || master === '' || !/^\d{0,4}$/.test(db)) throw fail();
+  if (kind === 'cluster' && Number(db) !== 0) throw fail(' (a Cluster has no other database than 0)');
+  return {
+    kind,
+    nodes,
+    ...(master !== undefined && { master: decode(master, fail) }),
+    ...(username !== '' && { username: decode(username, fail) }),
+    ...(password !== '' && { password: decode(password, fail) }),
     db: Number(db),
-    tls: url.protocol === 'rediss:',
+    tls: scheme.toLowerCase() === 'rediss',
   };
 }
 
+/** One host with what belongs to it, as the platform's own parser reads it. */
+function parseAuthority(text: string, fail: () => RedisUrlError): URL {
+  let url: URL;
+  try {
+    url = new URL(`redis://${text}`);
+  } catch {
+    throw fail();
+  }
+  if (url.hostname === '' || url.pathname !== '') throw fail();
+  return url;
+}
+
 /** The address as it may be shown: no user, no password. */
-export function displayAddress({ host, port, db, tls }: RedisAddress): string {
-  const bracketed = host.includes(':') ? `[${host}]` : host;
-  return `${tls ? 'rediss' : 'redis'}://${bracketed}:${port}${db === 0 ? '' : `/${db}`}`;
+export function displayAddress({ kind, nodes, master, db, tls }: RedisAddress): string {
+  const hosts = nodes.map(({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`);
+  const path = [master, db === 0 ? undefined : db].filter((part) => part !== undefined);
+  const scheme = `redis${tls ? 's' : ''}${kind === 'single' ? '' : `+${kind}`}`;
+  return [`${scheme}://${hosts.join(',')}`, ...path].join('/');
 }
 
 /** Any text with what may be a password in a URL blotted out. */
@@ -71,10 +109,10 @@ export function redactUrl(text: string): string {
   return scheme + rest.replace(/(?<=^[^[]*):(?!\d*(?:[,/]|$)).*$/s, ':***');
 }
 
-function decode(part: string): string {
+function decode(part: string, fail: (more: string) => RedisUrlError): string {
   try {
     return decodeURIComponent(part);
   } catch {
-    throw new RedisUrlError(`${EXPECTED}, with user and password percent-encoded`);
+    throw fail(', each part percent-encoded');
   }
 }

@@ -31,7 +31,7 @@ afterEach(async () => {
 
 async function lead(instance = 'a', overrides: Partial<CommitterOptions> = {}): Promise<Committer> {
   const number = await takeTerm(redis.client, keys, instance);
-  const connector = new RedisConnector(parseRedisUrl(redis.url));
+  const connector = new RedisConnector({ address: parseRedisUrl(redis.url), key: keys.lease });
   return new Committer({
     async connect() {
       const client = await connector.connect('commit');
@@ -179,7 +179,8 @@ it('an EXEC whose answer was lost is not sent again when it was executed', async
   const proxy = await startProxy(redis.port);
   try {
     const committer = await lead('a', {
-      connect: () => new RedisConnector(parseRedisUrl(proxy.url)).connect('commit'),
+      connect: () =>
+        new RedisConnector({ address: parseRedisUrl(proxy.url), key: keys.lease }).connect('commit'),
       term: {
         number: 1,
         signal: ending.signal,
@@ -206,7 +207,8 @@ it('an EXEC that is held up on its way is refused after the batch was committed 
   try {
     let through: string = proxy.url;
     const committer = await lead('a', {
-      connect: () => new RedisConnector(parseRedisUrl(through)).connect('commit'),
+      connect: () =>
+        new RedisConnector({ address: parseRedisUrl(through), key: keys.lease }).connect('commit'),
       term: {
         number: 1,
         signal: ending.signal,

@@ -25,7 +25,7 @@ afterEach(async () => {
 });
 
 async function connect(role: 'control' | 'lease' | 'subscriber', url = redis.url) {
-  const client = await new RedisConnector(parseRedisUrl(url)).connect(role);
+  const client = await new RedisConnector({ address: parseRedisUrl(url), key: keys.lease }).connect(role);
   cleanUps.push(() => client.disconnect());
   return client;
 }

@@ -33,7 +33,7 @@ afterEach(async () => {
 
 /** A queue, its log, and a BullMQ worker that fails every message with an error of the given class. */
 async function parts() {
-  const connector = new RedisConnector(parseRedisUrl(redis.url));
+  const connector = new RedisConnector({ address: parseRedisUrl(redis.url), key: keys.lease });
   const [control, connection] = await Promise.all([connector.connect('control'), connector.connect('queue')]);
   cleanUps.push(
     () => control.disconnect(),

@@ -181,12 +181,27 @@ describe('LEASE_REDIS_URLS and REDIS_CA_FILE', () => {
       LEASE_REDIS_URLS: 'redis://a:1, rediss://b:2',
       REDIS_CA_FILE: 'ca.pem',
     });
-    expect(redis).toEqual({ host: 'main', port: 6379, db: 0, tls: false });
+    expect(redis).toEqual({ kind: 'single', nodes: [{ host: 'main', port: 6379 }], db: 0, tls: false });
     expect(leaseRedis).toEqual([
-      { host: 'a', port: 1, db: 0, tls: false },
-      { host: 'b', port: 2, db: 0, tls: true, caFile: 'ca.pem' },
+      { kind: 'single', nodes: [{ host: 'a', port: 1 }], db: 0, tls: false },
+      { kind: 'single', nodes: [{ host: 'b', port: 2 }], db: 0, tls: true, caFile: 'ca.pem' },
     ]);
     expect(resolveConfig({}).leaseRedis).toBeUndefined();
+  });
+
+  it('may have several hosts each', () => {
+    const sentinels = 'redis+sentinel://a:1,b:2/mine';
+    const { leaseRedis } = resolveConfig({ LEASE_REDIS_URLS: `${sentinels},redis://c:3` });
+    expect(leaseRedis).toHaveLength(2);
+    expect(leaseRedis?.[0]?.nodes).toHaveLength(2);
+    expect(problem({ LEASE_REDIS_URLS: 'redis://a:1,b:2' })).toContain('LEASE_REDIS_URLS is');
+  });
+
+  it('take what the Sentinels themselves ask for from variables of its own', () => {
+    const login = { SENTINEL_USER: 'watch', SENTINEL_PASSWORD: 'Sesame' };
+    const sentinel = resolveConfig({ REDISURL: 'redis+sentinel://a/mine', ...login }).redis;
+    expect(sentinel).toMatchObject({ sentinelUsername: 'watch', sentinelPassword: 'Sesame' });
+    expect(resolveConfig({ REDISURL: 'redis://a', ...login }).redis).not.toHaveProperty('sentinelPassword');
   });
 
   it('are refused as a whole when one is wrong, without a password', () => {
@@ -197,7 +212,14 @@ describe('LEASE_REDIS_URLS and REDIS_CA_FILE', () => {
 });
 
 describe('REDISURL', () => {
-  const redis = { host: 'redis.example', port: 6380, username: 'me', password: 'p@ss', db: 2, tls: false };
+  const redis = {
+    kind: 'single',
+    nodes: [{ host: 'redis.example', port: 6380 }],
+    username: 'me',
+    password: 'p@ss',
+    db: 2,
+    tls: false,
+  };
   const url = 'redis://me:p%40ss@redis.example:6380/2';
 
   it('is undefined by default and when empty', () => {
@@ -216,7 +238,8 @@ describe('REDISURL', () => {
   });
 
   it('is refused under the name that it was given', () => {
-    const expected = 'expected redis://[user:password@]host[:port][/db], or rediss:// for TLS';
+    const expected =
+      'expected redis://[user:password@]host[:port][/db], redis+sentinel://[user:password@]host[:port],.../master[/db] or redis+cluster://[user:password@]host[:port],...; rediss for TLS';
     expect(problem({ REDISURL: 'localhost' })).toBe(`configuration: REDISURL is "localhost", ${expected}`);
     expect(problem({ REDIS_URL: 'http://a' })).toBe(`configuration: REDIS_URL is "http://a", ${expected}`);
   });
@@ -302,7 +325,7 @@ describe('what is wrong', () => {
     expect(message).not.toMatch(/[\n\r]/);
     expect(message).not.toContain('Sesame');
     expect(message.split('; ')).toEqual([
-      'configuration: REDISURL is "redis://***@host/x", expected redis://[user:password@]host[:port][/db], or rediss:// for TLS',
+      'configuration: REDISURL is "redis://***@host/x", expected redis://[user:password@]host[:port][/db]',
       'NAMESPACE is "{}", expected 1 to 100 characters without braces or spaces',
       'CONCURRENCY is "many\\nlines", expected a whole number from 1 to 10000',
       'LEASE_TTL_MS is "10", expected a whole number of milliseconds from 300 to 2147483647',

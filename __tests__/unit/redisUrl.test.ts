@@ -10,17 +10,26 @@ import {
 
 describe('a Redis URL', () => {
   it.each<[string, RedisAddress]>([
-    ['redis://host', { host: 'host', port: 6379, db: 0, tls: false }],
-    ['redis://host:7000', { host: 'host', port: 7000, db: 0, tls: false }],
-    ['redis://host/', { host: 'host', port: 6379, db: 0, tls: false }],
-    ['redis://host/15', { host: 'host', port: 6379, db: 15, tls: false }],
-    ['rediss://host', { host: 'host', port: 6379, db: 0, tls: true }],
-    ['REDIS://host', { host: 'host', port: 6379, db: 0, tls: false }],
-    ['redis://127.0.0.1:1', { host: '127.0.0.1', port: 1, db: 0, tls: false }],
-    ['redis://[::1]:7000/3', { host: '::1', port: 7000, db: 3, tls: false }],
-    ['redis://:secret@host', { host: 'host', port: 6379, password: 'secret', db: 0, tls: false }],
-    ['redis://me@host', { host: 'host', port: 6379, username: 'me', db: 0, tls: false }],
-    ['redis://me:@host', { host: 'host', port: 6379, username: 'me', db: 0, tls: false }],
+    ['redis://host', { kind: 'single', nodes: [{ host: 'host', port: 6379 }], db: 0, tls: false }],
+    ['redis://host:7000', { kind: 'single', nodes: [{ host: 'host', port: 7000 }], db: 0, tls: false }],
+    ['redis://host/', { kind: 'single', nodes: [{ host: 'host', port: 6379 }], db: 0, tls: false }],
+    ['redis://host/15', { kind: 'single', nodes: [{ host: 'host', port: 6379 }], db: 15, tls: false }],
+    ['rediss://host', { kind: 'single', nodes: [{ host: 'host', port: 6379 }], db: 0, tls: true }],
+    ['REDIS://host', { kind: 'single', nodes: [{ host: 'host', port: 6379 }], db: 0, tls: false }],
+    ['redis://127.0.0.1:1', { kind: 'single', nodes: [{ host: '127.0.0.1', port: 1 }], db: 0, tls: false }],
+    ['redis://[::1]:7000/3', { kind: 'single', nodes: [{ host: '::1', port: 7000 }], db: 3, tls: false }],
+    [
+      'redis://:secret@host',
+      { kind: 'single', nodes: [{ host: 'host', port: 6379 }], password: 'secret', db: 0, tls: false },
+    ],
+    [
+      'redis://me@host',
+      { kind: 'single', nodes: [{ host: 'host', port: 6379 }], username: 'me', db: 0, tls: false },
+    ],
+    [
+      'redis://me:@host',
+      { kind: 'single', nodes: [{ host: 'host', port: 6379 }], username: 'me', db: 0, tls: false },
+    ],
   ])('%s is taken apart', (url, address) => {
     expect(parseRedisUrl(url)).toEqual(address);
   });
@@ -56,13 +65,63 @@ describe('a Redis URL', () => {
     'redis://two hosts',
     'redis://%zz@host',
     'redis://:%@host',
-    'redis+sentinel://host/mymaster',
-    'rediss+cluster://host:7000',
+    'redis://one:1,two:2',
+    'redis+sentinel://host',
+    'redis+sentinel://host/',
+    'redis+sentinel://host//1',
+    'redis+sentinel://host/name/one',
+    'redis+sentinel://host/name/1/2',
+    'redis+sentinel:///name',
+    'redis+sentinel://one,/name',
+    'redis+sentinel://%zz@host/name',
+    'redis+sentinel://host/%zz',
+    'redis+cluster://',
+    'redis+cluster://one,,two',
+    'redis+cluster://one:x,two',
+    'redis+cluster://one,me:secret@two:1:2',
+    'redis+cluster://host/1',
+    'redis+cluster://host/name',
+    'redis+other://host',
   ])('%s is refused, saying what was expected', (url) => {
     expect(() => parseRedisUrl(url)).toThrow(RedisUrlError);
-    expect(() => parseRedisUrl(url)).toThrow(
-      /^redis:\/\/\[user:password@\]host\[:port\]\[\/db\], or rediss:\/\/ for TLS/,
-    );
+    const expected = /^redis(\+sentinel|\+cluster)?:\/\/\[user:password@\]host\[:port\]/;
+    expect(() => parseRedisUrl(url)).toThrow(expected);
+  });
+
+  it.each<[string, Partial<RedisAddress>]>([
+    [
+      'redis+sentinel://one/mine',
+      { kind: 'sentinel', nodes: [{ host: 'one', port: 26379 }], master: 'mine' },
+    ],
+    [
+      'redis+sentinel://me:p%40ss@one:1,two:2/mine/3',
+      { master: 'mine', db: 3, username: 'me', password: 'p@ss' },
+    ],
+    ['redis+sentinel://one/my%2Fmine', { master: 'my/mine' }],
+    [
+      'rediss+sentinel://[::1]:1,two/mine',
+      {
+        nodes: [
+          { host: '::1', port: 1 },
+          { host: 'two', port: 26379 },
+        ],
+        tls: true,
+      },
+    ],
+    [
+      'redis+cluster://one:7000,two',
+      {
+        kind: 'cluster',
+        nodes: [
+          { host: 'one', port: 7000 },
+          { host: 'two', port: 6379 },
+        ],
+      },
+    ],
+    ['rediss+cluster://:secret@one/0', { kind: 'cluster', tls: true, password: 'secret', db: 0 }],
+    ['REDIS+CLUSTER://one', { kind: 'cluster', tls: false }],
+  ])('%s tells where to ask for the server', (url, address) => {
+    expect(parseRedisUrl(url)).toMatchObject(address);
   });
 });
 
@@ -71,6 +130,9 @@ describe('an address as it is shown', () => {
     ['redis://me:secret@host', 'redis://host:6379'],
     ['rediss://:secret@host:7000/2', 'rediss://host:7000/2'],
     ['redis://[::1]', 'redis://[::1]:6379'],
+    ['redis+sentinel://me:secret@one:1,two/mine', 'redis+sentinel://one:1,two:26379/mine'],
+    ['rediss+sentinel://one:1/mine/2', 'rediss+sentinel://one:1/mine/2'],
+    ['redis+cluster://:secret@one:1,two:2', 'redis+cluster://one:1,two:2'],
   ])('of %s is %s', (url, shown) => {
     expect(displayAddress(parseRedisUrl(url))).toBe(shown);
   });

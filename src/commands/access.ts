@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis';
 import { redisOf } from '../chooseRedis';
 import type { Config } from '../config';
 import { AppError, toError } from '../errors';
-import { keysOf } from '../keys';
+import { type Keys, keysOf } from '../keys';
 import { leaseTimeoutMs, RedisLease } from '../leadership/lease';
 import { ErrorLog } from '../messages/errorLog';
 import { openQueue } from '../messages/queue';
@@ -11,10 +11,10 @@ import { displayAddress, type RedisAddress } from '../redisUrl';
 
 /** What a command needs of Redis: it looks and mends, and takes no part. */
 export async function openAccess(config: Config) {
-  const connector = new RedisConnector(redisOf(config));
+  const keys = keysOf(config.namespace);
+  const connector = new RedisConnector({ address: redisOf(config), key: keys.lease });
   // Shorter than an instance's, so that a command gives up within 5 s whenever Redis stops to answer.
   const client = await connector.connect('control', { commandTimeout: 2500 });
-  const keys = keysOf(config.namespace);
   const queue = openQueue(client, keys);
   const opened = [client];
   return {
@@ -26,7 +26,9 @@ export async function openAccess(config: Config) {
     /** The lease, to look at. Its nodes are asked for only by who needs them. */
     async openLease(): Promise<RedisLease> {
       const nodes =
-        config.leaseRedis === undefined ? [client] : await leaseNodes(config.leaseRedis, config.leaseTtlMs);
+        config.leaseRedis === undefined
+          ? [client]
+          : await leaseNodes(config.leaseRedis, keys, config.leaseTtlMs);
       if (config.leaseRedis !== undefined) opened.push(...nodes);
       return new RedisLease({ nodes, key: keys.lease, ttlMs: config.leaseTtlMs });
     },
@@ -35,11 +37,11 @@ export async function openAccess(config: Config) {
 }
 
 /** Connections to the nodes of the lease, as far as they can be reached. */
-function leaseNodes(addresses: readonly RedisAddress[], ttlMs: number): Promise<Redis[]> {
+function leaseNodes(addresses: readonly RedisAddress[], { lease }: Keys, ttlMs: number): Promise<Redis[]> {
   const commandTimeout = leaseTimeoutMs(ttlMs);
   return Promise.all(
     addresses.map((address) => {
-      const connector = new RedisConnector(address);
+      const connector = new RedisConnector({ address, key: lease });
       return connector.connect('lease', { commandTimeout }).catch(() => connector.connectLater('lease'));
     }),
   );

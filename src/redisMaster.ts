@@ -1,0 +1,251 @@
+/*
+ * Where the master is, behind Sentinels or in a Cluster.
+ *
+ * All keys of a group are in one slot, so that in a Cluster, too, one server at a time answers for all of them. Every
+ * connection is a plain connection to that server: the rest of the program needs to know of nothing else, a commit has
+ * its WATCH and its EXEC on one socket, and ordinary channels, all on one server, show who is present.
+ *
+ * The library's own Sentinel and Cluster clients are not taken. A connection of the former that is told to reconnect
+ * while it asks where to ends for good and in silence (taskforcesh/bullmq#4378); the latter is many connections, of which
+ * none can be said to be lost.
+ *
+ * A master that is cut off or stands still closes nothing. So while connections are open, one of the nodes is asked every
+ * second where the master is; connections to another server are then ended, to be opened anew.
+ */
+import { connect as connectSocket, Socket } from 'node:net';
+import { connect as connectTls, type ConnectionOptions } from 'node:tls';
+import { AbstractConnector, Redis, type RedisOptions } from 'ioredis';
+import { toError } from './errors';
+import type { RedisAddress, RedisNode } from './redisUrl';
+import { sleep } from './time';
+
+/** How long a node may take to connect, and then to answer, in milliseconds. */
+const ASK_MS = 1000;
+const WATCH_MS = 1000;
+
+export interface MasterOptions {
+  readonly address: RedisAddress;
+  /** Any key of the group: it tells the slot. */
+  readonly key: string;
+  readonly tls: ConnectionOptions | undefined;
+}
+
+interface Answer {
+  readonly master: RedisNode;
+  /** Who else can be asked from now on. */
+  readonly nodes?: readonly RedisNode[];
+}
+
+/** Finds the master for all connections to one address, and keeps them from staying with another server. */
+export class MasterLocator {
+  readonly #options: MasterOptions;
+  readonly #sockets = new Map<Socket, string>();
+  /** Those that could be asked: the ones given, and those of the Cluster that they told of. */
+  #learnt: readonly RedisNode[] = [];
+  #locating: Promise<RedisNode> | undefined;
+  #slot: number | undefined;
+  #watching = new AbortController();
+
+  constructor(options: MasterOptions) {
+    this.#options = options;
+    this.#watching.abort();
+  }
+
+  /** For ioredis: makes the sockets of its clients. */
+  get connector(): NonNullable<RedisOptions['Connector']> {
+    // eslint-disable-next-line @typescript-eslint/no-this-alias -- the class is made for this locator
+    const locator = this;
+    return class extends MasterConnector {
+      constructor(options: unknown) {
+        super(locator, (options as RedisOptions).disconnectTimeout ?? 0);
+      }
+    };
+  }
+
+  /** A new socket to the master. Rejects when it can not be found. */
+  async open(): Promise<Socket> {
+    const { host, port } = await this.locate();
+    const { tls } = this.#options;
+    const socket = tls === undefined ? connectSocket({ host, port }) : connectTls({ host, port, ...tls });
+    this.#sockets.set(socket, nameOf({ host, port }));
+    socket.once('close', () => {
+      this.#sockets.delete(socket);
+      if (this.#sockets.size === 0) this.#watching.abort();
+    });
+    if (this.#watching.signal.aborted) {
+      this.#watching = new AbortController();
+      void this.#watch(this.#watching.signal);
+    }
+    return socket;
+  }
+
+  /**
+   * Asks all nodes at once where the master is, and gives what more than half of them say, or else what most of those
+   * say that answer: one that is cut off from the others may be behind the times.
+   */
+  locate(): Promise<RedisNode> {
+    return (this.#locating ??= this.#vote().finally(() => (this.#locating = undefined)));
+  }
+
+  async #vote(): Promise<RedisNode> {
+    const nodes = this.#nodes;
+    const votes = new Map<string, { count: number; answer: Answer }>();
+    let refusal: unknown;
+    const elected = await new Promise<Answer | undefined>((resolve) => {
+      const asked = nodes.map(async (node) => {
+        try {
+          const answer = await this.#askOnce(node);
+          const name = nameOf(answer.master);
+          const count = (votes.get(name)?.count ?? 0) + 1;
+          votes.set(name, { count, answer });
+          if (count > nodes.length / 2) resolve(answer);
+        } catch (error) {
+          refusal = error;
+        }
+      });
+      void Promise.all(asked).then(() => resolve(undefined));
+    });
+    const answer = elected ?? [...votes.values()].sort((a, b) => b.count - a.count)[0]?.answer;
+    if (answer === undefined) throw toError(refusal);
+    this.#learnt = answer.nodes ?? [];
+    return answer.master;
+  }
+
+  get #nodes(): RedisNode[] {
+    const all = [...this.#options.address.nodes, ...this.#learnt];
+    return [...new Map(all.map((node) => [nameOf(node), node])).values()];
+  }
+
+  /** Asks one node after the other, and ends connections to servers that are not the master any more. */
+  async #watch(signal: AbortSignal): Promise<void> {
+    for (let turn = 0; !signal.aborted; turn++) {
+      const nodes = this.#nodes;
+      const node = nodes[turn % nodes.length]!;
+      const client = this.#clientOf(node);
+      try {
+        await client.connect();
+        while (!signal.aborted) {
+          await sleep(WATCH_MS, signal);
+          if (signal.aborted) break;
+          const { master } = await this.#ask(client, node);
+          if (this.#elsewhere(master).length === 0) continue;
+          // One node alone may be wrong.
+          const agreed = await this.locate();
+          for (const socket of this.#elsewhere(agreed)) socket.destroy();
+          if (nameOf(agreed) !== nameOf(master)) break;
+        }
+      } catch {
+        // It is somebody else's turn.
+        await sleep(WATCH_MS / 10, signal);
+      } finally {
+        client.disconnect();
+      }
+    }
+  }
+
+  #elsewhere(master: RedisNode): Socket[] {
+    return [...this.#sockets].filter(([, name]) => name !== nameOf(master)).map(([socket]) => socket);
+  }
+
+  async #askOnce(node: RedisNode): Promise<Answer> {
+    const client = this.#clientOf(node);
+    let reason: Error | undefined;
+    client.on('error', (error) => (reason ??= error));
+    try {
+      await client.connect();
+      return await this.#ask(client, node);
+    } catch (error) {
+      throw reason ?? error;
+    } finally {
+      client.disconnect();
+    }
+  }
+
+  #clientOf({ host, port }: RedisNode): Redis {
+    const { address, tls } = this.#options;
+    const sentinel = address.kind === 'sentinel';
+    const username = sentinel ? address.sentinelUsername : address.username;
+    const password = sentinel ? address.sentinelPassword : address.password;
+    const client = new Redis({
+      host,
+      port,
+      ...(username !== undefined && { username }),
+      ...(password !== undefined && { password }),
+      ...(tls !== undefined && { tls }),
+      lazyConnect: true,
+      connectTimeout: ASK_MS,
+      commandTimeout: ASK_MS,
+      disconnectTimeout: 100,
+      enableReadyCheck: false,
+      enableOfflineQueue: false,
+      maxRetriesPerRequest: 0,
+      retryStrategy: () => null,
+    });
+    client.on('error', () => undefined);
+    return client;
+  }
+
+  #ask(client: Redis, node: RedisNode): Promise<Answer> {
+    return this.#options.address.kind === 'sentinel'
+      ? this.#askSentinel(client)
+      : this.#askNode(client, node);
+  }
+
+  async #askSentinel(client: Redis): Promise<Answer> {
+    const { master } = this.#options.address;
+    const found = (await client.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', master!)) as
+      [string, string] | null;
+    if (found === null) throw new Error(`the Sentinels know no master named "${master}"`);
+    return { master: { host: found[0], port: Number(found[1]) } };
+  }
+
+  async #askNode(client: Redis, asked: RedisNode): Promise<Answer> {
+    this.#slot ??= await client.cluster('KEYSLOT', this.#options.key);
+    // Without a name, or with a question mark for one: the name under which it was reached.
+    const ranges = (await client.cluster('SLOTS')).map(([from, to, ...servers]) => {
+      const nodes = servers.map(([host, port]) => ({
+        host: !host || host === '?' ? asked.host : host,
+        port,
+      }));
+      return { from, to, nodes };
+    });
+    // The master comes first, its replicas after it.
+    const master = ranges.find(({ from, to }) => from <= this.#slot! && this.#slot! <= to)?.nodes[0];
+    if (master === undefined) throw new Error(`no node of the Cluster serves slot ${this.#slot}`);
+    return { master, nodes: ranges.flatMap(({ nodes }) => nodes) };
+  }
+}
+
+/** A connection's way to the master: one try at a time; when to try again is for the connection to say. */
+class MasterConnector extends AbstractConnector {
+  readonly #locator: MasterLocator;
+
+  constructor(locator: MasterLocator, disconnectTimeout: number) {
+    super(disconnectTimeout);
+    this.#locator = locator;
+  }
+
+  override async connect(): Promise<Socket> {
+    this.connecting = true;
+    try {
+      const socket = await this.#locator.open();
+      socket.once('error', (error) => (this.firstError = error));
+      this.stream = socket;
+      if (!this.connecting) socket.destroy();
+      return socket;
+    } catch (error) {
+      this.firstError = toError(error);
+      // To ioredis a rejection is the end of the connection; a socket that is closed means: try again.
+      return new Socket().destroy();
+    }
+  }
+
+  /** A server that has just ceased to be the master, or is about to become it, will not do. */
+  override check(info: { role?: string }): boolean {
+    return info.role === undefined || info.role === 'master';
+  }
+}
+
+function nameOf({ host, port }: RedisNode): string {
+  return `${host}:${port}`;
+}
