@@ -11,6 +11,7 @@ import { Presence } from './leadership/presence';
 import { Heartbeat } from './leadership/registry';
 import { takeTerm } from './leadership/term';
 import type { Logger } from './logger';
+import { watchForDeafness } from './messages/deafness';
 import { ErrorLog } from './messages/errorLog';
 import { openQueue } from './messages/queue';
 import { giveBackUnheard } from './messages/redelivery';
@@ -132,16 +133,19 @@ function build({ config, task, logger }: InstanceOptions, connections: Connectio
   connections.queue.on('ready', () => {
     void giveBackUnheard({ client: control, queue, keys, instance, worker, signal: stopped, logger });
   });
-  return { queue, errorLog, worker, leader, election, watch, presence, heartbeat };
+  const listenForDeafness = () =>
+    void watchForDeafness({ client: control, queue, keys, worker, signal: stopped, logger });
+  return { queue, errorLog, worker, listenForDeafness, leader, election, watch, presence, heartbeat };
 }
 
 /** Starts the parts in order, so that each finds what it needs, and notes how to stop them. */
 async function start(
-  { queue, errorLog, worker, leader, election, watch, presence, heartbeat }: ReturnType<typeof build>,
+  parts: ReturnType<typeof build>,
   config: Config,
   releases: Releases,
   logger: Logger,
 ): Promise<void> {
+  const { queue, errorLog, worker, leader, election, watch, presence, heartbeat } = parts;
   await presence.start();
   await heartbeat.start();
   releases.push('the heartbeat', () => heartbeat.stop(worker.inHand === 0));
@@ -154,6 +158,7 @@ async function start(
   // A generator that handles nothing must not take a message before it knows what it is.
   if (config.generatorHandles) worker.resume();
   releases.push('the worker', () => worker.stop(config.shutdownTimeoutMs), config.shutdownTimeoutMs + 2000);
+  parts.listenForDeafness();
   watch.start();
   releases.push('the crash watch', () => watch.stop());
   election.start();

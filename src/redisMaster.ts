@@ -13,41 +13,29 @@
  * second where the master is; connections to another server are then ended, to be opened anew.
  */
 import { connect as connectSocket, Socket } from 'node:net';
-import { connect as connectTls, type ConnectionOptions } from 'node:tls';
-import { AbstractConnector, Redis, type RedisOptions } from 'ioredis';
+import { connect as connectTls } from 'node:tls';
+import { AbstractConnector, type RedisOptions } from 'ioredis';
 import { toError } from './errors';
-import type { RedisAddress, RedisNode } from './redisUrl';
+import { type MasterAnswer, MasterQuestion, type MasterQuestionOptions } from './redisNodes';
+import type { RedisNode } from './redisUrl';
 import { sleep } from './time';
 
-/** How long a node may take to connect, and then to answer, in milliseconds. */
-const ASK_MS = 1000;
+/** Pause between two looks, in milliseconds. */
 const WATCH_MS = 1000;
-
-export interface MasterOptions {
-  readonly address: RedisAddress;
-  /** Any key of the group: it tells the slot. */
-  readonly key: string;
-  readonly tls: ConnectionOptions | undefined;
-}
-
-interface Answer {
-  readonly master: RedisNode;
-  /** Who else can be asked from now on. */
-  readonly nodes?: readonly RedisNode[];
-}
 
 /** Finds the master for all connections to one address, and keeps them from staying with another server. */
 export class MasterLocator {
-  readonly #options: MasterOptions;
+  readonly #options: MasterQuestionOptions;
+  readonly #question: MasterQuestion;
   readonly #sockets = new Map<Socket, string>();
   /** Those that could be asked: the ones given, and those of the Cluster that they told of. */
   #learnt: readonly RedisNode[] = [];
   #locating: Promise<RedisNode> | undefined;
-  #slot: number | undefined;
   #watching = new AbortController();
 
-  constructor(options: MasterOptions) {
+  constructor(options: MasterQuestionOptions) {
     this.#options = options;
+    this.#question = new MasterQuestion(options);
     this.#watching.abort();
   }
 
@@ -89,12 +77,12 @@ export class MasterLocator {
 
   async #vote(): Promise<RedisNode> {
     const nodes = this.#nodes;
-    const votes = new Map<string, { count: number; answer: Answer }>();
+    const votes = new Map<string, { count: number; answer: MasterAnswer }>();
     let refusal: unknown;
-    const elected = await new Promise<Answer | undefined>((resolve) => {
+    const elected = await new Promise<MasterAnswer | undefined>((resolve) => {
       const asked = nodes.map(async (node) => {
         try {
-          const answer = await this.#askOnce(node);
+          const answer = await this.#question.askOnce(node);
           const name = nameOf(answer.master);
           const count = (votes.get(name)?.count ?? 0) + 1;
           votes.set(name, { count, answer });
@@ -121,13 +109,13 @@ export class MasterLocator {
     for (let turn = 0; !signal.aborted; turn++) {
       const nodes = this.#nodes;
       const node = nodes[turn % nodes.length]!;
-      const client = this.#clientOf(node);
+      const client = this.#question.clientOf(node);
       try {
         await client.connect();
         while (!signal.aborted) {
           await sleep(WATCH_MS, signal);
           if (signal.aborted) break;
-          const { master } = await this.#ask(client, node);
+          const { master } = await this.#question.ask(client, node);
           if (this.#elsewhere(master).length === 0) continue;
           // One node alone may be wrong.
           const agreed = await this.locate();
@@ -145,74 +133,6 @@ export class MasterLocator {
 
   #elsewhere(master: RedisNode): Socket[] {
     return [...this.#sockets].filter(([, name]) => name !== nameOf(master)).map(([socket]) => socket);
-  }
-
-  async #askOnce(node: RedisNode): Promise<Answer> {
-    const client = this.#clientOf(node);
-    let reason: Error | undefined;
-    client.on('error', (error) => (reason ??= error));
-    try {
-      await client.connect();
-      return await this.#ask(client, node);
-    } catch (error) {
-      throw reason ?? error;
-    } finally {
-      client.disconnect();
-    }
-  }
-
-  #clientOf({ host, port }: RedisNode): Redis {
-    const { address, tls } = this.#options;
-    const sentinel = address.kind === 'sentinel';
-    const username = sentinel ? address.sentinelUsername : address.username;
-    const password = sentinel ? address.sentinelPassword : address.password;
-    const client = new Redis({
-      host,
-      port,
-      ...(username !== undefined && { username }),
-      ...(password !== undefined && { password }),
-      ...(tls !== undefined && { tls }),
-      lazyConnect: true,
-      connectTimeout: ASK_MS,
-      commandTimeout: ASK_MS,
-      disconnectTimeout: 100,
-      enableReadyCheck: false,
-      enableOfflineQueue: false,
-      maxRetriesPerRequest: 0,
-      retryStrategy: () => null,
-    });
-    client.on('error', () => undefined);
-    return client;
-  }
-
-  #ask(client: Redis, node: RedisNode): Promise<Answer> {
-    return this.#options.address.kind === 'sentinel'
-      ? this.#askSentinel(client)
-      : this.#askNode(client, node);
-  }
-
-  async #askSentinel(client: Redis): Promise<Answer> {
-    const { master } = this.#options.address;
-    const found = (await client.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', master!)) as
-      [string, string] | null;
-    if (found === null) throw new Error(`the Sentinels know no master named "${master}"`);
-    return { master: { host: found[0], port: Number(found[1]) } };
-  }
-
-  async #askNode(client: Redis, asked: RedisNode): Promise<Answer> {
-    this.#slot ??= await client.cluster('KEYSLOT', this.#options.key);
-    // Without a name, or with a question mark for one: the name under which it was reached.
-    const ranges = (await client.cluster('SLOTS')).map(([from, to, ...servers]) => {
-      const nodes = servers.map(([host, port]) => ({
-        host: !host || host === '?' ? asked.host : host,
-        port,
-      }));
-      return { from, to, nodes };
-    });
-    // The master comes first, its replicas after it.
-    const master = ranges.find(({ from, to }) => from <= this.#slot! && this.#slot! <= to)?.nodes[0];
-    if (master === undefined) throw new Error(`no node of the Cluster serves slot ${this.#slot}`);
-    return { master, nodes: ranges.flatMap(({ nodes }) => nodes) };
   }
 }
 

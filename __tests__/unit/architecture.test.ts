@@ -12,6 +12,7 @@ const FLOORS = [
   ['errors.ts'],
   ['config.ts', 'logger.ts', 'keys.ts', 'time.ts', 'redisUrl.ts'],
   [
+    'redisNodes.ts',
     'redisMaster.ts',
     'redis.ts',
     'redisRisks.ts',

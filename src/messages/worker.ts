@@ -23,12 +23,13 @@ const ABANDON_MS = 500;
 
 /** Handles messages with a BullMQ worker: takes each from the queue, hands it to the task, and reports how it went. */
 export class MessageWorker {
-  readonly #worker: Worker;
+  #worker: Worker;
   readonly #options: MessageWorkerOptions;
   /** Messages that failed finally while this worker was being stopped. */
   readonly failedAtTheEnd: string[] = [];
   #handled = 0;
   #failed = 0;
+  #taken = 0;
   readonly #inHand = new Set<string>();
   readonly #renounced = new Set<string>();
   #abandoning = false;
@@ -37,9 +38,13 @@ export class MessageWorker {
 
   constructor(options: MessageWorkerOptions) {
     this.#options = options;
-    const { connection, keys, instance, config, logger } = options;
+    this.#worker = this.#createWorker();
+  }
+
+  #createWorker(): Worker {
+    const { connection, keys, instance, config, logger } = this.#options;
     // Three parameters, or BullMQ gives no signal.
-    this.#worker = new Worker(QUEUE_NAME, (job, token, signal) => this.#process(job, token, signal!), {
+    const worker = new Worker(QUEUE_NAME, (job, token, signal) => this.#process(job, token, signal!), {
       connection,
       prefix: keys.queuePrefix,
       name: instance,
@@ -55,20 +60,21 @@ export class MessageWorker {
       // Completed jobs are removed; these counts stay.
       metrics: { maxDataPoints: MetricsTime.ONE_HOUR * 24 },
     });
-    this.#worker.on('error', (error) => this.#report(error));
-    this.#worker.on('completed', () => this.#handled++);
-    this.#worker.on('failed', (job, error) => {
+    worker.on('error', (error) => this.#report(error));
+    worker.on('completed', () => this.#handled++);
+    worker.on('failed', (job, error) => {
       if (job === undefined) return;
       const final = job.finishedOn !== undefined;
       if (final) this.#failed++;
-      if (final && this.#worker.closing !== undefined) this.failedAtTheEnd.push(job.id!);
+      if (final && worker.closing !== undefined) this.failedAtTheEnd.push(job.id!);
       const text = final ? 'a message failed' : 'a message failed and will be tried again';
       logger.warn(text, { id: job.id, error, ...(!final && { attempts: job.attemptsMade }) });
     });
-    this.#worker.on('lockRenewalFailed', (ids) => {
+    worker.on('lockRenewalFailed', (ids) => {
       logger.warn('messages in hand were lost to others: their locks ran out (JOB_LOCK_MS)', { ids });
-      for (const id of ids) this.#worker.cancelJob(id, 'its lock was lost');
+      for (const id of ids) worker.cancelJob(id, 'its lock was lost');
     });
+    return worker;
   }
 
   /** Messages that this instance has completed, and that finally failed on it. */
@@ -84,6 +90,18 @@ export class MessageWorker {
   /** Messages being handled now. */
   get inHand(): number {
     return this.#inHand.size;
+  }
+
+  /** Messages ever taken from the queue. */
+  get taken(): number {
+    return this.#taken;
+  }
+
+  /** Whether it would take a message, were there one. */
+  get isIdle(): boolean {
+    const worker = this.#worker;
+    const listens = worker.isRunning() && !worker.isPaused() && worker.closing === undefined;
+    return listens && this.#inHand.size === 0;
   }
 
   /** Whether this message is being handled now. */
@@ -106,6 +124,15 @@ export class MessageWorker {
   /** Takes no further message. Those in hand are finished. */
   pause(): void {
     if (!this.#worker.isPaused()) void this.#worker.pause().catch((error: unknown) => this.#stopped(error));
+  }
+
+  /** Gives up the connections to the queue that it has, and opens new ones. For when it is idle. */
+  rebuild(): void {
+    const deaf = this.#worker;
+    this.#worker = this.#createWorker();
+    // It may never get there.
+    void deaf.close(true).catch(() => undefined);
+    this.resume();
   }
 
   /**
@@ -134,6 +161,7 @@ export class MessageWorker {
     // BullMQ's word for: it is where it belongs, leave it.
     if (this.#renounced.has(token!)) throw new WaitingError();
     this.#inHand.add(id);
+    this.#taken++;
     try {
       let child: Logger | undefined;
       const context: HandleContext = {

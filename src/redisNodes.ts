@@ -1,0 +1,100 @@
+import type { ConnectionOptions } from 'node:tls';
+import { Redis } from 'ioredis';
+import type { RedisAddress, RedisNode } from './redisUrl';
+
+export interface MasterQuestionOptions {
+  /** Of Sentinels or of a Cluster. */
+  readonly address: RedisAddress;
+  /** Any key of the group: it tells the slot. */
+  readonly key: string;
+  readonly tls: ConnectionOptions | undefined;
+}
+
+export interface MasterAnswer {
+  readonly master: RedisNode;
+  /** Who else can be asked from now on. */
+  readonly nodes?: readonly RedisNode[];
+}
+
+/** How long a node may take to connect, and then to answer, in milliseconds. */
+const ASK_MS = 1000;
+
+/** The question to a Sentinel or to a node of a Cluster: where is the master? */
+export class MasterQuestion {
+  readonly #options: MasterQuestionOptions;
+  #slot: number | undefined;
+
+  constructor(options: MasterQuestionOptions) {
+    this.#options = options;
+  }
+
+  /** Asks on a connection for this one question. */
+  async askOnce(node: RedisNode): Promise<MasterAnswer> {
+    const client = this.clientOf(node);
+    let reason: Error | undefined;
+    client.on('error', (error) => (reason ??= error));
+    try {
+      await client.connect();
+      return await this.ask(client, node);
+    } catch (error) {
+      throw reason ?? error;
+    } finally {
+      client.disconnect();
+    }
+  }
+
+  /** A client, yet to be connected, that fails fast and never connects again. */
+  clientOf({ host, port }: RedisNode): Redis {
+    const { address, tls } = this.#options;
+    const sentinel = address.kind === 'sentinel';
+    const username = sentinel ? address.sentinelUsername : address.username;
+    const password = sentinel ? address.sentinelPassword : address.password;
+    const client = new Redis({
+      host,
+      port,
+      ...(username !== undefined && { username }),
+      ...(password !== undefined && { password }),
+      ...(tls !== undefined && { tls }),
+      lazyConnect: true,
+      connectTimeout: ASK_MS,
+      commandTimeout: ASK_MS,
+      disconnectTimeout: 100,
+      enableReadyCheck: false,
+      enableOfflineQueue: false,
+      maxRetriesPerRequest: 0,
+      retryStrategy: () => null,
+    });
+    client.on('error', () => undefined);
+    return client;
+  }
+
+  ask(client: Redis, node: RedisNode): Promise<MasterAnswer> {
+    return this.#options.address.kind === 'sentinel'
+      ? this.#askSentinel(client)
+      : this.#askNode(client, node);
+  }
+
+  async #askSentinel(client: Redis): Promise<MasterAnswer> {
+    const { master } = this.#options.address;
+    const found = (await client.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', master!)) as
+      [string, string] | null;
+    if (found === null) throw new Error(`the Sentinels know no master named "${master}"`);
+    return { master: { host: found[0], port: Number(found[1]) } };
+  }
+
+  async #askNode(client: Redis, asked: RedisNode): Promise<MasterAnswer> {
+    const slot = (this.#slot ??= await client.cluster('KEYSLOT', this.#options.key));
+    // Without a name, or with a question mark for one: the name under which it was reached.
+    const ranges = (await client.cluster('SLOTS')).map(([from, to, ...servers]) => {
+      const nodes = servers.map(([host, port]) => ({
+        host: !host || host === '?' ? asked.host : host,
+        port,
+      }));
+      return { from, to, nodes };
+    });
+    // The master comes first, its replicas after it.
+    const master = ranges.find(({ from, to }) => from <= slot && slot <= to)?.nodes[0];
+    if (master === undefined) throw new Error(`no node of the Cluster serves slot ${slot}`);
+    return { master, nodes: ranges.flatMap(({ nodes }) => nodes) };
+  }
+}
