@@ -163,13 +163,15 @@ type Access = Awaited<ReturnType<typeof openAccess>>;
 /** Gives `use` what a command needs of Redis, and closes it. A failure of Redis on the way ends in one line. */
 async function withRedis(terminal: Terminal, use: (access: Access) => Promise<void>): Promise<void> {
   const { resolveConfig } = await import('./config.js');
-  const { explainFailure, openAccess } = await import('./commands/access.js');
+  const { openAccess } = await import('./commands/access.js');
   const config: Config = resolveConfig(terminal.env);
   const access = await openAccess(config);
   try {
     await use(access);
   } catch (error) {
-    throw error instanceof AppError ? error : explainFailure(error, config);
+    const { explainFailure } = await import('./redis.js');
+    const { redisOf } = await import('./chooseRedis.js');
+    throw explainFailure(error, redisOf(config));
   } finally {
     await access.close();
   }

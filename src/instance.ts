@@ -16,6 +16,7 @@ import { ErrorLog } from './messages/errorLog';
 import { openQueue } from './messages/queue';
 import { giveBackUnheard } from './messages/redelivery';
 import { MessageWorker } from './messages/worker';
+import { explainFailure } from './redis';
 import { findRisks } from './redisRisks';
 import type { RedisAddress } from './redisUrl';
 import { Releases } from './shutdown';
@@ -64,7 +65,7 @@ export async function runInstance(options: InstanceOptions): Promise<{ stop(): P
     await start(parts, config, releases, logger);
   } catch (error) {
     await stop();
-    throw error;
+    throw explainFailure(error, redis);
   }
   return { stop: () => (stopping ??= stop()) };
 }

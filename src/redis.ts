@@ -37,6 +37,12 @@ const SETTINGS: Record<Role, Settings> = {
   commit: { ...FAIL_FAST, retryStrategy: () => null },
 };
 
+/** For users who may not ask for INFO. The second is an option that BullMQ looks for. */
+const WITHOUT_INFO: Settings & { skipVersionCheck: true } = {
+  enableReadyCheck: false,
+  skipVersionCheck: true,
+};
+
 /**
  * Answers that say: not here. The server has just become a replica, or a slot has moved, or is moving. BullMQ's commands
  * are sent again after the connection has been opened anew; they have done nothing yet.
@@ -60,6 +66,7 @@ export class RedisConnector {
   readonly #onError: (role: Role, error: Error) => void;
   readonly #tls: { ca?: Buffer } | undefined;
   readonly #master: MasterLocator | undefined;
+  #mayAskInfo: Promise<boolean> | undefined;
 
   /** @throws AppError (exit code 2) if the certificate of the authority can not be read. */
   constructor({ address, key, onError = () => undefined }: RedisConnectorOptions) {
@@ -77,6 +84,33 @@ export class RedisConnector {
    * @throws AppError (exit code 1) naming the address and the reason, after 3.5 s at the latest.
    */
   async connect(role: Role, overrides: Settings = {}): Promise<Redis> {
+    const mayAskInfo = await (this.#mayAskInfo ??= this.#askInfo());
+    return this.#open(role, { ...(!mayAskInfo && WITHOUT_INFO), ...overrides });
+  }
+
+  /**
+   * Whether this user may ask for INFO. ioredis does when it connects, to see whether Redis still loads its data, and
+   * complains on the console when it may not; BullMQ does to learn the version, and fails.
+   */
+  async #askInfo(): Promise<boolean> {
+    try {
+      const client = await this.#open('control', WITHOUT_INFO);
+      try {
+        await client.info('server');
+      } finally {
+        client.disconnect();
+      }
+    } catch (error) {
+      if (error instanceof AppError) {
+        this.#mayAskInfo = undefined;
+        throw error;
+      }
+      return !toError(error).message.startsWith('NOPERM');
+    }
+    return true;
+  }
+
+  async #open(role: Role, overrides: Settings): Promise<Redis> {
     const client = this.#create(role, overrides);
     let reason: Error | undefined;
     const remember = (error: Error) => {
@@ -101,7 +135,7 @@ export class RedisConnector {
 
   /** A client that connects by itself, sooner or later: for a server that may be missing. */
   connectLater(role: Role, overrides: Settings = {}): Redis {
-    const client = this.#create(role, overrides);
+    const client = this.#create(role, { ...WITHOUT_INFO, ...overrides });
     client.on('error', (error) => this.#onError(role, error));
     // It tries again, as its settings say.
     client.connect().catch(() => undefined);
@@ -119,6 +153,8 @@ export class RedisConnector {
       lazyConnect: true,
       connectTimeout: CONNECT_DEADLINE_MS,
       keepAlive: 5000,
+      // Two commands for each connection that tell nobody anything, and that not every user may send.
+      disableClientInfo: true,
       // Redis guesses how long it will go on loading its data, and guesses badly; ioredis would wait for as long.
       maxLoadingRetryTime: 100,
       // ioredis keeps a timer of this length for each connection that it ends, and the process with it.
@@ -168,4 +204,25 @@ export async function closeClient(client: Redis, deadlineMs = 500): Promise<void
     clearTimeout(timer);
     client.disconnect();
   }
+}
+
+/**
+ * What went wrong with Redis once it was connected, for the person at the terminal: an AppError (exit code 1) if Redis is
+ * to blame; anything else is a mistake of ours and stays what it is.
+ */
+export function explainFailure(thrown: unknown, address: RedisAddress): Error {
+  const error = toError(thrown);
+  const code = (error as NodeJS.ErrnoException).code ?? '';
+  const redisFailed =
+    ['ReplyError', 'AbortError', 'MaxRetriesPerRequestError'].includes(error.name) ||
+    /^E[A-Z]+$/.test(code) ||
+    /^(Command timed out|Connection is closed|Stream isn't writeable)/.test(error.message);
+  if (error instanceof AppError || !redisFailed) return error;
+  const remedy = error.message.startsWith('NOPERM')
+    ? '; expected the rights that docs/deployment.md lists'
+    : /^(MOVED|CROSSSLOT) /.test(error.message)
+      ? '; a Cluster is expected to be named by redis+cluster://'
+      : '';
+  const text = `Redis at ${displayAddress(address)} failed: ${error.message}${remedy}`;
+  return new AppError(text, 1, { cause: error });
 }

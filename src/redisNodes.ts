@@ -56,6 +56,7 @@ export class MasterQuestion {
       ...(password !== undefined && { password }),
       ...(tls !== undefined && { tls }),
       lazyConnect: true,
+      disableClientInfo: true,
       connectTimeout: ASK_MS,
       commandTimeout: ASK_MS,
       disconnectTimeout: 100,

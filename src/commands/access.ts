@@ -1,13 +1,12 @@
 import type { Redis } from 'ioredis';
 import { redisOf } from '../chooseRedis';
 import type { Config } from '../config';
-import { AppError, toError } from '../errors';
 import { type Keys, keysOf } from '../keys';
 import { leaseTimeoutMs, RedisLease } from '../leadership/lease';
 import { ErrorLog } from '../messages/errorLog';
 import { openQueue } from '../messages/queue';
 import { closeClient, RedisConnector } from '../redis';
-import { displayAddress, type RedisAddress } from '../redisUrl';
+import type { RedisAddress } from '../redisUrl';
 
 /** What a command needs of Redis: it looks and mends, and takes no part. */
 export async function openAccess(config: Config) {
@@ -45,20 +44,4 @@ function leaseNodes(addresses: readonly RedisAddress[], { lease }: Keys, ttlMs: 
       return connector.connect('lease', { commandTimeout }).catch(() => connector.connectLater('lease'));
     }),
   );
-}
-
-/**
- * What went wrong while a command used Redis, for the person at the terminal: an AppError (exit code 1) if Redis is to
- * blame; anything else is a mistake of ours and stays what it is.
- */
-export function explainFailure(thrown: unknown, config: Config): Error {
-  const error = toError(thrown);
-  const code = (error as NodeJS.ErrnoException).code ?? '';
-  const redisFailed =
-    ['ReplyError', 'AbortError', 'MaxRetriesPerRequestError'].includes(error.name) ||
-    /^E[A-Z]+$/.test(code) ||
-    /^(Command timed out|Connection is closed|Stream isn't writeable)/.test(error.message);
-  if (!redisFailed) return error;
-  const address = displayAddress(redisOf(config));
-  return new AppError(`Redis at ${address} failed: ${error.message}`, 1, { cause: error });
 }
