@@ -2,6 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
+ * Some are possible only `on` a single Redis, behind a proxy, or only on several servers.
+ *
  * @param world what the run knows: instances, redis, and `order(name, text)` for what an instance does to itself
  * @param random gives 0 up to 1, from the seed
  */
@@ -50,6 +52,7 @@ export function createFaults(world, random) {
     // Its connections break, and new ones are refused for a while.
     cut: {
       weight: 3,
+      on: 'single',
       async run(victim) {
         const refused = random() < 0.5;
         victim.proxy.refuse(refused);
@@ -61,6 +64,7 @@ export function createFaults(world, random) {
     // Its bytes vanish in one direction or both, while its connections stay.
     halfOpen: {
       weight: 3,
+      on: 'single',
       async run(victim) {
         victim.proxy.swallow(['questions', 'answers', 'all'][Math.floor(random() * 3)]);
         await sleep(between(100, ttl * 2));
@@ -72,6 +76,7 @@ export function createFaults(world, random) {
     // Everything it says and hears is late.
     delay: {
       weight: 2,
+      on: 'single',
       async run(victim) {
         victim.proxy.delay(between(20, ttl / 2));
         await sleep(between(200, ttl));
@@ -91,11 +96,72 @@ export function createFaults(world, random) {
     // Redis dies and is started again, with all that it had answered.
     redis: {
       weight: 3,
+      on: 'single',
+      ofRedis: true,
       async run() {
         await world.redis.kill();
         await sleep(between(0, ttl * 0.75));
         await world.redis.restart();
-        world.redisBackAt = performance.now();
+        await world.redisIsBack();
+      },
+    },
+    // The master dies, a replica takes its place, and what is left of the old one becomes a replica.
+    failover: {
+      weight: 4,
+      on: 'several',
+      ofRedis: true,
+      async run() {
+        const old = await world.redis.master();
+        await old.kill();
+        await world.redis.succeeded(old);
+        await world.redisIsBack();
+        await sleep(between(0, 1000));
+        await world.redis.rejoin(old);
+        await world.redis.replicated();
+      },
+    },
+    // The same, with a replica that has not got the last writes: cut off, it asks for them again only once a second.
+    lag: {
+      weight: 4,
+      on: 'several',
+      ofRedis: true,
+      async run() {
+        const old = await world.redis.master();
+        await old.client.client('KILL', 'TYPE', 'REPLICA');
+        await sleep(between(50, 800));
+        await old.kill();
+        await world.redis.succeeded(old);
+        await world.redisIsBack();
+        await world.redis.rejoin(old);
+        await world.redis.replicated();
+      },
+    },
+    // The master stands still until a replica has taken its place, and goes on as if nothing had been.
+    freeze: {
+      weight: 3,
+      on: 'several',
+      ofRedis: true,
+      async run() {
+        const old = await world.redis.master();
+        old.process.kill('SIGSTOP');
+        await world.redis.succeeded(old);
+        await world.redisIsBack();
+        await sleep(between(0, 3000));
+        old.process.kill('SIGCONT');
+        await world.redis.replicated();
+      },
+    },
+    // The master hands over to a replica in order.
+    switch: {
+      weight: 3,
+      on: 'several',
+      ofRedis: true,
+      async run() {
+        const old = await world.redis.master();
+        await world.redis.handOver();
+        await world.redis.succeeded(old);
+        await world.redisIsBack();
+        await world.redis.replicated();
       },
     },
   };

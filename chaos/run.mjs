@@ -1,10 +1,15 @@
 // Fault injection: real instances, real faults, and a checker at the end that nobody can talk round.
 //
 //   npm run chaos -- [--minutes 1] [--seed 12345] [--instances 4]
+//                    [--redis single|sentinel|cluster] [--faults kill,pause,...] [--times 100]
+//
+// On one Redis, which loses nothing that it has answered, the network is at fault too. Behind Sentinels and in a Cluster
+// the master itself dies, stands still or hands over, and what its replica had not got yet is gone: the checker then asks
+// whether what is left fits together, and whether all of that was handled.
 //
 // Ends with exit code 1 on any violation, and then keeps the logs. The same seed gives the same sequence of faults;
 // what they meet differs from run to run, as on any machine.
-import { appendFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,6 +17,7 @@ import { parseArgs } from 'node:util';
 import { Redis } from 'ioredis';
 import { killEverything, startInstance, startRedis } from '../harness/processes.mjs';
 import proxies from '../harness/proxy.cjs';
+import topologies from '../harness/topologies.cjs';
 import { summary } from '../harness/statistics.mjs';
 import { check } from './check.mjs';
 import { createFaults, pick } from './faults.mjs';
@@ -21,9 +27,18 @@ const { values } = parseArgs({
     minutes: { type: 'string', default: '1' },
     seed: { type: 'string', default: String(Math.floor(Math.random() * 2 ** 31)) },
     instances: { type: 'string', default: '4' },
+    redis: { type: 'string', default: 'single' },
+    faults: { type: 'string' },
+    times: { type: 'string', default: 'Infinity' },
   },
 });
-const [minutes, seed, count] = [values.minutes, values.seed, values.instances].map(Number);
+const [minutes, seed, count, times] = [values.minutes, values.seed, values.instances, values.times].map(
+  Number,
+);
+if (!['single', 'sentinel', 'cluster'].includes(values.redis)) {
+  console.error(`--redis is "${values.redis}", expected single, sentinel or cluster`);
+  process.exit(2);
+}
 if (!(minutes > 0) || !Number.isInteger(seed) || !(count >= 1 && Number.isInteger(count))) {
   console.error('expected: --minutes above 0, --seed a whole number, --instances a whole number from 1');
   process.exit(2);
@@ -36,9 +51,9 @@ const LONGEST_REST_MS = 20_000;
 const logs = mkdtempSync(join(tmpdir(), 'nic-chaos-'));
 const random = seeded(seed);
 const problems = [];
-const redis = await startRedis({ durable: true });
+const redis = await startSubject();
 const ledgerServer = await startRedis();
-const client = connect(redis.url);
+let client = await redis.connect();
 const ledger = connect(ledgerServer.url);
 const instances = [];
 let started = 0;
@@ -48,6 +63,11 @@ const world = {
   redis,
   leaseTtlMs: LEASE_TTL_MS,
   redisBackAt: 0,
+  /** Where to look from now on. */
+  async redisIsBack() {
+    client = await redis.connect();
+    world.redisBackAt = performance.now();
+  },
   violation: (text) => void problems.push(text),
   order: (name, text) => ledger.publish(name, text),
   replace(victim) {
@@ -58,9 +78,9 @@ const world = {
 
 async function add() {
   const name = `i${++started}`;
-  const proxy = await proxies.startProxy(redis.port);
+  const proxy = redis.port === undefined ? undefined : await proxies.startProxy(redis.port);
   const env = {
-    REDISURL: proxy.url,
+    REDISURL: proxy?.url ?? redis.url,
     LEDGER: ledgerServer.url,
     TASK: resolve('chaos/task.mjs'),
     LEASE_TTL_MS: String(LEASE_TTL_MS),
@@ -79,37 +99,37 @@ async function add() {
   instance.ready = new Promise((resolve) => (ready = resolve));
   instance.exited.then((code) => {
     if (instances.includes(instance) && code === 1) problems.push(`${name} ended by itself with exit code 1`);
-    return proxy.close();
+    return proxy?.close();
   });
   instances.push(instance);
 }
 
 await Promise.all(Array.from({ length: count }, add));
 await longestRest(await committed(), Promise.resolve(), false);
-console.log(`chaos: seed ${seed}, ${minutes} minutes, ${count} instances, logs in ${logs}`);
+console.log(`chaos: ${values.redis}, seed ${seed}, ${minutes} minutes, ${count} instances, logs in ${logs}`);
 
-const faults = createFaults(world, random);
+const faults = chosen(createFaults(world, random));
 const counts = {};
 const rests = {};
 const endsAt = performance.now() + minutes * 60_000;
-while (performance.now() < endsAt && problems.length === 0) {
+while (performance.now() < endsAt && problems.length === 0 && sum(counts) < times) {
   // One that can not reach Redis when it starts ends with an error, as it should.
   await Promise.all(instances.map((instance) => instance.ready));
   await sleep(100 + random() * 500);
   const leader = await client.hget('{nic}:leader', 'instance');
   const [kind, fault] = pick(faults, random);
-  const first = victimOf(kind, leader, random() < 0.6 ? [] : [leader]);
+  const first = victimOf(fault, leader, random() < 0.6 ? [] : [leader]);
   // Misfortunes do come in twos.
   const [secondKind, secondFault] = pick(faults, random);
-  const twofold = random() < 0.3 && kind !== 'redis' && secondKind !== 'redis';
-  const second = twofold ? victimOf(secondKind, undefined, [first.name]) : undefined;
+  const twofold = random() < 0.3 && !fault.ofRedis && !secondFault.ofRedis;
+  const second = twofold ? victimOf(secondFault, undefined, [first.name]) : undefined;
 
   const before = await committed();
   const striking = [strike(kind, fault, first)];
   if (second !== undefined) striking.push(strike(secondKind, secondFault, second));
   const deposes = first.name === leader && (kind === 'kill' || kind === 'stop');
   const restMs = await longestRest(before, Promise.all(striking), deposes);
-  const atGenerator = kind === 'redis' || first.name === leader;
+  const atGenerator = fault.ofRedis || first.name === leader;
   if (atGenerator && second === undefined && restMs !== undefined) (rests[kind] ??= []).push(restMs);
 }
 
@@ -119,6 +139,7 @@ await untilDone();
 const result = await check(client, ledger);
 problems.push(...result.problems);
 
+const events = await ledger.lrange('events', 0, -1);
 // What they still have to say is of no interest any more.
 finished = true;
 instances.length = 0;
@@ -132,17 +153,17 @@ console.log(
 for (const kind of Object.keys(faults)) {
   console.log(`${kind.padEnd(10)} ${String(counts[kind] ?? 0).padStart(5)}   ${summary(rests[kind] ?? [])}`);
 }
-const total = Object.values(counts).reduce((sum, n) => sum + n, 0);
 console.log('');
-console.log(`${total} faults, ${result.messages} messages, ${result.failed} failed as they should`);
+console.log(`${sum(counts)} faults, ${result.messages} messages, ${result.failed} failed as they should`);
 console.log(
-  `${result.handledTwice} handled twice, each because its handler was struck with the message in hand`,
+  `${result.handledTwice} handled twice, each because its handler was struck with the message in hand, or Redis lost that it was handled`,
 );
 if (problems.length === 0) {
   console.log('lost 0, doubled 0, violations 0');
   rmSync(logs, { recursive: true });
 } else {
   for (const problem of problems) console.log(`VIOLATION: ${problem}`);
+  writeFileSync(join(logs, 'ledger.jsonl'), events.join('\n'));
   console.log(`seed ${seed}; the logs are in ${logs}`);
 }
 process.exit(problems.length === 0 ? 0 : 1);
@@ -153,14 +174,55 @@ function connect(url) {
   return made;
 }
 
+/** The Redis that is put to the test: `connect` gives a client of whoever is the master now. */
+async function startSubject() {
+  if (values.redis === 'single') {
+    const server = await startRedis({ durable: true });
+    const made = connect(server.url);
+    return Object.assign(server, { connect: async () => made });
+  }
+  const topology =
+    values.redis === 'sentinel'
+      ? await topologies.startSentinels()
+      : await topologies.startCluster({ masters: 3, replicas: 1 });
+  return Object.assign(topology, { connect: async () => (await topology.master()).client });
+}
+
+/** The faults that are asked for, and possible with this Redis. */
+function chosen(all) {
+  const names = values.faults?.split(',');
+  const kept = Object.entries(all).filter(
+    ([name, { on }]) =>
+      (names?.includes(name) ?? true) &&
+      (on === undefined || on === (redis.port === undefined ? 'several' : 'single')),
+  );
+  const unknown = names?.filter((name) => !kept.some(([known]) => known === name)) ?? [];
+  if (unknown.length === 0) return Object.fromEntries(kept);
+  console.error(`--faults names ${unknown}, expected some of ${Object.keys(all)}, as --redis allows`);
+  process.exit(2);
+}
+
 async function committed() {
-  const [term, generated] = await client.hmget('{nic}:cursor', 'term', 'generated');
-  return { term: Number(term ?? 0), generated: Number(generated ?? 0) };
+  for (;;) {
+    const asked = client.hmget('{nic}:cursor', 'term', 'generated');
+    asked.catch(() => undefined);
+    try {
+      // One that is not the master any more may never answer, or send elsewhere.
+      const answer = await Promise.race([asked, sleep(500)]);
+      if (answer) return { term: Number(answer[0] ?? 0), generated: Number(answer[1] ?? 0) };
+    } catch {
+      await sleep(50);
+    }
+  }
+}
+
+function sum(numbers) {
+  return Object.values(numbers).reduce((total, n) => total + n, 0);
 }
 
 /** Whom a fault strikes: the generator if it may, or else any of the others. */
-function victimOf(kind, leader, spared) {
-  if (kind === 'redis') return { name: 'redis' };
+function victimOf(fault, leader, spared) {
+  if (fault.ofRedis) return { name: 'redis' };
   const candidates = instances.filter(({ name }) => !spared.includes(name));
   const generator = candidates.find(({ name }) => name === leader);
   return generator ?? candidates[Math.floor(random() * candidates.length)] ?? instances[0];
@@ -192,6 +254,8 @@ async function longestRest(before, passing, byAnother) {
     await sleep(2);
     const now = await committed();
     const at = performance.now();
+    // What a replica had not got yet is gone.
+    if (now.generated < seen) seen = now.generated;
     if (now.generated > seen) {
       // While Redis itself is away or loads its data, nobody can commit.
       longest = Math.max(longest, at - Math.max(lastAt, world.redisBackAt));

@@ -26,6 +26,10 @@ const MASTER_NAME = 'mymaster';
  * @property {string} url what REDISURL is to be
  * @property {Server[]} servers those that hold data
  * @property {(key?: string) => Promise<Server>} master the one that holds `key` now
+ * @property {(old: Server) => Promise<void>} succeeded resolves when another server than `old` has become the master
+ * @property {(old: Server) => Promise<void>} rejoin starts one that was killed, as a replica
+ * @property {() => Promise<void>} replicated resolves when every master has its replicas, with the same data
+ * @property {() => Promise<void>} handOver tells a replica to take its master's place, in order
  * @property {() => Promise<void>} stop ends all of it
  */
 
@@ -57,7 +61,16 @@ async function startServer(args, first = () => []) {
     async start() {
       child = spawn(
         'redis-server',
-        [...first(directory, port), '--port', String(port), '--bind', '127.0.0.1', '--dir', directory, ...args],
+        [
+          ...first(directory, port),
+          '--port',
+          String(port),
+          '--bind',
+          '127.0.0.1',
+          '--dir',
+          directory,
+          ...args,
+        ],
         { stdio: ['ignore', 'pipe', 'inherit'] },
       );
       let output = '';
@@ -130,13 +143,24 @@ async function startSentinels({ replicas = 1, args = [], sentinelArgs = [] } = {
     );
     return known.every((list, index) => list.length === (index % 2 === 0 ? 2 : replicas));
   });
+  async function master() {
+    const [, port] = await ask(sentinels[0], 'GET-MASTER-ADDR-BY-NAME');
+    return servers.find((server) => server.port === Number(port));
+  }
   return {
     url: `redis+sentinel://${sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}/${MASTER_NAME}`,
     servers,
     sentinels,
-    async master() {
-      const [, port] = await ask(sentinels[0], 'GET-MASTER-ADDR-BY-NAME');
-      return servers.find((server) => server.port === Number(port));
+    master,
+    succeeded: (old) => until(async () => (await master()) !== old && (await isMaster(await master()))),
+    async rejoin(old) {
+      await old.start();
+      // The Sentinels would tell it so as well, some seconds later.
+      await old.client.replicaof('127.0.0.1', (await master()).port);
+    },
+    replicated: () => until(async () => replicasAreIn(await master(), replicas)),
+    async handOver() {
+      await ask(sentinels[0], 'FAILOVER');
     },
     stop: () => stopAll([...sentinels, ...servers]),
   };
@@ -170,7 +194,9 @@ async function startCluster({ masters = 3, replicas = 0, args = [] } = {}) {
   }
   const know = async (count) => {
     const nodes = await Promise.all(servers.map(({ client }) => client.cluster('NODES')));
-    return nodes.every((text) => (text.match(/ connected/g) ?? []).length === count && !text.includes('handshake'));
+    return nodes.every(
+      (text) => (text.match(/ connected/g) ?? []).length === count && !text.includes('handshake'),
+    );
   };
   await until(() => know(servers.length));
   for (const [index, { client }] of servers.entries()) {
@@ -184,19 +210,49 @@ async function startCluster({ masters = 3, replicas = 0, args = [] } = {}) {
       links.every((info) => info.includes('master_link_status:up'))
     );
   });
-  const slots = new Map();
+  // One that stands still answers nobody: whoever is the first to answer.
+  async function master(key = '{nic}') {
+    return Promise.any(
+      servers.map(async ({ client }) => {
+        const slot = await client.cluster('KEYSLOT', key);
+        const [, , [, port]] = (await client.cluster('SLOTS')).find(
+          ([from, to]) => from <= slot && slot <= to,
+        );
+        return servers.find((server) => server.port === port);
+      }),
+    );
+  }
   return {
     url: `redis+cluster://${servers.map(({ port }) => `127.0.0.1:${port}`).join(',')}`,
     servers,
-    async master(key = '{nic}') {
-      const asked = servers.find(({ client }) => client.status === 'ready') ?? servers[0];
-      if (!slots.has(key)) slots.set(key, await asked.client.cluster('KEYSLOT', key));
-      const ranges = await asked.client.cluster('SLOTS');
-      const [, , [, port]] = ranges.find(([from, to]) => from <= slots.get(key) && slots.get(key) <= to);
-      return servers.find((server) => server.port === port);
+    master,
+    succeeded: (old) => until(async () => (await master()) !== old && (await isMaster(await master()))),
+    rejoin: (old) => old.start(),
+    replicated: () =>
+      until(async () => {
+        const roles = await Promise.all(servers.map(isMaster));
+        const found = servers.filter((_, index) => roles[index]);
+        const complete = await Promise.all(found.map((server) => replicasAreIn(server, replicas)));
+        return found.length === masters && complete.every(Boolean);
+      }),
+    async handOver() {
+      const { port } = await master();
+      const infos = await Promise.all(servers.map(({ client }) => client.info('replication')));
+      await servers[infos.findIndex((info) => info.includes(`master_port:${port}`))].client.cluster(
+        'FAILOVER',
+      );
     },
     stop: () => stopAll(servers),
   };
+}
+
+async function isMaster({ client }) {
+  return (await client.info('replication')).includes('role:master');
+}
+
+async function replicasAreIn({ client }, count) {
+  const info = await client.info('replication');
+  return info.includes('role:master') && (info.match(/state=online/g) ?? []).length === count;
 }
 
 async function stopAll(servers) {

@@ -18,10 +18,12 @@ import { AbstractConnector, type RedisOptions } from 'ioredis';
 import { toError } from './errors';
 import { type MasterAnswer, MasterQuestion, type MasterQuestionOptions } from './redisNodes';
 import type { RedisNode } from './redisUrl';
-import { sleep } from './time';
+import { aborted, sleep } from './time';
 
 /** Pause between two looks, in milliseconds. */
 const WATCH_MS = 1000;
+/** How long the others may take when one has answered, in milliseconds: one that stands still keeps nobody waiting. */
+const PATIENCE_MS = 200;
 
 /** Finds the master for all connections to one address, and keeps them from staying with another server. */
 export class MasterLocator {
@@ -68,35 +70,33 @@ export class MasterLocator {
   }
 
   /**
-   * Asks all nodes at once where the master is, and gives what more than half of them say, or else what most of those
-   * say that answer: one that is cut off from the others may be behind the times.
+   * Asks all nodes at once where the master is, and believes the answer of the highest epoch, or else the one that most
+   * of them give: after a failover some are behind the times, and may stay so while they are cut off from the others.
    */
   locate(): Promise<RedisNode> {
-    return (this.#locating ??= this.#vote().finally(() => (this.#locating = undefined)));
+    return (this.#locating ??= this.#ask().finally(() => (this.#locating = undefined)));
   }
 
-  async #vote(): Promise<RedisNode> {
-    const nodes = this.#nodes;
-    const votes = new Map<string, { count: number; answer: MasterAnswer }>();
+  async #ask(): Promise<RedisNode> {
+    const answers: MasterAnswer[] = [];
     let refusal: unknown;
-    const elected = await new Promise<MasterAnswer | undefined>((resolve) => {
-      const asked = nodes.map(async (node) => {
-        try {
-          const answer = await this.#question.askOnce(node);
-          const name = nameOf(answer.master);
-          const count = (votes.get(name)?.count ?? 0) + 1;
-          votes.set(name, { count, answer });
-          if (count > nodes.length / 2) resolve(answer);
-        } catch (error) {
-          refusal = error;
-        }
-      });
-      void Promise.all(asked).then(() => resolve(undefined));
+    const enough = new AbortController();
+    const asked = this.#nodes.map(async (node) => {
+      try {
+        answers.push(await this.#question.askOnce(node));
+        void sleep(PATIENCE_MS).then(() => enough.abort());
+      } catch (error) {
+        refusal = error;
+      }
     });
-    const answer = elected ?? [...votes.values()].sort((a, b) => b.count - a.count)[0]?.answer;
-    if (answer === undefined) throw toError(refusal);
-    this.#learnt = answer.nodes ?? [];
-    return answer.master;
+    void Promise.all(asked).then(() => enough.abort());
+    await aborted(enough.signal);
+    const votesOf = ({ master }: MasterAnswer) =>
+      answers.filter((answer) => nameOf(answer.master) === nameOf(master)).length;
+    const [best] = answers.sort((a, b) => b.epoch - a.epoch || votesOf(b) - votesOf(a));
+    if (best === undefined) throw toError(refusal);
+    this.#learnt = best.nodes ?? [];
+    return best.master;
   }
 
   get #nodes(): RedisNode[] {

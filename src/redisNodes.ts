@@ -12,6 +12,8 @@ export interface MasterQuestionOptions {
 
 export interface MasterAnswer {
   readonly master: RedisNode;
+  /** Grows with each failover; 0 where it is not told. */
+  readonly epoch: number;
   /** Who else can be asked from now on. */
   readonly nodes?: readonly RedisNode[];
 }
@@ -77,10 +79,14 @@ export class MasterQuestion {
 
   async #askSentinel(client: Redis): Promise<MasterAnswer> {
     const { master } = this.#options.address;
-    const found = (await client.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', master!)) as
-      [string, string] | null;
+    const [found, fields] = (await Promise.all([
+      client.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', master!),
+      // The epoch is told by this one alone. The address that it tells is the old one for some while longer.
+      client.call('SENTINEL', 'MASTER', master!).catch(() => []),
+    ])) as [[string, string] | null, string[]];
     if (found === null) throw new Error(`the Sentinels know no master named "${master}"`);
-    return { master: { host: found[0], port: Number(found[1]) } };
+    const epoch = Number(fields[fields.indexOf('config-epoch') + 1] ?? 0);
+    return { master: { host: found[0], port: Number(found[1]) }, epoch };
   }
 
   async #askNode(client: Redis, asked: RedisNode): Promise<MasterAnswer> {
@@ -96,6 +102,6 @@ export class MasterQuestion {
     // The master comes first, its replicas after it.
     const master = ranges.find(({ from, to }) => from <= slot && slot <= to)?.nodes[0];
     if (master === undefined) throw new Error(`no node of the Cluster serves slot ${slot}`);
-    return { master, nodes: ranges.flatMap(({ nodes }) => nodes) };
+    return { master, epoch: 0, nodes: ranges.flatMap(({ nodes }) => nodes) };
   }
 }
