@@ -29,7 +29,7 @@ const MASTER_NAME = 'mymaster';
  * @property {(old: Server) => Promise<void>} succeeded resolves when another server than `old` has become the master
  * @property {(old: Server) => Promise<void>} rejoin starts one that was killed, as a replica
  * @property {() => Promise<void>} replicated resolves when every master has its replicas, with the same data
- * @property {() => Promise<void>} handOver tells a replica to take its master's place, in order
+ * @property {() => Promise<void>} handOver has a replica take its master's place, in order
  * @property {() => Promise<void>} stop ends all of it
  */
 
@@ -43,13 +43,22 @@ async function freePort() {
 
 /**
  * @param {string[]} args
- * @param {(directory: string, port: number) => string[]} [first] what comes before them
+ * @param {{ password?: string, configuration?: string }} [options] `configuration` goes into a file of its own
  * @returns {Promise<Server>}
  */
-async function startServer(args, first = () => []) {
+async function startServer(args, { password, configuration } = {}) {
   const directory = mkdtempSync(join(tmpdir(), 'nic-redis-'));
   const port = await freePort();
-  const client = new Redis({ port, lazyConnect: true, maxRetriesPerRequest: null, retryStrategy: () => 50 });
+  const client = new Redis({
+    port,
+    password,
+    lazyConnect: true,
+    maxRetriesPerRequest: null,
+    retryStrategy: () => 50,
+  });
+  const file = join(directory, 'server.conf');
+  if (configuration !== undefined) writeFileSync(file, `${configuration}\n`);
+  const first = configuration === undefined ? [] : [file];
   client.on('error', () => undefined);
   let child;
   const server = {
@@ -61,16 +70,7 @@ async function startServer(args, first = () => []) {
     async start() {
       child = spawn(
         'redis-server',
-        [
-          ...first(directory, port),
-          '--port',
-          String(port),
-          '--bind',
-          '127.0.0.1',
-          '--dir',
-          directory,
-          ...args,
-        ],
+        [...first, '--port', String(port), '--bind', '127.0.0.1', '--dir', directory, ...args],
         { stdio: ['ignore', 'pipe', 'inherit'] },
       );
       let output = '';
@@ -105,35 +105,28 @@ async function startServer(args, first = () => []) {
  * One master, replicas of it, and three Sentinels that promote a replica when the master has been away for half a
  * second.
  *
- * @param {{ replicas?: number, args?: string[], sentinelArgs?: string[] }} [options] `args` for the data servers
+ * @param {{ replicas?: number, password?: string, sentinelPassword?: string }} [options]
  * @returns {Promise<Topology & { sentinels: Server[] }>}
  */
-async function startSentinels({ replicas = 1, args = [], sentinelArgs = [] } = {}) {
-  const settings = ['--save', '', '--repl-diskless-sync-delay', '0', ...args];
-  const first = await startServer(settings);
+async function startSentinels({ replicas = 1, password, sentinelPassword } = {}) {
+  const login = password === undefined ? [] : ['--requirepass', password, '--masterauth', password];
+  const settings = ['--save', '', '--repl-diskless-sync-delay', '0', ...login];
+  const first = await startServer(settings, { password });
   const replica = ['--replicaof', `127.0.0.1 ${first.port}`];
   const others = await Promise.all(
-    Array.from({ length: replicas }, () => startServer([...settings, ...replica])),
+    Array.from({ length: replicas }, () => startServer([...settings, ...replica], { password })),
   );
   const servers = [first, ...others];
-  await until(async () => {
-    const info = await first.client.info('replication');
-    return (info.match(/state=online/g) ?? []).length === replicas;
-  });
+  await until(() => replicasAreIn(first, replicas));
   const configuration = [
     `sentinel monitor ${MASTER_NAME} 127.0.0.1 ${first.port} 2`,
     `sentinel down-after-milliseconds ${MASTER_NAME} 500`,
     `sentinel failover-timeout ${MASTER_NAME} 1000`,
-    ...sentinelArgs,
+    ...(password === undefined ? [] : [`sentinel auth-pass ${MASTER_NAME} ${password}`]),
+    ...(sentinelPassword === undefined ? [] : [`requirepass ${sentinelPassword}`]),
   ].join('\n');
   const sentinels = await Promise.all(
-    [1, 2, 3].map(() =>
-      startServer(['--sentinel'], (directory) => {
-        const file = join(directory, 'sentinel.conf');
-        writeFileSync(file, `${configuration}\n`);
-        return [file];
-      }),
-    ),
+    [1, 2, 3].map(() => startServer(['--sentinel'], { password: sentinelPassword, configuration })),
   );
   const ask = (sentinel, ...question) => sentinel.client.call('SENTINEL', ...question, MASTER_NAME);
   // Only when all know of each other and of the replicas is there anybody to promote.
@@ -159,9 +152,7 @@ async function startSentinels({ replicas = 1, args = [], sentinelArgs = [] } = {
       await old.client.replicaof('127.0.0.1', (await master()).port);
     },
     replicated: () => until(async () => replicasAreIn(await master(), replicas)),
-    async handOver() {
-      await ask(sentinels[0], 'FAILOVER');
-    },
+    handOver: () => insist(master, () => ask(sentinels[0], 'FAILOVER')),
     stop: () => stopAll([...sentinels, ...servers]),
   };
 }
@@ -235,15 +226,23 @@ async function startCluster({ masters = 3, replicas = 0, args = [] } = {}) {
         const complete = await Promise.all(found.map((server) => replicasAreIn(server, replicas)));
         return found.length === masters && complete.every(Boolean);
       }),
-    async handOver() {
-      const { port } = await master();
-      const infos = await Promise.all(servers.map(({ client }) => client.info('replication')));
-      await servers[infos.findIndex((info) => info.includes(`master_port:${port}`))].client.cluster(
-        'FAILOVER',
-      );
-    },
+    handOver: () =>
+      insist(master, async ({ port }) => {
+        const infos = await Promise.all(servers.map(({ client }) => client.info('replication')));
+        const replica = infos.findIndex((info) => info.includes(`master_port:${port}`));
+        await servers[replica].client.cluster('FAILOVER');
+      }),
     stop: () => stopAll(servers),
   };
+}
+
+/** Gives the order to hand over, again and again, until it has been followed: Redis gives up when it is not in the mood. */
+async function insist(master, order) {
+  const old = await master();
+  for (let asked = 0; (await master()) === old; asked++) {
+    if (asked % 100 === 0) await order(old).catch(() => undefined);
+    await sleep(20);
+  }
 }
 
 async function isMaster({ client }) {

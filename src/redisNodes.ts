@@ -1,5 +1,6 @@
 import type { ConnectionOptions } from 'node:tls';
 import { Redis } from 'ioredis';
+import { toError } from './errors';
 import type { RedisAddress, RedisNode } from './redisUrl';
 
 export interface MasterQuestionOptions {
@@ -39,10 +40,19 @@ export class MasterQuestion {
       await client.connect();
       return await this.ask(client, node);
     } catch (error) {
-      throw reason ?? error;
+      throw this.#explain(reason ?? toError(error));
     } finally {
       client.disconnect();
     }
+  }
+
+  /** Sentinels have users and passwords of their own. */
+  #explain(error: Error): Error {
+    const refused =
+      /^(WRONGPASS|NOAUTH|NOPERM)/.test(error.message) && this.#options.address.kind === 'sentinel';
+    if (!refused) return error;
+    const text = `a Sentinel refused the user or password (SENTINEL_USER, SENTINEL_PASSWORD): ${error.message}`;
+    return new Error(text, { cause: error });
   }
 
   /** A client, yet to be connected, that fails fast and never connects again. */

@@ -1,0 +1,37 @@
+import { startSentinels } from '../../harness/topologies.cjs';
+import { expectToSurvive } from '../helpers/chaos';
+import { runCommand } from '../helpers/runCommand';
+
+it('the master is killed five times under load: no instance is restarted, nothing that is left is wrong', async () => {
+  await expectToSurvive(['--redis', 'sentinel', '--seed', '3', '--faults', 'failover,lag', '--times', '5']);
+}, 120_000);
+
+it('a name that no Sentinel knows, and a password that is wrong for Sentinels or server, are told apart', async () => {
+  const sentinels = await startSentinels({ replicas: 0, password: 'Sesame', sentinelPassword: 'Watch' });
+  try {
+    const url = (login: string, name = 'mymaster') =>
+      sentinels.url.replace('://', `://${login}`).replace('/mymaster', `/${name}`);
+    const tell = async (REDISURL: string, SENTINEL_PASSWORD: string) => {
+      const { code, stderr } = await runCommand(['status'], { REDISURL, SENTINEL_PASSWORD });
+      expect(stderr).not.toContain('Sesame');
+      return { code, text: stderr };
+    };
+    expect(await tell(url(':Sesame@'), 'Watch')).toEqual({ code: 0, text: '' });
+    expect(await tell(url(':Sesame@', 'other'), 'Watch')).toEqual({
+      code: 1,
+      text: expect.stringMatching(/cannot be reached: the Sentinels know no master named "other"/) as string,
+    });
+    expect(await tell(url(':wrong@'), 'Watch')).toEqual({
+      code: 1,
+      text: expect.stringMatching(/^error: Redis at .* refused the user or password: WRONGPASS/) as string,
+    });
+    expect(await tell(url(':Sesame@'), 'wrong')).toEqual({
+      code: 1,
+      text: expect.stringMatching(
+        /a Sentinel refused the user or password \(SENTINEL_USER, SENTINEL_PASSWORD\): WRONGPASS/,
+      ) as string,
+    });
+  } finally {
+    await sentinels.stop();
+  }
+});
