@@ -32,9 +32,15 @@ const SWEEP_MS = 10_000;
 export class Leader {
   readonly #options: LeaderOptions;
   readonly #chores = new Set<Promise<void>>();
+  #listeners = 0;
 
   constructor(options: LeaderOptions) {
     this.#options = options;
+  }
+
+  /** Whether failures are being listened to. A term that has just begun needs a moment for it. */
+  get isListening(): boolean {
+    return this.#listeners > 0;
   }
 
   /**
@@ -48,7 +54,16 @@ export class Leader {
     const { signal } = term;
     const logger = this.#options.logger.child({ term: term.number });
     this.#startChores([
-      recordErrors({ connection: connections.queue, control, keys, errorLog, signal, logger }),
+      recordErrors({
+        connection: connections.queue,
+        control,
+        keys,
+        errorLog,
+        // Counted: that of the term before may still be closing.
+        onListening: (listening) => (this.#listeners += listening ? 1 : -1),
+        signal,
+        logger,
+      }),
       redeliver({
         client: control,
         queue,
