@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import type { Telemetry } from 'bullmq';
 import type { Config } from './config';
 import { type Connections, openConnections } from './connections';
 import { AppError, toError } from './errors';
@@ -28,6 +29,8 @@ export interface InstanceOptions {
   readonly config: Config;
   readonly redis: RedisAddress;
   readonly task: Task;
+  /** Traces messages; undefined: nothing is traced. */
+  readonly telemetry?: Telemetry | undefined;
   readonly logger: Logger;
 }
 
@@ -76,7 +79,7 @@ export async function runInstance(options: InstanceOptions): Promise<{ stop(): P
 
 /** Makes the parts and ties them together. Nothing runs yet. */
 function build(
-  { config, task, logger, metrics }: InstanceOptions & { readonly metrics: Metrics | undefined },
+  { config, task, telemetry, logger, metrics }: InstanceOptions & { readonly metrics: Metrics | undefined },
   connections: Connections,
   stopped: AbortSignal,
 ) {
@@ -92,9 +95,10 @@ function build(
     instance,
     config,
     observer: metrics,
+    telemetry,
     logger,
   });
-  const leader = new Leader({ connections, queue, errorLog, keys, task, config, logger });
+  const leader = new Leader({ connections, queue, errorLog, keys, task, config, telemetry, logger });
   const lease = new RedisLease({ nodes: connections.lease, key: keys.lease, ttlMs });
   const succession = new Succession(systemClock, ttlMs);
 

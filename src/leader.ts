@@ -1,4 +1,4 @@
-import type { Queue } from 'bullmq';
+import type { Queue, Telemetry } from 'bullmq';
 import type { Config } from './config';
 import type { Connections } from './connections';
 import { toError } from './errors';
@@ -22,6 +22,7 @@ export interface LeaderOptions {
   readonly keys: Keys;
   readonly task: Task;
   readonly config: Config;
+  readonly telemetry: Telemetry | undefined;
   readonly logger: Logger;
 }
 
@@ -49,7 +50,7 @@ export class Leader {
    * harm.
    */
   lead(term: Term): Promise<void> {
-    const { connections, queue, errorLog, keys, task, config } = this.#options;
+    const { connections, queue, errorLog, keys, task, config, telemetry } = this.#options;
     const { control } = connections;
     const { signal } = term;
     const logger = this.#options.logger.child({ term: term.number });
@@ -82,6 +83,7 @@ export class Leader {
       term,
       jobOptions: jobOptions(config),
       maxBacklog: config.maxBacklog,
+      telemetry,
       logger,
     });
     return generateMessages({ task, committer, signal, logger });

@@ -11,7 +11,15 @@ import { keysOf } from '../../src/keys';
 const FLOORS = [
   ['errors.ts'],
   ['config.ts', 'logger.ts', 'keys.ts', 'time.ts', 'redisUrl.ts'],
-  ['redis.ts', 'redisRisks.ts', 'localRedis.ts', 'chooseRedis.ts', 'shutdown.ts', 'connections.ts'],
+  [
+    'redis.ts',
+    'redisRisks.ts',
+    'localRedis.ts',
+    'chooseRedis.ts',
+    'shutdown.ts',
+    'connections.ts',
+    'traces.ts',
+  ],
   ['leadership/', 'messages/', 'tasks/', 'web/'],
   ['instance.ts', 'leader.ts', 'probes.ts', 'commands/'],
   ['main.ts', 'cli.ts', 'index.ts'],

@@ -1,4 +1,4 @@
-import { isNotConnectionError, type Job, MetricsTime, WaitingError, Worker } from 'bullmq';
+import { isNotConnectionError, type Job, MetricsTime, type Telemetry, WaitingError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Config } from '../config';
 import { toError } from '../errors';
@@ -30,6 +30,7 @@ export interface MessageWorkerOptions {
   readonly instance: string;
   readonly config: Pick<Config, 'concurrency' | 'jobLockMs' | 'onStall'>;
   readonly observer?: HandlingObserver | undefined;
+  readonly telemetry?: Telemetry | undefined;
   readonly logger: Logger;
 }
 
@@ -52,7 +53,7 @@ export class MessageWorker {
 
   constructor(options: MessageWorkerOptions) {
     this.#options = options;
-    const { connection, keys, instance, config, observer, logger } = options;
+    const { connection, keys, instance, config, observer, telemetry, logger } = options;
     // Three parameters, or BullMQ gives no signal.
     this.#worker = new Worker(QUEUE_NAME, (job, token, signal) => this.#process(job, token, signal!), {
       connection,
@@ -69,6 +70,7 @@ export class MessageWorker {
       runRetryDelay: 500,
       // Completed jobs are removed; these counts stay.
       metrics: { maxDataPoints: MetricsTime.ONE_HOUR * 24 },
+      ...(telemetry && { telemetry }),
     });
     this.#worker.on('error', (error) => this.#report(error));
     this.#worker.on('completed', () => {
