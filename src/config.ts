@@ -35,6 +35,8 @@ export interface Config {
     readonly readOnly: boolean;
   };
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug';
+  /** Whether messages are traced, through the OpenTelemetry SDK of this process. */
+  readonly traces: boolean;
   /** Undefined: pretty on a terminal, JSON elsewhere. */
   readonly logFormat: 'pretty' | 'json' | undefined;
   readonly demo: { readonly intervalMs: number; readonly handleMs: number; readonly errorRate: number };
@@ -128,6 +130,7 @@ export function resolveConfig(env: Environment): Config {
       password: env['BOARD_PASSWORD'] || undefined,
       readOnly: flag('BOARD_READ_ONLY', false),
     },
+    traces: flag('TRACES', false, 'on or off'),
     logLevel: choice('LOG_LEVEL', 'info', ['error', 'warn', 'info', 'debug']),
     logFormat: choice<'pretty' | 'json' | ''>('LOG_FORMAT', '', ['pretty', 'json']) || undefined,
     demo: {

@@ -10,6 +10,7 @@ import { createLogger } from './logger';
 import { createDemoTask } from './tasks/demo';
 import { checkTask, loadTask } from './tasks/load';
 import type { Task } from './tasks/task';
+import type { Traces } from './traces';
 
 export type { Environment } from './config';
 export type { Logger } from './logger';
@@ -40,13 +41,16 @@ export function createInstance<Message = unknown, Cursor = unknown>(
   let starting: Promise<void> | undefined;
   let stopping: Promise<void> | undefined;
   let running: { stop(): Promise<void> } | undefined;
+  let traces: Traces | undefined;
 
   async function start(): Promise<void> {
     const config = resolveConfig(options.env ?? process.env);
     const logger = createLogger(config);
     const task = await chooseTask();
+    traces = config.traces ? (await import('./traces.js')).openTraces(logger) : undefined;
     const redis = await provideRedis(config, logger);
-    running = await runInstance({ config, redis, task, logger });
+    const run = () => runInstance({ config, redis, task, telemetry: traces?.telemetry, logger });
+    running = await (traces?.detached(run) ?? run());
 
     async function chooseTask(): Promise<Task> {
       if (options.task !== undefined) {
@@ -60,6 +64,7 @@ export function createInstance<Message = unknown, Cursor = unknown>(
   async function stop(): Promise<void> {
     await starting?.catch(() => undefined);
     await running?.stop();
+    await traces?.flush();
   }
 
   return {

@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import type { Telemetry } from 'bullmq';
 import type { Config } from './config';
 import { type Connections, openConnections } from './connections';
 import { AppError, toError } from './errors';
@@ -9,6 +10,7 @@ import { Election } from './leadership/election';
 import { leaseTimeoutMs, RedisLease } from './leadership/lease';
 import { Presence } from './leadership/presence';
 import { Heartbeat } from './leadership/registry';
+import { Succession } from './leadership/succession';
 import { takeTerm } from './leadership/term';
 import type { Logger } from './logger';
 import { watchForDeafness } from './messages/deafness';
@@ -16,17 +18,21 @@ import { ErrorLog } from './messages/errorLog';
 import { openQueue } from './messages/queue';
 import { giveBackUnheard } from './messages/redelivery';
 import { MessageWorker } from './messages/worker';
+import { createProbes } from './probes';
 import { explainFailure } from './redis';
 import { findRisks } from './redisRisks';
 import type { RedisAddress } from './redisUrl';
 import { Releases } from './shutdown';
 import type { Task } from './tasks/task';
 import { sleep, systemClock } from './time';
+import type { Metrics } from './web/metrics';
 
 export interface InstanceOptions {
   readonly config: Config;
   readonly redis: RedisAddress;
   readonly task: Task;
+  /** Traces messages; undefined: nothing is traced. */
+  readonly telemetry?: Telemetry | undefined;
   readonly logger: Logger;
 }
 
@@ -61,7 +67,11 @@ export async function runInstance(options: InstanceOptions): Promise<{ stop(): P
     const risks = await findRisks(connections.control);
     if (config.strictRedis && risks.length > 0) throw new AppError(`STRICT_REDIS: ${risks.join('; ')}`, 1);
     for (const risk of risks) logger.warn(risk);
-    const parts = build({ ...options, logger }, connections, stopped.signal);
+    // Loaded before there is anything to note; without a board nobody could ask for it.
+    const metrics = config.board.on
+      ? new (await import('./web/metrics.js')).Metrics(config.namespace)
+      : undefined;
+    const parts = build({ ...options, logger, metrics }, connections, stopped.signal);
     await start(parts, config, releases, logger);
   } catch (error) {
     await stop();
@@ -71,29 +81,52 @@ export async function runInstance(options: InstanceOptions): Promise<{ stop(): P
 }
 
 /** Makes the parts and ties them together. Nothing runs yet. */
-function build({ config, task, logger }: InstanceOptions, connections: Connections, stopped: AbortSignal) {
+function build(
+  { config, task, telemetry, logger, metrics }: InstanceOptions & { readonly metrics: Metrics | undefined },
+  connections: Connections,
+  stopped: AbortSignal,
+) {
   const { instanceName: instance, leaseTtlMs: ttlMs } = config;
   const { control } = connections;
   const keys: Keys = keysOf(config.namespace);
   const queue = openQueue(connections.queue, keys);
   const errorLog = new ErrorLog(control, queue, keys);
-  const worker = new MessageWorker({ connection: connections.queue, keys, task, instance, config, logger });
-  const leader = new Leader({ connections, queue, errorLog, keys, task, config, logger });
+  const worker = new MessageWorker({
+    connection: connections.queue,
+    keys,
+    task,
+    instance,
+    config,
+    observer: metrics,
+    telemetry,
+    logger,
+  });
+  const leader = new Leader({ connections, queue, errorLog, keys, task, config, telemetry, logger });
   const lease = new RedisLease({ nodes: connections.lease, key: keys.lease, ttlMs });
+  const succession = new Succession(systemClock, ttlMs);
 
   const election: Election = new Election({
     lease,
     takeTerm: () => takeTerm(control, keys, instance),
     lead(term) {
       announce('elected');
+      const cause = succession.cause();
+      if (cause !== undefined) metrics?.tookOver(cause);
       if (!config.generatorHandles) {
         worker.pause();
         logger.info('the generator handles no messages itself (GENERATOR_HANDLES=false)');
       }
       return leader.lead(term);
     },
-    onSteppedDown: () => announce('left'),
-    onFollowing: () => worker.resume(),
+    onSteppedDown() {
+      announce('left');
+      succession.saw('handover');
+    },
+    onFollowing() {
+      succession.follow();
+      worker.resume();
+    },
+    onRenewal: (outcome, tookMs) => metrics?.renewed(outcome, tookMs),
     clock: systemClock,
     logger,
     ttlMs,
@@ -103,7 +136,10 @@ function build({ config, task, logger }: InstanceOptions, connections: Connectio
     keys,
     lease,
     isLeading: () => election.term !== undefined,
-    onGone: () => election.wake(),
+    onGone() {
+      succession.saw('crash');
+      election.wake();
+    },
     logger,
   });
   const presence = new Presence({
@@ -111,9 +147,15 @@ function build({ config, task, logger }: InstanceOptions, connections: Connectio
     subscriber: connections.subscriber,
     keys,
     instance,
-    onElected: () => watch.relearn(),
-    // Not all in the same instant.
-    onSteppedDown: () => void sleep(Math.random() * HANDOVER_JITTER_MS).then(() => election.wake()),
+    onElected() {
+      succession.forget();
+      watch.relearn();
+    },
+    onSteppedDown() {
+      succession.saw('handover');
+      // Not all in the same instant.
+      void sleep(Math.random() * HANDOVER_JITTER_MS).then(() => election.wake());
+    },
     logger,
   });
   const announce = (event: 'elected' | 'left') =>
@@ -136,7 +178,8 @@ function build({ config, task, logger }: InstanceOptions, connections: Connectio
   });
   const listenForDeafness = () =>
     void watchForDeafness({ client: control, queue, keys, worker, signal: stopped, logger });
-  return { queue, errorLog, worker, listenForDeafness, leader, election, watch, presence, heartbeat };
+  const probes = createProbes({ connections, keys, instance, worker, election, leader, stopped, metrics });
+  return { queue, errorLog, worker, listenForDeafness, leader, election, watch, presence, heartbeat, probes };
 }
 
 /** Starts the parts in order, so that each finds what it needs, and notes how to stop them. */
@@ -146,7 +189,7 @@ async function start(
   releases: Releases,
   logger: Logger,
 ): Promise<void> {
-  const { queue, errorLog, worker, leader, election, watch, presence, heartbeat } = parts;
+  const { queue, errorLog, worker, leader, election, watch, presence, heartbeat, probes } = parts;
   await presence.start();
   await heartbeat.start();
   releases.push('the heartbeat', () => heartbeat.stop(worker.inHand === 0));
@@ -171,7 +214,7 @@ async function start(
     board = import('./web/server.js')
       .then(({ startBoard }) => {
         const { namespace, board: settings } = config;
-        return startBoard({ queue, settings, namespace, logger, isHealthy: () => worker.works });
+        return startBoard({ queue, settings, namespace, logger, ...probes });
       })
       .catch((error: unknown) => {
         logger.warn('there is no board', { error: toError(error) });

@@ -20,8 +20,10 @@ export interface Keys {
   readonly recorder: string;
   /** Hash, instance name to what that instance last said of itself. */
   readonly instances: string;
-  /** BullMQ's own: waiting list, job counter, failed set, event stream. Read, never written, but for `failed` (errorLog.ts). */
+  /** BullMQ's own: waiting list, active list, delayed set, job counter, failed set, event stream. Read, never written, but for `failed` (errorLog.ts). */
   readonly waiting: string;
+  readonly active: string;
+  readonly delayed: string;
   readonly jobCounter: string;
   readonly failed: string;
   readonly events: string;
@@ -45,6 +47,8 @@ export function keysOf(namespace: string): Keys {
     recorder: `${prefix}:recorder`,
     instances: `${prefix}:instances`,
     waiting: `${queue}:wait`,
+    active: `${queue}:active`,
+    delayed: `${queue}:delayed`,
     jobCounter: `${queue}:id`,
     failed: `${queue}:failed`,
     events: `${queue}:events`,

@@ -1,4 +1,4 @@
-import type { Queue } from 'bullmq';
+import type { Queue, Telemetry } from 'bullmq';
 import type { Config } from './config';
 import type { Connections } from './connections';
 import { toError } from './errors';
@@ -22,6 +22,7 @@ export interface LeaderOptions {
   readonly keys: Keys;
   readonly task: Task;
   readonly config: Config;
+  readonly telemetry: Telemetry | undefined;
   readonly logger: Logger;
 }
 
@@ -32,9 +33,15 @@ const SWEEP_MS = 10_000;
 export class Leader {
   readonly #options: LeaderOptions;
   readonly #chores = new Set<Promise<void>>();
+  #listeners = 0;
 
   constructor(options: LeaderOptions) {
     this.#options = options;
+  }
+
+  /** Whether failures are being listened to. A term that has just begun needs a moment for it. */
+  get isListening(): boolean {
+    return this.#listeners > 0;
   }
 
   /**
@@ -43,12 +50,21 @@ export class Leader {
    * harm.
    */
   lead(term: Term): Promise<void> {
-    const { connections, queue, errorLog, keys, task, config } = this.#options;
+    const { connections, queue, errorLog, keys, task, config, telemetry } = this.#options;
     const { control } = connections;
     const { signal } = term;
     const logger = this.#options.logger.child({ term: term.number });
     this.#startChores([
-      recordErrors({ connection: connections.queue, control, keys, errorLog, signal, logger }),
+      recordErrors({
+        connection: connections.queue,
+        control,
+        keys,
+        errorLog,
+        // Counted: that of the term before may still be closing.
+        onListening: (listening) => (this.#listeners += listening ? 1 : -1),
+        signal,
+        logger,
+      }),
       redeliver({
         client: control,
         queue,
@@ -67,6 +83,7 @@ export class Leader {
       term,
       jobOptions: jobOptions(config),
       maxBacklog: config.maxBacklog,
+      telemetry,
       logger,
     });
     return generateMessages({ task, committer, signal, logger });

@@ -383,6 +383,8 @@ async function start(settings: Partial<BoardSettings> = {}): Promise<Board> {
     namespace: 'nic',
     logger: { info: log('info'), warn: log('warn') } as never,
     isHealthy: () => healthy,
+    readiness: () => Promise.resolve({ ready: healthy, checks: { worker: healthy ? 'ok' : 'has stopped' } }),
+    metrics: () => Promise.resolve('nic_leader 0\n'),
   });
   opened.push(board);
   return board;

@@ -20,9 +20,10 @@ const FLOORS = [
     'chooseRedis.ts',
     'shutdown.ts',
     'connections.ts',
+    'traces.ts',
   ],
   ['leadership/', 'messages/', 'tasks/', 'web/'],
-  ['instance.ts', 'leader.ts', 'commands/'],
+  ['instance.ts', 'leader.ts', 'probes.ts', 'commands/'],
   ['main.ts', 'cli.ts', 'index.ts'],
 ];
 const MOST_LINES = 250;

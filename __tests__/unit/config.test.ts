@@ -100,6 +100,7 @@ const VARIABLES: Variable[] = [
   },
   whole('BOARD_PORT', (config) => config.board.port, 3000, 0, 65_535),
   flag('BOARD_READ_ONLY', (config) => config.board.readOnly, false),
+  flag('TRACES', (config) => config.traces, false, 'on or off'),
   {
     name: 'LOG_LEVEL',
     field: (config) => config.logLevel,

@@ -44,6 +44,8 @@ export interface Term {
 /** Why a leadership ended. */
 export type StepDownCause = 'stopped' | 'lease lost' | 'trust deadline' | 'deposed' | 'failed';
 
+export type RenewalOutcome = 'extended' | 'lost' | 'unanswered';
+
 export interface ElectionOptions {
   readonly lease: Lease;
   /** Writes this instance into the fencing record; gives the number of the new term. */
@@ -57,6 +59,8 @@ export interface ElectionOptions {
   onSteppedDown?(): void;
   /** Told after each campaign that did not win. */
   onFollowing?(): void;
+  /** Told how each attempt to renew the lease went, and how many milliseconds it took. */
+  onRenewal?(outcome: RenewalOutcome, tookMs: number): void;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Time to live of the lease, in milliseconds. */
@@ -80,6 +84,7 @@ export class Election {
   #wake = new AbortController();
   #failuresInARow = 0;
   #term: Term | undefined;
+  #trust: TrustDeadline | undefined;
 
   constructor(options: ElectionOptions) {
     this.#options = options;
@@ -88,6 +93,11 @@ export class Election {
   /** The term that this instance leads, if it does. */
   get term(): Term | undefined {
     return this.#term;
+  }
+
+  /** Whether this instance leads and its lease should have been renewed by now. */
+  get overdue(): boolean {
+    return this.#term !== undefined && this.#trust?.isLate === true;
   }
 
   start(): void {
@@ -181,6 +191,7 @@ export class Election {
       isTrusted: () => !over.signal.aborted && trust.remainingMs() > 0,
     };
     this.#term = term;
+    this.#trust = trust;
     log.info('elected: this instance is the generator');
     const work = this.#options.lead(term).catch((thrown: unknown) => {
       if (over.signal.aborted) return;
@@ -221,14 +232,14 @@ export class Election {
       await clock.sleep(pause, over.signal);
       if (over.signal.aborted) return;
       const startedAt = clock.now();
-      try {
-        if ((await held.extend()) === 'lost') return over.abort('lease lost' satisfies StepDownCause);
-        trust.renewed(startedAt);
-        pause = ttlMs / 3;
-      } catch (error) {
+      const outcome = await held.extend().catch((error: unknown) => {
         log.debug('the lease could not be renewed; trying again', { error: toError(error) });
-        pause = ttlMs / 30;
-      }
+        return 'unanswered' as const;
+      });
+      this.#options.onRenewal?.(outcome, clock.now() - startedAt);
+      if (outcome === 'lost') return over.abort('lease lost' satisfies StepDownCause);
+      if (outcome === 'extended') trust.renewed(startedAt);
+      pause = outcome === 'extended' ? ttlMs / 3 : ttlMs / 30;
     }
   }
 }

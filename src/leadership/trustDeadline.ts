@@ -7,12 +7,14 @@ import type { Clock } from '../time';
 export class TrustDeadline {
   readonly #clock: Clock;
   readonly #trustMs: number;
+  readonly #lateMs: number;
   #deadline: number;
 
   constructor(clock: Clock, ttlMs: number, acquiredAt: number) {
     this.#clock = clock;
     // The margin covers clocks of different speed, and the time it takes to stop.
     this.#trustMs = ttlMs - Math.max(ttlMs / 20, 5);
+    this.#lateMs = this.#trustMs - ttlMs / 2;
     this.#deadline = acquiredAt + this.#trustMs;
   }
 
@@ -22,5 +24,10 @@ export class TrustDeadline {
 
   remainingMs(): number {
     return this.#deadline - this.#clock.now();
+  }
+
+  /** Renewals are due every third of the time to live; half of it has passed without one. */
+  get isLate(): boolean {
+    return this.remainingMs() < this.#lateMs;
   }
 }

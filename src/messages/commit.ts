@@ -20,7 +20,7 @@
  * A leader's first read comes after it has taken its term, never before: then no older commit can still land behind
  * its back.
  */
-import { Job, type JobsOptions, type Queue } from 'bullmq';
+import { Job, type JobsOptions, type Queue, SpanKind, type Telemetry, TelemetryAttributes } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { DeposedError, toError } from '../errors';
 import type { Keys } from '../keys';
@@ -57,6 +57,8 @@ export interface CommitterOptions {
   readonly term: { readonly number: number; readonly signal: AbortSignal; isTrusted(): boolean };
   readonly jobOptions: JobsOptions;
   readonly maxBacklog: number;
+  /** A commit is where the trace of its messages begins. */
+  readonly telemetry?: Telemetry | undefined;
   readonly logger: Logger;
 }
 
@@ -153,8 +155,21 @@ export class Committer {
 
   /** False: something watched has changed, and nothing was committed. */
   async #execute(found: Snapshot, to: Position, batch: EncodedBatch): Promise<boolean> {
-    const { keys, term, jobOptions } = this.#options;
+    const { queue } = this.#connection!;
+    // BullMQ's own methods to add jobs hand the trace on to them; a transaction made by hand has to do it itself.
+    return queue.trace(SpanKind.PRODUCER, 'commit', queue.name, (span, context) => {
+      span?.setAttributes({ [TelemetryAttributes.BulkCount]: batch.messages.length });
+      return this.#transact(found, to, batch, context);
+    });
+  }
+
+  async #transact(found: Snapshot, to: Position, batch: EncodedBatch, trace?: string): Promise<boolean> {
+    const { keys, term } = this.#options;
     const { bull, queue } = this.#connection!;
+    const jobOptions = {
+      ...this.#options.jobOptions,
+      ...(trace !== undefined && { telemetry: { metadata: trace } }),
+    };
     const multi = bull.multi();
     multi.hset(keys.cursor, { term: term.number });
     for (const message of batch.messages) {
@@ -209,7 +224,7 @@ export class Committer {
       client.disconnect();
       throw new DeposedError(`term ${this.#options.term.number} is over`);
     }
-    const queue = openQueue(client, this.#options.keys);
+    const queue = openQueue(client, this.#options.keys, this.#options.telemetry);
     try {
       return { client, queue, bull: await queue.getBackend().client };
     } catch (error) {

@@ -23,6 +23,8 @@ export interface ErrorRecorderOptions {
   readonly control: Redis;
   readonly keys: Keys;
   readonly errorLog: ErrorLog;
+  /** Told when it begins to listen, and when that has ended. */
+  readonly onListening?: (listening: boolean) => void;
   /** Recording ends when it aborts. */
   readonly signal: AbortSignal;
   readonly logger: Logger;
@@ -63,6 +65,7 @@ async function listen(options: ErrorRecorderOptions): Promise<void> {
   events.on('removed', ({ jobId }, id) => pending.add(id, jobId));
   events.on('waiting', ({ jobId, prev }, id) => pending.add(id, prev === 'failed' ? jobId : undefined));
   events.on('completed', (_, id) => pending.add(id));
+  options.onListening?.(true);
   try {
     if (!resumes) {
       await errorLog.reconcile(signal);
@@ -93,6 +96,7 @@ async function listen(options: ErrorRecorderOptions): Promise<void> {
       missingBefore = await errorLog.missing();
     }
   } finally {
+    options.onListening?.(false);
     await events.close().catch(() => undefined);
   }
 }

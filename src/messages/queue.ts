@@ -1,4 +1,4 @@
-import { type JobsOptions, Queue } from 'bullmq';
+import { type JobsOptions, Queue, type Telemetry } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Config } from '../config';
 import { type Keys, QUEUE_NAME } from '../keys';
@@ -6,9 +6,18 @@ import { type Keys, QUEUE_NAME } from '../keys';
 /** The name that every job carries. */
 export const JOB_NAME = 'message';
 
-/** The BullMQ queue on a connection that stays the caller's to close. Opening it writes nothing. */
-export function openQueue(connection: Redis, keys: Pick<Keys, 'queuePrefix'>): Queue {
-  const queue = new Queue(QUEUE_NAME, { connection, prefix: keys.queuePrefix, skipMetasUpdate: true });
+/**
+ * The BullMQ queue on a connection that stays the caller's to close. Opening it writes nothing.
+ *
+ * @param telemetry traces what is done with it
+ */
+export function openQueue(connection: Redis, keys: Pick<Keys, 'queuePrefix'>, telemetry?: Telemetry): Queue {
+  const queue = new Queue(QUEUE_NAME, {
+    connection,
+    prefix: keys.queuePrefix,
+    skipMetasUpdate: true,
+    ...(telemetry && { telemetry }),
+  });
   // The connection's owner reports its errors; here they would only end the process for want of a listener.
   queue.on('error', () => undefined);
   return queue;

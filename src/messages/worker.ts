@@ -1,4 +1,4 @@
-import { isNotConnectionError, type Job, MetricsTime, WaitingError, Worker } from 'bullmq';
+import { isNotConnectionError, type Job, MetricsTime, type Telemetry, WaitingError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Config } from '../config';
 import { toError } from '../errors';
@@ -8,6 +8,20 @@ import type { HandleContext, Task } from '../tasks/task';
 import { sleep } from '../time';
 import { storableError } from './errorRecord';
 
+export type MessageOutcome = 'completed' | 'failed' | 'retried';
+
+/** Told how handling goes. Called for every message: it costs next to nothing, and never throws. */
+export interface HandlingObserver {
+  /**
+   * The handler has ended, one way or the other. In milliseconds.
+   *
+   * @param waited from the commit until now; undefined for what had been tried or retried before
+   */
+  handled(took: number, waited: number | undefined): void;
+  /** What became of the message; `retried` will be tried again. */
+  ended(outcome: MessageOutcome): void;
+}
+
 export interface MessageWorkerOptions {
   /** A connection of the role `queue`; stays the caller's to close. */
   readonly connection: Redis;
@@ -15,6 +29,8 @@ export interface MessageWorkerOptions {
   readonly task: Pick<Task, 'handle'>;
   readonly instance: string;
   readonly config: Pick<Config, 'concurrency' | 'jobLockMs' | 'onStall'>;
+  readonly observer?: HandlingObserver | undefined;
+  readonly telemetry?: Telemetry | undefined;
   readonly logger: Logger;
 }
 
@@ -42,7 +58,7 @@ export class MessageWorker {
   }
 
   #createWorker(): Worker {
-    const { connection, keys, instance, config, logger } = this.#options;
+    const { connection, keys, instance, config, observer, telemetry, logger } = this.#options;
     // Three parameters, or BullMQ gives no signal.
     const worker = new Worker(QUEUE_NAME, (job, token, signal) => this.#process(job, token, signal!), {
       connection,
@@ -59,13 +75,18 @@ export class MessageWorker {
       runRetryDelay: 500,
       // Completed jobs are removed; these counts stay.
       metrics: { maxDataPoints: MetricsTime.ONE_HOUR * 24 },
+      ...(telemetry && { telemetry }),
     });
     worker.on('error', (error) => this.#report(error));
-    worker.on('completed', () => this.#handled++);
+    worker.on('completed', () => {
+      this.#handled++;
+      observer?.ended('completed');
+    });
     worker.on('failed', (job, error) => {
       if (job === undefined) return;
       const final = job.finishedOn !== undefined;
       if (final) this.#failed++;
+      observer?.ended(final ? 'failed' : 'retried');
       if (final && worker.closing !== undefined) this.failedAtTheEnd.push(job.id!);
       const text = final ? 'a message failed' : 'a message failed and will be tried again';
       logger.warn(text, { id: job.id, error, ...(!final && { attempts: job.attemptsMade }) });
@@ -156,12 +177,13 @@ export class MessageWorker {
   }
 
   async #process(job: Job, token: string | undefined, signal: AbortSignal): Promise<void> {
-    const { task, config, logger } = this.#options;
+    const { task, config, observer, logger } = this.#options;
     const id = job.id!;
     // BullMQ's word for: it is where it belongs, leave it.
     if (this.#renounced.has(token!)) throw new WaitingError();
     this.#inHand.add(id);
     this.#taken++;
+    const startedAt = performance.now();
     try {
       let child: Logger | undefined;
       const context: HandleContext = {
@@ -182,6 +204,7 @@ export class MessageWorker {
       throw storableError(toError(thrown));
     } finally {
       this.#inHand.delete(id);
+      observer?.handled(performance.now() - startedAt, waitedMs(job));
     }
   }
 
@@ -197,4 +220,11 @@ export class MessageWorker {
     this.#broken = true;
     this.#options.logger.error('the worker has stopped', { error: toError(error) });
   }
+}
+
+/** By the clocks of two machines, so that it may be a little wrong. */
+function waitedMs({ attemptsStarted, stacktrace, processedOn = 0, timestamp }: Job): number | undefined {
+  // What has failed before has a stack, also where a retry by hand has set its attempts back.
+  const isFirst = attemptsStarted === 1 && (stacktrace ?? []).length === 0;
+  return isFirst ? Math.max(0, processedOn - timestamp) : undefined;
 }

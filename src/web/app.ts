@@ -9,13 +9,14 @@ import {
   requireLoopbackHost,
   requirePassword,
 } from './guards';
+import { createProbeRoutes } from './probes';
 import type { BoardOptions } from './settings';
 
 const MAX_BODY_BYTES = 1024 * 1024;
 
 /** Everything that is answered on the board's port. */
 export function createApp(options: BoardOptions): Hono {
-  const { settings, logger, isHealthy } = options;
+  const { settings, logger } = options;
   const app = new Hono({ strict: false });
 
   app.use(
@@ -29,7 +30,7 @@ export function createApp(options: BoardOptions): Hono {
     bodyLimit({ maxSize: MAX_BODY_BYTES }),
   );
 
-  app.get('/healthz', (c) => (isHealthy() ? c.text('ok') : c.text('not working', 503)));
+  app.route('/', createProbeRoutes(options));
   app.get('/', (c) => c.redirect(BOARD_PATH));
   app.route(BOARD_PATH, createBoard(options));
 

@@ -14,12 +14,26 @@ export interface BoardSettings {
   readOnly: boolean;
 }
 
+/** Whether an instance does its work now: `ok` for each check that it passes, else what is wrong. */
+export interface Readiness {
+  readonly ready: boolean;
+  readonly checks: Readonly<Record<string, string>>;
+}
+
+/** What an instance answers to machines that watch it. */
+export interface Probes {
+  /** Whether this process works: answers `/healthz`. */
+  isHealthy: () => boolean;
+  /** Answers `/readyz`, within a second. */
+  readiness: () => Promise<Readiness>;
+  /** Answers `/metrics`, in Prometheus's text format. */
+  metrics: () => Promise<string>;
+}
+
 /** What the board shows and whom it asks. */
-export interface BoardOptions {
+export interface BoardOptions extends Probes {
   queue: Queue;
   settings: BoardSettings;
   namespace: string;
   logger: Pick<Logger, 'info' | 'warn'>;
-  /** Whether this process works; `/healthz` answers with it. */
-  isHealthy: () => boolean;
 }

@@ -1,0 +1,89 @@
+import { keysOf } from '../../src/keys';
+import { createProbes, type ProbedParts } from '../../src/probes';
+import { type RedisServer, startRedis } from '../helpers/redisServer';
+import { Redis } from 'ioredis';
+
+const keys = keysOf('nic');
+
+let redis: RedisServer;
+let subscriber: Redis;
+
+beforeAll(async () => {
+  redis = await startRedis();
+  subscriber = new Redis(redis.port, { disconnectTimeout: 100 });
+  await subscriber.subscribe(keys.presence('me'));
+});
+
+afterAll(async () => {
+  subscriber.disconnect();
+  await redis.stop();
+});
+
+const term = { number: 1, signal: new AbortController().signal, isTrusted: () => true };
+
+/** What an instance is found to lack; by default it leads, and lacks nothing. */
+async function found(parts: Partial<ProbedParts>): Promise<[string, string][]> {
+  const { readiness } = createProbes({
+    connections: { control: redis.client, queue: redis.client },
+    keys,
+    instance: 'me',
+    worker: { works: true, inHand: 0 },
+    election: { term, overdue: false },
+    leader: { isListening: true },
+    stopped: new AbortController().signal,
+    metrics: undefined,
+    ...parts,
+  });
+  const { ready, checks } = await readiness();
+  const wrong = Object.entries(checks).filter(([, text]) => text !== 'ok');
+  expect(ready).toBe(wrong.length === 0);
+  return wrong;
+}
+
+it.each<[string, Partial<ProbedParts>, [string, string][]]>([
+  ['a leader that does all it has to', {}, []],
+  [
+    'a follower, which needs no listener',
+    { election: { term: undefined, overdue: false }, leader: { isListening: false } },
+    [],
+  ],
+  [
+    'a leader without a listener',
+    { leader: { isListening: false } },
+    [['listener', 'does not listen for failures, as the generator has to']],
+  ],
+  [
+    'a leader that could not renew',
+    { election: { term, overdue: true } },
+    [['leadership', 'leads, but could not renew its lease in time']],
+  ],
+  ['a worker that has ended', { worker: { works: false, inHand: 0 } }, [['worker', 'has stopped']]],
+  [
+    'an instance that nobody sees',
+    { instance: 'other' },
+    [['presence', 'is not subscribed: the others take this instance for gone']],
+  ],
+  ['one that is being stopped', { stopped: AbortSignal.abort() }, [['instance', 'is shutting down']]],
+  [
+    'several things at once',
+    { stopped: AbortSignal.abort(), worker: { works: false, inHand: 1 } },
+    [
+      ['instance', 'is shutting down'],
+      ['worker', 'has stopped'],
+    ],
+  ],
+])('names what is wrong with %s', async (_, parts, expected) => {
+  expect(await found(parts)).toEqual(expected);
+});
+
+it('a connection that was lost is named before anything is asked on it', async () => {
+  const lost = new Redis(redis.port, { lazyConnect: true });
+  const connections = { control: lost, queue: redis.client } as ProbedParts['connections'];
+  expect(await found({ connections })).toEqual([
+    ['redis', 'is away'],
+    ['presence', 'is not known without Redis'],
+  ]);
+  expect(await found({ connections: { control: redis.client, queue: lost } })).toEqual([
+    ['redis', 'is away from the queue'],
+  ]);
+});

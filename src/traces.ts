@@ -1,0 +1,80 @@
+import { createRequire } from 'node:module';
+import type { Telemetry } from 'bullmq';
+import type * as Otel from 'bullmq-otel';
+import { AppError, toError } from './errors';
+import type { Logger } from './logger';
+import { withDeadline } from './time';
+
+/** Traces through the OpenTelemetry SDK that somebody else has registered in this process. */
+export interface Traces {
+  /** For BullMQ's queues and workers. */
+  readonly telemetry: Telemetry;
+  /** Runs `start` outside of any span: what it sets going would be part of that span for as long as it runs. */
+  detached<T>(start: () => T): T;
+  /** Sends what the SDK has collected, as far as it does so in time. Never rejects. */
+  flush(): Promise<void>;
+}
+
+/** What of OpenTelemetry's API is used. The package is bullmq-otel's to bring along, not ours. */
+interface Api {
+  readonly ROOT_CONTEXT: unknown;
+  readonly context: { with<T>(context: unknown, run: () => T): T };
+  readonly trace: { getTracerProvider(): Provider };
+}
+
+interface Provider {
+  /** Of the stand-in that the API gives: the provider that has been registered. */
+  getDelegate?(): Provider;
+  forceFlush?(): Promise<void>;
+}
+
+const FLUSH_DEADLINE_MS = 2000;
+
+/**
+ * Loads bullmq-otel, which is an optional peer dependency.
+ *
+ * @throws AppError (exit code 2) if it can not be loaded.
+ */
+export function openTraces(logger: Pick<Logger, 'debug' | 'warn'>): Traces {
+  const { telemetry, api } = load();
+  const { contextManager, tracer } = telemetry;
+  // Neither is an error: the API gives stand-ins that do nothing. The span is not ended, so nobody hears of it.
+  const probe: unknown = tracer.startSpan('probe').setSpanOnContext(contextManager.active());
+  if (contextManager.getMetadata(probe) === '{}') {
+    logger.warn(
+      'TRACES is on, but no OpenTelemetry SDK with a propagator is registered in this process: nothing is traced',
+    );
+  }
+  return {
+    telemetry,
+    detached: (start) => api.context.with(api.ROOT_CONTEXT, start),
+    async flush() {
+      const provider = api.trace.getTracerProvider();
+      const registered = provider.getDelegate?.() ?? provider;
+      try {
+        await withDeadline(Promise.resolve(registered.forceFlush?.()), FLUSH_DEADLINE_MS, 'sending traces');
+      } catch (error) {
+        logger.warn('the last traces were not sent', { error: toError(error) });
+      }
+    },
+  };
+}
+
+function load(): { telemetry: Telemetry; api: Api } {
+  try {
+    const here = createRequire(__filename);
+    const { BullMQOtel } = here('bullmq-otel') as typeof Otel;
+    const there = createRequire(here.resolve('bullmq-otel'));
+    return {
+      telemetry: new BullMQOtel({ tracerName: 'node-instances-communication' }),
+      api: there('@opentelemetry/api') as Api,
+    };
+  } catch (error) {
+    const reason = toError(error).message.split('\n', 1)[0];
+    throw new AppError(
+      `TRACES is on, and the package bullmq-otel can not be loaded: ${reason}; expected it installed: npm install bullmq-otel`,
+      2,
+      { cause: error },
+    );
+  }
+}

@@ -1,0 +1,170 @@
+/*
+ * What Prometheus is told. Figures of three kinds:
+ *
+ * - Noted as it happens: what became of messages, how long handling and renewing took, how leadership came here. Each
+ *   costs well under a microsecond, and nothing is awaited.
+ * - Looked up when they are asked for: what this instance is doing, and in one round trip what Redis knows of the
+ *   group. Of the latter every instance says the same: take the largest, never the sum.
+ * - The process's, from prom-client: once for a process, however many instances it runs, and only from its first
+ *   scrape on. Watching the event loop takes a timer every 10 ms, which whom nobody asks can do without.
+ *
+ * No label ever holds anything that came with a message.
+ */
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { RenewalOutcome } from '../leadership/election';
+import type { SuccessionCause } from '../leadership/succession';
+import type { HandlingObserver, MessageOutcome } from '../messages/worker';
+import { withDeadline } from '../time';
+import type { Figures } from './figures';
+
+/** What an instance is doing now. */
+export interface Doing {
+  /** Number of the term that it leads. */
+  readonly term: number | undefined;
+  readonly overdue: boolean;
+  readonly inHand: number;
+}
+
+/** Longest wait for Redis, in milliseconds; what does not depend on it is then told without. */
+const REDIS_DEADLINE_MS = 1000;
+
+const HANDLING_SECONDS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
+const WAITING_SECONDS = [0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600, 14_400, 86_400];
+const RENEWAL_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
+
+const MESSAGE_OUTCOMES = { completed: 0, failed: 0, retried: 0 } satisfies Record<MessageOutcome, 0>;
+const RENEWAL_OUTCOMES = { extended: 0, lost: 0, unanswered: 0 } satisfies Record<RenewalOutcome, 0>;
+const CAUSES = { crash: 0, silence: 0, handover: 0 } satisfies Record<SuccessionCause, 0>;
+
+/** Of the process: shared by all instances in it. */
+let ofProcess: Registry | undefined;
+
+/** The figures of one instance, in a registry of its own. */
+export class Metrics implements HandlingObserver {
+  readonly #registry = new Registry();
+  readonly #own = this.#define();
+  #text: Promise<string> | undefined;
+
+  /** @param namespace told with every figure of the instance as `group` */
+  constructor(namespace: string) {
+    this.#registry.setDefaultLabels({ group: namespace });
+    const { messages, renewals, failovers } = this.#own;
+    // A series that begins at its first event hides that event from `rate`.
+    for (const outcome of Object.keys(MESSAGE_OUTCOMES)) messages.inc({ outcome }, 0);
+    for (const outcome of Object.keys(RENEWAL_OUTCOMES)) renewals.inc({ outcome }, 0);
+    for (const cause of Object.keys(CAUSES)) failovers.inc({ cause }, 0);
+  }
+
+  handled(took: number, waited: number | undefined): void {
+    this.#own.handling.observe(took / 1000);
+    if (waited !== undefined) this.#own.waiting.observe(waited / 1000);
+  }
+
+  ended(outcome: MessageOutcome): void {
+    this.#own.messages.inc({ outcome });
+  }
+
+  renewed(outcome: RenewalOutcome, tookMs: number): void {
+    this.#own.renewals.inc({ outcome });
+    this.#own.renewal.observe(tookMs / 1000);
+  }
+
+  /** This instance leads, after another. */
+  tookOver(cause: SuccessionCause): void {
+    this.#own.failovers.inc({ cause });
+  }
+
+  /**
+   * All of it in Prometheus's text format. Never rejects; what Redis does not tell in time is left out. Asked for
+   * again while it is still being gathered, it is gathered once.
+   */
+  text(doing: () => Doing, figures: () => Promise<Figures>): Promise<string> {
+    return (this.#text ??= this.#gather(doing, figures).finally(() => (this.#text = undefined)));
+  }
+
+  async #gather(doing: () => Doing, figures: () => Promise<Figures>): Promise<string> {
+    const known = await withDeadline(figures(), REDIS_DEADLINE_MS, 'asking Redis').catch(() => undefined);
+    this.#set(doing(), known);
+    const texts = await Promise.all([this.#registry.metrics(), processRegistry().metrics()]);
+    return texts.join('\n');
+  }
+
+  #set({ term, overdue, inHand }: Doing, known: Figures | undefined): void {
+    const own = this.#own;
+    own.leader.set(term === undefined ? 0 : 1);
+    own.overdue.set(overdue ? 1 : 0);
+    own.inHand.set(inHand);
+    own.redisUp.set(known === undefined ? 0 : 1);
+    // A value of some time ago would pass for one of now.
+    for (const metric of [own.term, own.backlog, own.errors, own.generated]) clear(metric);
+    const newestTerm = term ?? known?.term;
+    if (newestTerm !== undefined) own.term.set(newestTerm);
+    if (known === undefined) return;
+    own.backlog.set({ state: 'waiting' }, known.waiting);
+    own.backlog.set({ state: 'active' }, known.active);
+    own.backlog.set({ state: 'delayed' }, known.delayed);
+    own.errors.set(known.errors);
+    own.generated.inc(known.generated);
+  }
+
+  #define() {
+    const registers = [this.#registry];
+    const gauge = (name: string, help: string, labelNames: string[] = []) =>
+      new Gauge({ name, help, labelNames, registers });
+    const counter = (name: string, help: string, labelNames: string[] = []) =>
+      new Counter({ name, help, labelNames, registers });
+    const histogram = (name: string, help: string, buckets: number[]) =>
+      new Histogram({ name, help, buckets, registers });
+    return {
+      leader: gauge('nic_leader', 'Whether this instance is the generator'),
+      overdue: gauge(
+        'nic_leader_overdue',
+        'Whether this instance leads and its lease was not renewed in time',
+      ),
+      term: gauge('nic_term', 'Number of the newest term'),
+      failovers: counter(
+        'nic_failovers_total',
+        'Times that this instance took over, by how the leader before ended',
+        ['cause'],
+      ),
+      renewals: counter('nic_lease_renewals_total', 'Attempts to renew the lease', ['outcome']),
+      renewal: histogram(
+        'nic_lease_renewal_seconds',
+        'How long attempts to renew the lease took',
+        RENEWAL_SECONDS,
+      ),
+      messages: counter('nic_messages_total', 'Attempts to handle a message that ended here, by outcome', [
+        'outcome',
+      ]),
+      inHand: gauge('nic_messages_in_hand', 'Messages being handled here now'),
+      handling: histogram(
+        'nic_message_handling_seconds',
+        'How long the handler of the task took',
+        HANDLING_SECONDS,
+      ),
+      waiting: histogram(
+        'nic_message_waiting_seconds',
+        'How long messages waited from their commit to their first handling',
+        WAITING_SECONDS,
+      ),
+      redisUp: gauge('nic_redis_up', 'Whether Redis answered this scrape'),
+      backlog: gauge('nic_backlog_messages', 'Messages of the group that are not done', ['state']),
+      errors: gauge('nic_errors', 'Recorded errors of the group'),
+      generated: counter('nic_generated_total', 'Messages that the group has ever committed'),
+    };
+  }
+}
+
+/** Without values, also without a zero. */
+function clear(metric: Gauge | Counter): void {
+  metric.reset();
+  metric.remove({});
+}
+
+function processRegistry(): Registry {
+  if (ofProcess === undefined) {
+    ofProcess = new Registry();
+    collectDefaultMetrics({ register: ofProcess });
+  }
+  return ofProcess;
+}
