@@ -29,12 +29,20 @@ export interface InstanceProcess {
 let count = 0;
 const living = new Set<ChildProcess>();
 
-/** Starts an instance; `killAll` ends it at the latest. The board is off, and the log complete. */
-export function startInstance(env: Record<string, string>): InstanceProcess {
+/**
+ * Starts an instance; `killAll` ends it at the latest. The board is off, and the log complete.
+ *
+ * @param args for Node.js, by default the built program
+ * @param cwd by default elsewhere, so that no .env of a developer's takes part
+ */
+export function startInstance(
+  env: Record<string, string>,
+  args: readonly string[] = [resolve('dist/main.js')],
+  cwd = tmpdir(),
+): InstanceProcess {
   const name = env['INSTANCE_NAME'] ?? `i${++count}`;
-  const child = spawn(process.execPath, [resolve('dist/main.js')], {
-    // Elsewhere, so that no .env of a developer's takes part.
-    cwd: tmpdir(),
+  const child = spawn(process.execPath, args, {
+    cwd,
     stdio: ['ignore', 'inherit', 'pipe'],
     env: {
       PATH: process.env['PATH'],

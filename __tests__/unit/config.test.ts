@@ -386,7 +386,9 @@ function variablesRead(): string[] {
 }
 
 function variablesOfExamples(): string[] {
-  const sources = readdirSync('examples').filter((name) => name.endsWith('.mjs'));
+  const sources = readdirSync('examples', { recursive: true, encoding: 'utf8' }).filter(
+    (name) => name.endsWith('.mjs') && !name.includes('node_modules'),
+  );
   return sources.flatMap((name) => {
     const source = readFileSync(join('examples', name), 'utf8');
     const direct = [...source.matchAll(/\benv\.([A-Z][A-Z0-9_]*)/g)].map(([, variable]) => variable!);

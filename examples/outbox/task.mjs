@@ -1,0 +1,160 @@
+// The transactional outbox: each row that a transaction has committed to the table "outbox" of a PostgreSQL database
+// becomes a message { id, topic, payload }, once.
+//
+//   DATABASE_URL=postgres://user:password@host/database TASK=examples/outbox/task.mjs npm start
+//
+// README.md beside it says how to set it up, and why the order is that of (xid, id) and not that of id.
+import { env } from 'node:process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+
+if (!/^postgres(ql)?:\/\//.test(env.DATABASE_URL ?? '')) {
+  throw new Error('DATABASE_URL is not set to a database, expected postgres://user:password@host/database');
+}
+const POLL_MS = Number(env.POLL_MS || 1000);
+if (!(POLL_MS > 0)) throw new Error(`POLL_MS is ${JSON.stringify(env.POLL_MS)}, expected milliseconds`);
+
+const ROWS_PER_BATCH = 500;
+/** Least time between two reads that find nothing, however often somebody rings. */
+const SOON_MS = 10;
+const LONGEST_RETRY_MS = 5000;
+/** After so long without the database, another instance may try: perhaps it is only this one that can not reach it. */
+const GIVE_UP_MS = 60_000;
+
+// What is below the horizon, the oldest transaction that still runs, is there for good: each transaction below it has
+// committed or rolled back, and no new one gets a number that low. So nothing can appear behind the cursor any more.
+// ORDER BY names the table: a bare name would mean the text that is selected under it.
+const NEXT_ROWS = `
+  SELECT id::text, xid::text, topic, payload
+  FROM outbox
+  WHERE (xid, id) > ($1::xid8, $2::bigint)
+    AND xid < pg_snapshot_xmin(pg_current_snapshot())
+  ORDER BY outbox.xid, outbox.id
+  LIMIT ${ROWS_PER_BATCH}`;
+
+export async function* generate({ cursor, signal, logger }) {
+  const bell = new Bell();
+  signal.addEventListener('abort', () => bell.ring(), { once: true });
+  let retryMs = 0;
+  let awaySince;
+  while (!signal.aborted) {
+    const database = connect(bell);
+    try {
+      await database.connect();
+      await listen(database, logger);
+      cursor = await check(cursor, database);
+      for (let pauseMs = SOON_MS; !signal.aborted;) {
+        const { rows } = await database.query(NEXT_ROWS, [cursor.xid, cursor.id]);
+        retryMs = 0;
+        awaySince = undefined;
+        if (rows.length > 0) {
+          const { xid, id } = rows.at(-1);
+          cursor = { ...cursor, xid, id };
+          yield { messages: rows.map(({ id, topic, payload }) => ({ id, topic, payload })), cursor };
+          pauseMs = SOON_MS;
+        } else {
+          // What was rung for may still be held back by an older transaction, whose end rings for nobody.
+          pauseMs = (await bell.wait(pauseMs)) ? SOON_MS : Math.min(pauseMs * 4, POLL_MS);
+        }
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      awaySince ??= performance.now();
+      if (!isPassing(error) || performance.now() - awaySince > GIVE_UP_MS) throw error;
+      retryMs = Math.min(Math.max(100, retryMs * 2), LONGEST_RETRY_MS);
+      logger.warn('PostgreSQL is away; trying again', { error, inMs: retryMs });
+      await sleep(retryMs, undefined, { signal }).catch(() => {});
+    } finally {
+      // Not waited for: a connection that is half open would never say goodbye.
+      void database.end().catch(() => {});
+    }
+  }
+}
+
+export function handle({ id, topic, payload }, { logger }) {
+  logger.info(`row ${id}`, { topic, payload });
+}
+
+function connect(bell) {
+  const database = new pg.Client({
+    connectionString: env.DATABASE_URL,
+    application_name: 'outbox',
+    connectionTimeoutMillis: 5000,
+    query_timeout: 30_000,
+    keepAlive: true,
+  });
+  database.on('notification', () => bell.ring());
+  // The next query fails, and that is soon enough to know.
+  database.on('error', () => bell.ring());
+  return database;
+}
+
+/** Where nobody can listen, as behind a pooler that gives each transaction another connection, polling has to do. */
+async function listen(database, logger) {
+  await database.query('LISTEN outbox').catch((error) => {
+    if (!(error instanceof pg.DatabaseError)) throw error;
+    logger.warn('PostgreSQL can not be listened to; the table is polled', { error });
+  });
+}
+
+/** The cursor to go on from, unless its transaction numbers are not those of this database: then rows would be lost. */
+async function check(cursor, database) {
+  const { rows } = await database.query(`
+    SELECT system_identifier::text AS system, pg_snapshot_xmax(pg_current_snapshot())::text AS next
+    FROM pg_control_system()`);
+  const { system, next } = rows[0];
+  if (cursor === undefined) return { xid: '0', id: '0', system };
+  const found = JSON.stringify(cursor);
+  if (typeof cursor?.xid !== 'string' || typeof cursor.id !== 'string') {
+    throw new Foreign(
+      `the cursor ${found} is another task's, expected { xid, id, system }: give this one a NAMESPACE`,
+    );
+  }
+  if (cursor.system !== system) {
+    throw new Foreign(
+      `the cursor ${found} is of another PostgreSQL than this, ${system}: see "Restored" in its README.md`,
+    );
+  }
+  if (BigInt(cursor.xid) >= BigInt(next)) {
+    throw new Foreign(
+      `the cursor ${found} is ahead of PostgreSQL, whose next transaction is ${next}: see "Failed over" in its README.md`,
+    );
+  }
+  return cursor;
+}
+
+class Foreign extends Error {}
+
+/** Whether it may pass by itself. What PostgreSQL says of users, rights and names does not. */
+function isPassing(error) {
+  if (error instanceof pg.DatabaseError) return !/^(28|3D|42)/.test(error.code);
+  return !(error instanceof Foreign);
+}
+
+/** Waiting that a ring ends. */
+class Bell {
+  #rung = false;
+  #wake = () => {};
+
+  ring() {
+    this.#rung = true;
+    this.#wake();
+  }
+
+  /** Gives whether there was a ring since the last wait. */
+  async wait(ms) {
+    await sleep(Math.min(ms, SOON_MS));
+    if (!this.#rung) {
+      await new Promise((resolve) => {
+        const timer = setTimeout(resolve, ms - SOON_MS);
+        this.#wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+    const rung = this.#rung;
+    this.#rung = false;
+    return rung;
+  }
+}
