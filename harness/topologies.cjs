@@ -201,17 +201,17 @@ async function startCluster({ masters = 3, replicas = 0, args = [] } = {}) {
       links.every((info) => info.includes('master_link_status:up'))
     );
   });
-  // One that stands still answers nobody: whoever is the first to answer.
+  // One that stands still answers nobody, and one that has just come back may be behind the times.
   async function master(key = '{nic}') {
-    return Promise.any(
-      servers.map(async ({ client }) => {
-        const slot = await client.cluster('KEYSLOT', key);
-        const [, , [, port]] = (await client.cluster('SLOTS')).find(
-          ([from, to]) => from <= slot && slot <= to,
-        );
-        return servers.find((server) => server.port === port);
-      }),
-    );
+    const votes = new Map();
+    const asked = servers.map(async ({ client }) => {
+      const slot = await client.cluster('KEYSLOT', key);
+      const [, , [, port]] = (await client.cluster('SLOTS')).find(([from, to]) => from <= slot && slot <= to);
+      votes.set(port, (votes.get(port) ?? 0) + 1);
+    });
+    await Promise.race([Promise.allSettled(asked), sleep(300)]);
+    const [port] = [...votes].sort(([, a], [, b]) => b - a)[0] ?? [];
+    return servers.find((server) => server.port === port) ?? servers[0];
   }
   return {
     url: `redis+cluster://${servers.map(({ port }) => `127.0.0.1:${port}`).join(',')}`,

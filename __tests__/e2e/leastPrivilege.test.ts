@@ -1,0 +1,124 @@
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { ELECTED, killAll, startInstance } from '../helpers/instance';
+import { jobCounts } from '../helpers/history';
+import { type RedisServer, startRedis } from '../helpers/redisServer';
+import { runCommand } from '../helpers/runCommand';
+import { waitFor } from '../helpers/waitFor';
+
+/** The rights that docs/deployment.md lists. */
+const RIGHTS = /```acl\n([^`]*)```/
+  .exec(readFileSync('docs/deployment.md', 'utf8'))![1]!
+  .split(/\s+/)
+  .filter(Boolean);
+
+let redis: RedisServer;
+let url: string;
+
+beforeEach(async () => {
+  redis = await startRedis();
+  url = redis.url.replace('://', '://app:password@');
+});
+
+afterEach(async () => {
+  await killAll();
+  await redis.stop();
+});
+
+const grant = (rights: readonly string[]) => redis.client.call('ACL', 'SETUSER', 'app', ...rights);
+
+it('a user with just the listed rights runs everything', async () => {
+  await grant(RIGHTS);
+  const env = {
+    REDISURL: url,
+    BOARD: 'on',
+    BOARD_PORT: '0',
+    ATTEMPTS: '2',
+    BACKOFF_MS: '10',
+    DEMO_INTERVAL_MS: '10',
+    DEMO_HANDLE_MS: '5',
+    DEMO_ERROR_RATE: '0.5',
+  };
+  const first = startInstance(env);
+  await first.logged(ELECTED);
+  const second = startInstance(env);
+  await second.logged('following');
+  expect(first.log.find(({ level }) => level === 'warn')).toMatchObject({
+    message: 'this user may not ask Redis for INFO: whether it keeps what it is given was not checked',
+  });
+
+  await waitFor(async () => (await jobCounts(redis.client)).failed > 3, 'failed messages');
+  for (const [command, said] of [
+    [['status'], /2$/m],
+    [['getErrors'], /2 attempts/],
+    [['retryErrors', '--all'], /^$/],
+    [['getErrors', '--clear'], /^/],
+  ] as const) {
+    const { code, stdout } = await runCommand(command, env);
+    expect({ command, code, stdout }).toEqual({
+      command,
+      code: 0,
+      stdout: expect.stringMatching(said) as string,
+    });
+  }
+  const { url: board } = await first.logged((line) => line.message.startsWith('board'));
+  const jobs = await fetch(`${String(board)}/board/api/queues?activeQueue=messages&status=latest&page=1`);
+  expect(await jobs.json()).toMatchObject({ queues: [{ name: 'messages' }] });
+
+  // A message in the hands of one that dies, a crown that passes on, and an orderly end.
+  first.signal('SIGKILL');
+  await second.logged(ELECTED);
+  second.signal('SIGTERM');
+  expect(await second.exited).toBe(0);
+
+  // What was refused all the same is what the documentation says it does without.
+  const refused = ((await redis.client.call('ACL', 'LOG')) as string[][]).map(
+    (entry) => entry[entry.indexOf('object') + 1]!,
+  );
+  expect(new Set(refused)).toEqual(new Set(['info', 'client|list']));
+  expect([...first.noise, ...second.noise]).toEqual([]);
+});
+
+it.each([
+  [
+    'no rights at all',
+    ['on', '>password'],
+    /NOPERM.*command; expected the rights that docs\/deployment.md lists/,
+  ],
+  ['rights to other keys', RIGHTS.map((right) => right.replace('{nic}', '{other}')), /NOPERM.*(key|channel)/],
+])('a user with %s: exit code 1, and the line says so', async (_, rights, said) => {
+  await grant(rights);
+  const [start, status] = await Promise.all([
+    runCommand([], { REDISURL: url, BOARD: 'off', LOG_LEVEL: 'error' }),
+    runCommand(['status'], { REDISURL: url }),
+  ]);
+  for (const { code, stderr } of [start, status]) {
+    expect(stderr).toMatch(/^error: Redis at redis:\/\/127.0.0.1:\d+ .*\n$/);
+    expect(stderr).toMatch(said);
+    expect(code).toBe(1);
+  }
+});
+
+it('a wrong password is told apart from a server that is not there', async () => {
+  await grant(RIGHTS);
+  const { code, stderr } = await runCommand([], {
+    REDISURL: url.replace('password', 'Sesame'),
+    BOARD: 'off',
+  });
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/^error: Redis at \S+ refused the user or password: WRONGPASS/);
+  expect(stderr).not.toContain('Sesame');
+});
+
+it('the nodes of the lease need less', async () => {
+  const lease = /`(~\{nic\}:lease [^`]*)`/.exec(readFileSync('docs/deployment.md', 'utf8'))![1]!.split(' ');
+  await redis.client.call('ACL', 'SETUSER', 'app', 'on', '>password', ...lease);
+  const env = { REDISURL: redis.url, LEASE_REDIS_URLS: url, TASK: resolve('bench/ticks.mjs') };
+  const first = startInstance(env);
+  await first.logged(ELECTED);
+  const second = startInstance(env);
+  await second.logged('following');
+  first.signal('SIGKILL');
+  await second.logged(ELECTED);
+  expect(await redis.client.call('ACL', 'LOG')).toEqual([]);
+});
