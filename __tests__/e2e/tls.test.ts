@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { ELECTED, killAll, startInstance } from '../helpers/instance';
 import { freePort, type RedisServer, startRedis } from '../helpers/redisServer';
 import { runCommand } from '../helpers/runCommand';
+import { waitFor } from '../helpers/waitFor';
 
 const directory = mkdtempSync(join(tmpdir(), 'nic-tls-'));
 const file = (name: string) => join(directory, name);
@@ -21,14 +22,19 @@ beforeAll(async () => {
       { stdio: 'ignore' },
     );
   }
+  ({ redis, url } = await startWithTls());
+});
+
+async function startWithTls(more: string[] = []) {
   const port = await freePort();
-  redis = await startRedis(
+  const server = await startRedis(
     ['--save', '', '--tls-port', String(port), '--tls-auth-clients', 'no']
       .concat(['--tls-cert-file', file('server.crt'), '--tls-key-file', file('server.key')])
-      .concat(['--tls-ca-cert-file', file('server.crt')]),
+      .concat(['--tls-ca-cert-file', file('server.crt')])
+      .concat(more),
   );
-  url = `rediss://127.0.0.1:${port}`;
-});
+  return { redis: server, url: `rediss://127.0.0.1:${port}` };
+}
 
 afterAll(async () => {
   await killAll();
@@ -40,6 +46,36 @@ it('an instance works over TLS with the authority that REDIS_CA_FILE names', asy
   const instance = startInstance({ REDISURL: url, REDIS_CA_FILE: file('server.crt') });
   await instance.logged(ELECTED);
   await instance.logged('message 1 handled');
+});
+
+it('an instance works over TLS in a Cluster, whose nodes tell where the others listen for TLS', async () => {
+  const cluster = [
+    '--cluster-enabled',
+    'yes',
+    '--tls-cluster',
+    'yes',
+    '--cluster-port',
+    String(await freePort()),
+  ];
+  const started = await startWithTls(cluster);
+  try {
+    const { client } = started.redis;
+    await client.call('CLUSTER', 'ADDSLOTSRANGE', 0, 16383);
+    await waitFor(async () => (await client.cluster('INFO')).includes('cluster_state:ok'), 'the Cluster');
+    const REDISURL = started.url.replace('rediss:', 'rediss+cluster:');
+    const instance = startInstance({ REDISURL, REDIS_CA_FILE: file('server.crt') });
+    await instance.logged('message 1 handled');
+    const { code, stderr } = await runCommand(['status'], { REDISURL });
+    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringMatching(/certificate/) as string });
+    const plain = await runCommand(['status'], { REDISURL: 'redis+cluster://127.0.0.1:1' });
+    expect(plain.stderr).toMatch(
+      /^error: Redis at redis\+cluster:\/\/127.0.0.1:1 cannot be reached: .*ECONNREFUSED/,
+    );
+    expect(plain.code).toBe(1);
+  } finally {
+    await killAll();
+    await started.redis.stop();
+  }
 });
 
 it.each([
