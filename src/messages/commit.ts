@@ -27,14 +27,7 @@ import type { Keys } from '../keys';
 import type { Logger } from '../logger';
 import { sleep } from '../time';
 import { JOB_NAME, openQueue } from './queue';
-
-/** What has been committed: the state from which the next batch goes on. */
-export interface Position {
-  /** Messages ever committed. */
-  readonly generated: number;
-  /** JSON of the cursor; undefined before the first commit. */
-  readonly cursorJson: string | undefined;
-}
+import { type Position, type Snapshot, watchAndRead } from './snapshot';
 
 /** A batch, checked and turned to JSON. */
 export interface EncodedBatch {
@@ -69,13 +62,10 @@ end
 return redis.call('HSET', KEYS[1], 'cursor', ARGV[2], 'generated', ARGV[3])
 `;
 
-interface Snapshot extends Position {
-  readonly lastJobId: number;
-  readonly waiting: number;
-}
-
 interface Connection {
   readonly client: Redis;
+  /** Whether keys are being watched. */
+  watches: boolean;
   readonly queue: Queue;
   readonly bull: Awaited<ReturnType<Queue['getBackend']>['client']>;
 }
@@ -84,6 +74,8 @@ interface Connection {
 export class Committer {
   readonly #options: CommitterOptions;
   #connection: Connection | undefined;
+  /** What was watched and read right behind the last EXEC. */
+  #ahead: Promise<Snapshot> | undefined;
   #reported: string | undefined;
 
   constructor(options: CommitterOptions) {
@@ -94,6 +86,7 @@ export class Committer {
 
   /** Where to go on from. Waits for Redis for as long as the term lasts. */
   async position(): Promise<Position> {
+    this.#ahead = undefined;
     return this.#persist(() => this.#watchAndRead());
   }
 
@@ -103,7 +96,7 @@ export class Committer {
     let attempted = false;
     return this.#persist<CommitResult>(async () => {
       for (;;) {
-        const found = await this.#watchAndRead();
+        const found = await this.#snapshot();
         if (!samePosition(found, from)) {
           if (attempted && samePosition(found, to)) return { outcome: 'committed', position: to };
           return { outcome: 'diverged' };
@@ -115,42 +108,23 @@ export class Committer {
     });
   }
 
+  async #snapshot(): Promise<Snapshot> {
+    const ahead = await this.#ahead;
+    this.#ahead = undefined;
+    // Handled messages make room: whether the queue is full is to be seen now.
+    return ahead === undefined || ahead.waiting >= this.#options.maxBacklog ? this.#watchAndRead() : ahead;
+  }
+
   async #watchAndRead(): Promise<Snapshot> {
-    const { client } = (this.#connection ??= await this.#connect());
+    const connection = (this.#connection ??= await this.#connect());
     const { keys, instance, term } = this.#options;
-    const replies = await client
-      .pipeline()
-      // What an earlier round watched and did not use would count as well.
-      .unwatch()
-      .watch(keys.leader, keys.cursor, keys.jobCounter)
-      .hmget(keys.leader, 'instance', 'term')
-      .hmget(keys.cursor, 'generated', 'cursor')
-      .get(keys.jobCounter)
-      .llen(keys.waiting)
-      .exec();
-    const values = (replies ?? []).map(([error, value]) => {
-      if (error) throw error;
-      return value;
-    });
-    const [, , leader, cursor, lastJobId, waiting] = values as [
-      unknown,
-      unknown,
-      [string | null, string | null],
-      [string | null, string | null],
-      string | null,
-      number,
-    ];
-    if (leader[0] !== instance || leader[1] !== String(term.number)) {
-      throw new DeposedError(
-        `term ${term.number} is over: ${leader[0] ?? 'nobody'} holds term ${leader[1] ?? 0}`,
-      );
-    }
-    return {
-      generated: Number(cursor[0] ?? 0),
-      cursorJson: cursor[1] ?? undefined,
-      lastJobId: Number(lastJobId ?? 0),
-      waiting,
-    };
+    const reading = watchAndRead(connection.client, keys, connection.watches);
+    connection.watches = true;
+    const { leader, ...snapshot } = await reading;
+    if (leader.instance === instance && leader.term === String(term.number)) return snapshot;
+    throw new DeposedError(
+      `term ${term.number} is over: ${leader.instance ?? 'nobody'} holds term ${leader.term ?? 0}`,
+    );
   }
 
   /** False: something watched has changed, and nothing was committed. */
@@ -165,7 +139,8 @@ export class Committer {
 
   async #transact(found: Snapshot, to: Position, batch: EncodedBatch, trace?: string): Promise<boolean> {
     const { keys, term } = this.#options;
-    const { bull, queue } = this.#connection!;
+    const connection = this.#connection!;
+    const { bull, queue } = connection;
     const jobOptions = {
       ...this.#options.jobOptions,
       ...(trace !== undefined && { telemetry: { metadata: trace } }),
@@ -188,7 +163,13 @@ export class Committer {
     );
     if (!term.isTrusted())
       throw new DeposedError(`term ${term.number} is over: its trust deadline has passed`);
-    const results = await multi.exec();
+    const executing = multi.exec();
+    connection.watches = false;
+    // What the next commit needs travels right behind, and saves it a round trip. However long it is until then: what is
+    // watched stays watched.
+    this.#ahead = this.#watchAndRead();
+    this.#ahead.catch(() => undefined);
+    const results = await executing;
     if (results === null) return false;
     for (const [error] of results) if (error) throw error;
     return true;
@@ -226,7 +207,7 @@ export class Committer {
     }
     const queue = openQueue(client, this.#options.keys, this.#options.telemetry);
     try {
-      return { client, queue, bull: await queue.getBackend().client };
+      return { client, watches: false, queue, bull: await queue.getBackend().client };
     } catch (error) {
       client.disconnect();
       throw error;
@@ -236,6 +217,7 @@ export class Committer {
   #disconnect(): void {
     this.#connection?.client.disconnect();
     this.#connection = undefined;
+    this.#ahead = undefined;
   }
 }
 
