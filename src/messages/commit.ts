@@ -140,35 +140,35 @@ export class Committer {
   async #transact(found: Snapshot, to: Position, batch: EncodedBatch, trace?: string): Promise<boolean> {
     const { keys, term } = this.#options;
     const connection = this.#connection!;
-    const { bull, queue } = connection;
+    const { client, bull, queue } = connection;
     const jobOptions = {
       ...this.#options.jobOptions,
       ...(trace !== undefined && { telemetry: { metadata: trace } }),
     };
-    const multi = bull.multi();
-    multi.hset(keys.cursor, { term: term.number });
-    for (const message of batch.messages) {
-      void new Job(queue, JOB_NAME, message, jobOptions).addJob(multi);
-    }
-    const lastJobId = found.lastJobId + batch.messages.length;
-    // Sent as text, never by its hash: it must not be missing when it is needed.
-    (multi as unknown as ReturnType<Redis['multi']>).eval(
-      COMMIT_SCRIPT,
-      2,
-      keys.cursor,
-      keys.jobCounter,
-      lastJobId,
-      to.cursorJson!,
-      to.generated,
-    );
     if (!term.isTrusted())
       throw new DeposedError(`term ${term.number} is over: its trust deadline has passed`);
-    const executing = multi.exec();
+    const lastJobId = found.lastJobId + batch.messages.length;
+    // All of it in one write. Not as an ioredis pipeline: that has a function made for each of BullMQ's scripts first,
+    // which takes longer than a small commit.
+    client.stream.cork();
+    const queued: Promise<unknown>[] = [client.multi({ pipeline: false })];
+    queued.push(client.hset(keys.cursor, 'term', term.number));
+    for (const message of batch.messages) {
+      queued.push(new Job(queue, JOB_NAME, message, jobOptions).addJob(bull));
+    }
+    // Sent as text, never by its hash: it must not be missing when it is needed.
+    queued.push(
+      client.eval(COMMIT_SCRIPT, 2, keys.cursor, keys.jobCounter, lastJobId, to.cursorJson!, to.generated),
+    );
+    const executing = client.exec();
     connection.watches = false;
     // What the next commit needs travels right behind, and saves it a round trip. However long it is until then: what is
     // watched stays watched.
     this.#ahead = this.#watchAndRead();
     this.#ahead.catch(() => undefined);
+    // What could not be queued makes the EXEC fail.
+    for (const reply of queued) reply.catch(() => undefined);
+    client.stream.uncork();
     const results = await executing;
     if (results === null) return false;
     for (const [error] of results) if (error) throw error;
