@@ -1,9 +1,20 @@
 import { inspect } from 'node:util';
-import { createLogger as createWinston, format, type Logger, transports } from 'winston';
+import { createLogger as createWinston, format, transports } from 'winston';
 import type { Config } from './config';
 import { redact } from './redisUrl';
 
-export type { Logger } from 'winston';
+/**
+ * What the program's parts and tasks log through. Spelled out here rather than taken over from the library behind it,
+ * whose types would become a part of every program that uses ours.
+ */
+export interface Logger {
+  error(message: string, fields?: object): void;
+  warn(message: string, fields?: object): void;
+  info(message: string, fields?: object): void;
+  debug(message: string, fields?: object): void;
+  /** The same logger, with these fields on each of its lines. */
+  child(fields: object): Logger;
+}
 
 /**
  * The root logger. All lines go to stderr: stdout is for data. Fields are fields, not prose; parts log through

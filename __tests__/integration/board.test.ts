@@ -381,7 +381,7 @@ async function start(settings: Partial<BoardSettings> = {}): Promise<Board> {
     queue,
     settings: { host: '127.0.0.1', port: 0, readOnly: false, ...settings },
     namespace: 'nic',
-    logger: { info: log('info'), warn: log('warn') } as never,
+    logger: { info: log('info'), warn: log('warn') },
     isHealthy: () => healthy,
     readiness: () => Promise.resolve({ ready: healthy, checks: { worker: healthy ? 'ok' : 'has stopped' } }),
     metrics: () => Promise.resolve('nic_leader 0\n'),

@@ -1,0 +1,246 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { killAll, startInstance } from '../helpers/instance';
+import { installPacked, type PackedInstall } from '../helpers/packedInstall';
+import { freePort, type RedisServer, startRedis } from '../helpers/redisServer';
+import { waitFor } from '../helpers/waitFor';
+
+/*
+ * The package as a stranger has it: packed, unpacked into an empty project, and used there.
+ */
+
+let installed: PackedInstall;
+let redis: RedisServer;
+
+beforeAll(async () => {
+  installed = installPacked();
+  installed.link('@types/node');
+  redis = await startRedis();
+});
+
+afterEach(killAll);
+
+afterAll(async () => {
+  await redis.stop();
+  installed.remove();
+});
+
+describe('what is packed', () => {
+  it('is what a user needs, and nothing else', () => {
+    const expected = [
+      /^dist\/(?:\w+\/)?\w+\.(?:js|d\.ts)$/,
+      /^docs\/\w+\.md$/,
+      /^examples\/[\w/]+\.(?:mjs|ts|md|sql|json)$/,
+      /^deploy\/[\w@-]+\.(?:service|mjs)$/,
+      /^(?:package\.json|README\.md|LICENSE|CHANGELOG\.md|\.env\.example)$/,
+    ];
+    expect(installed.files.filter((file) => !expected.some((pattern) => pattern.test(file)))).toEqual([]);
+    expect(installed.files).toEqual(
+      expect.arrayContaining([
+        ...['dist/main.js', 'dist/index.d.ts', 'docs/embedding.md', 'examples/lines.mjs', '.env.example'],
+        ...['examples/outbox/schema.sql', 'examples/embedded/src/server.ts', 'LICENSE', 'README.md'],
+      ]),
+    );
+  });
+
+  it('leaves out what lies about in a checkout that is worked in', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'nic-pack-'));
+    try {
+      cpSync('package.json', join(directory, 'package.json'));
+      const wanted = [
+        'dist/main.js',
+        'examples/embedded/src/server.ts',
+        'examples/outbox/task.mjs',
+        'README.md',
+      ];
+      const litter = [
+        ...[
+          'examples/embedded/node_modules/x/index.js',
+          'examples/embedded/dist/server.js',
+          '.env',
+          'src/main.ts',
+        ],
+        ...['examples/outbox/package-lock.json', '__tests__/x.test.ts', '.redis/redis.log', 'bench/x.mjs'],
+      ];
+      for (const file of [...wanted, ...litter]) {
+        mkdirSync(join(directory, dirname(file)), { recursive: true });
+        writeFileSync(join(directory, file), '');
+      }
+      const output = execFileSync('npm', ['pack', '--dry-run', '--ignore-scripts', '--json'], {
+        cwd: directory,
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'ignore'],
+      });
+      const [{ files }] = JSON.parse(output) as [{ files: { path: string }[] }];
+      expect(files.map(({ path }) => path).sort()).toEqual([...wanted, 'package.json'].sort());
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+
+  it('needs no script of its own at installation', () => {
+    const { scripts } = manifest();
+    for (const name of ['preinstall', 'install', 'postinstall']) expect(scripts).not.toHaveProperty(name);
+  });
+});
+
+describe('the package', () => {
+  it('gives the same by its name to import and to require', () => {
+    const script = `
+      import { createRequire } from 'node:module';
+      import { createInstance } from 'node-instances-communication';
+      const required = createRequire(import.meta.url)('node-instances-communication');
+      console.log(typeof createInstance, required.createInstance === createInstance, Object.keys(required).join());`;
+    const { stdout, stderr } = node(['--input-type=module', '--eval', script]);
+    expect([stdout, stderr]).toEqual(['function true createInstance\n', '']);
+  });
+
+  it('has the program as its bin', () => {
+    const file = join(installed.package, manifest().bin['node-instances-communication']!);
+    expect(readFileSync(file, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/);
+    expect(node([file, '--version']).stdout).toBe(`${manifest().version}\n`);
+  });
+});
+
+describe('a project in TypeScript, strict and with skipLibCheck: false', () => {
+  const examples = blocks('ts');
+
+  // The compiler takes its time: examples/embedded, what docs/embedding.md shows and what it says of mistakes at once.
+  beforeAll(() => {
+    cpSync('examples/embedded', join(installed.directory, 'project'), { recursive: true });
+    const mistaken = examples[0]!
+      .replace('  async *generate', '  // @ts-expect-error\n$&')
+      .replace('degrees: 9', 'degrees: "nine"');
+    lay('project/src', {
+      ...Object.fromEntries(examples.map((code, index) => [`example${index + 1}.ts`, code])),
+      'mistaken.ts': mistaken,
+      'required.cts': `import nic = require('node-instances-communication');
+        export const instance: nic.Instance = nic.createInstance({ env: { BOARD: 'off' } });`,
+    });
+    const compiler = resolve('node_modules/typescript/bin/tsc');
+    const { status, stdout } = node([compiler, '-p', join(installed.directory, 'project')]);
+    if (status !== 0) throw new Error(stdout);
+  });
+
+  it('runs an instance of docs/embedding.md, and ends by itself once it is stopped', async () => {
+    const program = start('project/dist/example1.js');
+    await waitFor(async () => (await completed('readings')) === 1000, 'all readings to be handled');
+    program.signal('SIGTERM');
+    expect(await program.exited).toBe(0);
+  });
+
+  it('starts and stops one whose types are inferred', async () => {
+    expect(await start('project/dist/example2.js', { NAMESPACE: 'inferred' }).exited).toBe(0);
+  });
+
+  it('runs its task with the installed program', async () => {
+    expect(examples).toHaveLength(3);
+    const env = { NAMESPACE: 'program', TASK: join(installed.directory, 'project/dist/example3.js') };
+    const program = start(join(installed.package, manifest().bin['node-instances-communication']!), env);
+    await program.logged('page 3');
+    program.signal('SIGTERM');
+    expect(await program.exited).toBe(0);
+  });
+
+  it('runs examples/embedded, a service whose instances share the work, and which stops in order', async () => {
+    const asked: string[] = [];
+    const sites = createServer(({ url }, response) => {
+      asked.push(url!);
+      response.writeHead(url === '/sound' ? 200 : 503).end('x'.repeat(100_000));
+    });
+    await once(sites.listen(0, '127.0.0.1'), 'listening');
+    const site = (path: string) => `http://127.0.0.1:${(sites.address() as AddressInfo).port}/${path}`;
+    const ports = [await freePort(), await freePort()];
+    const env = { URLS: `${site('sound')},${site('broken')}`, EVERY_MS: '50' };
+    const services = ports.map((port) => start('project/dist/server.js', { ...env, PORT: String(port) }));
+    try {
+      for (const port of ports) {
+        const results = await waitFor(async () => {
+          const response = await fetch(`http://127.0.0.1:${port}`).catch(() => undefined);
+          const seen = (await response?.json()) as { url: string; status: number }[] | undefined;
+          return seen?.length === 2 && seen;
+        }, `what the service at ${port} has seen`);
+        expect(results).toEqual(
+          expect.arrayContaining([
+            expect.objectContaining({ url: site('sound'), status: 200 }),
+            expect.objectContaining({ url: site('broken'), status: 503 }),
+          ]),
+        );
+      }
+      for (const service of services) service.signal('SIGTERM');
+      expect(await Promise.all(services.map((service) => service.exited))).toEqual([0, 0]);
+      // Each round once, whoever looked.
+      const rounds = Number(await redis.client.hget('{checks}:cursor', 'cursor'));
+      expect(asked.length).toBeLessThanOrEqual(rounds * 2);
+    } finally {
+      sites.close();
+      sites.closeAllConnections();
+    }
+  });
+
+  it('ends that with one line when there is no Redis', async () => {
+    const service = start('project/dist/server.js', { REDISURL: 'redis://127.0.0.1:1', PORT: '0' });
+    expect(await service.exited).toBe(1);
+    expect(service.noise).toEqual([
+      expect.stringMatching(/^Redis at redis:\/\/127\.0\.0\.1:1 cannot be reached/),
+    ]);
+  });
+});
+
+it.each([
+  ['docs/embedding.md, CommonJS', 'demo.cjs', () => blocks('js')[0]!],
+  [
+    'README.md',
+    'readme.mjs',
+    () => blocks('js', 'README.md').find((code) => code.includes('createInstance'))!,
+  ],
+])('the example of %s runs as it stands', async (_, file, code) => {
+  lay('.', { [file]: code() });
+  const program = start(file);
+  if (file === 'readme.mjs') {
+    await waitFor(async () => (await completed('embedded')) === 3, 'its messages');
+    program.signal('SIGTERM');
+  }
+  expect(await program.exited).toBe(0);
+});
+
+interface Manifest {
+  version: string;
+  bin: Record<string, string>;
+  scripts: Record<string, string>;
+}
+
+const manifest = () => JSON.parse(readFileSync(join(installed.package, 'package.json'), 'utf8')) as Manifest;
+
+/** Runs Node.js in the stranger's directory, to its end. */
+function node(args: readonly string[]) {
+  return spawnSync(process.execPath, args, { cwd: installed.directory, encoding: 'utf8' });
+}
+
+/** Starts a program that lies in the stranger's directory. */
+function start(file: string, env: Record<string, string> = {}) {
+  return startInstance(
+    { REDISURL: redis.url, ...env },
+    [resolve(installed.directory, file)],
+    installed.directory,
+  );
+}
+
+const completed = (namespace: string) => redis.client.zcard(`{${namespace}}:messages:completed`);
+
+/** Lays files of text into a directory of the stranger's. */
+function lay(directory: string, files: Record<string, string>): void {
+  for (const [file, text] of Object.entries(files))
+    writeFileSync(join(installed.directory, directory, file), text);
+}
+
+/** The code blocks of a language in a document. */
+function blocks(language: string, file = 'docs/embedding.md'): string[] {
+  const all = [...readFileSync(file, 'utf8').matchAll(/^```(\w+)\n([^]*?)^```/gm)];
+  return all.filter(([, each]) => each === language).map(([, , code]) => code!);
+}

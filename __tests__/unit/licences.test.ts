@@ -1,0 +1,66 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** Those that ask for no more than that they are named. */
+const FINE = [
+  'MIT',
+  'ISC',
+  'BSD-2-Clause',
+  'BSD-3-Clause',
+  '0BSD',
+  'Apache-2.0',
+  'BlueOak-1.0.0',
+  'CC0-1.0',
+  'Unlicense',
+];
+
+interface Locked {
+  dev?: boolean;
+  devOptional?: boolean;
+  link?: boolean;
+  license?: string;
+}
+
+const { packages } = JSON.parse(readFileSync('package-lock.json', 'utf8')) as {
+  packages: Record<string, Locked>;
+};
+/** What somebody who installs the package gets along with it, by the place where it lies here. */
+const production = Object.entries(packages).filter(
+  ([place, { dev, devOptional }]) => place !== '' && !dev && !devOptional,
+);
+
+it('every package that users get along with this one may be used as freely as it', () => {
+  expect(production.length).toBeGreaterThan(20);
+  const others = production
+    .map(([place, locked]) => [place, licenceOf(place) ?? locked.license] as const)
+    .filter(([, licence]) => licence === undefined || !isFine(licence));
+  expect(others).toEqual([]);
+});
+
+it('an expression is fine if one of its choices is, and all that belong together are', () => {
+  const answers = [
+    'MIT',
+    '(MIT OR GPL-3.0)',
+    'MIT AND GPL-3.0',
+    '(MIT AND Apache-2.0)',
+    'GPL-3.0',
+    'UNLICENSED',
+    'SEE LICENSE IN x',
+  ];
+  expect(answers.map(isFine)).toEqual([true, true, false, true, false, false, false]);
+});
+
+/** As the package itself says; undefined where it is for another kind of machine, and not installed. */
+function licenceOf(place: string): string | undefined {
+  const file = join(place, 'package.json');
+  if (!existsSync(file)) return undefined;
+  const { license } = JSON.parse(readFileSync(file, 'utf8')) as { license?: string | { type: string } };
+  return typeof license === 'object' ? license.type : license;
+}
+
+/** For expressions of one kind of word, which is all that is met. */
+function isFine(expression: string): boolean {
+  const names = expression.replace(/^\((.*)\)$/, '$1');
+  if (names.includes(' OR ')) return names.split(' OR ').some((name) => FINE.includes(name));
+  return names.split(' AND ').every((name) => FINE.includes(name));
+}

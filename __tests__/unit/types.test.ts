@@ -1,0 +1,148 @@
+import { readFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { expectTypeOf } from 'expect-type';
+import ts from 'typescript';
+import {
+  type Batch,
+  createInstance,
+  type CreateInstanceOptions,
+  type Environment,
+  type GenerateContext,
+  type HandleContext,
+  type Instance,
+  type Logger,
+  type Task,
+} from '../../src/index';
+
+/*
+ * What the types promise is checked by the compiler, `npm run lint`: an error that is expected here and does not come
+ * is an error itself. Running this file shows nothing but that it runs; nothing of it is called.
+ */
+
+interface Reading {
+  sensor: string;
+  degrees: number;
+}
+
+it('message and cursor types flow through a task', () => {
+  type Generate = Task<Reading, number>['generate'];
+  expectTypeOf<Parameters<Generate>>().toEqualTypeOf<[GenerateContext<number>]>();
+  expectTypeOf<ReturnType<Generate>>().toEqualTypeOf<AsyncIterable<Batch<Reading, number>>>();
+  expectTypeOf<Parameters<Task<Reading, number>['handle']>>().toEqualTypeOf<[Reading, HandleContext]>();
+  expectTypeOf<GenerateContext<number>['cursor']>().toEqualTypeOf<number | undefined>();
+  expectTypeOf<Batch<Reading, number>>().toEqualTypeOf<{
+    readonly messages: readonly Reading[];
+    readonly cursor: number;
+  }>();
+
+  const task: Task<Reading, number> = {
+    async *generate({ cursor, signal, logger }) {
+      expectTypeOf(cursor).toEqualTypeOf<number | undefined>();
+      expectTypeOf(signal).toEqualTypeOf<AbortSignal>();
+      expectTypeOf(logger).toEqualTypeOf<Logger>();
+      await Promise.resolve();
+      yield { messages: [{ sensor: 'roof', degrees: 3 }], cursor: 1 };
+    },
+    handle(message, { id, attempt, signal, logger }) {
+      expectTypeOf(message).toEqualTypeOf<Reading>();
+      expectTypeOf(id).toEqualTypeOf<string>();
+      expectTypeOf(attempt).toEqualTypeOf<number>();
+      expectTypeOf(signal).toEqualTypeOf<AbortSignal>();
+      expectTypeOf(logger).toEqualTypeOf<Logger>();
+    },
+  };
+  expectTypeOf(createInstance<Reading, number>).toBeCallableWith({ task });
+  expectTypeOf(createInstance({ task })).toEqualTypeOf<Instance>();
+});
+
+it('the message of an object given to createInstance is what its generate yields', () => {
+  createInstance({
+    task: {
+      async *generate({ cursor = 0 }: GenerateContext<number>) {
+        expectTypeOf(cursor).toEqualTypeOf<number>();
+        await Promise.resolve();
+        yield { messages: [{ page: 1 }], cursor: cursor + 1 };
+      },
+      handle(message, { attempt }) {
+        expectTypeOf(message).toEqualTypeOf<{ page: number }>();
+        expectTypeOf(attempt).toEqualTypeOf<number>();
+      },
+    },
+  });
+});
+
+it('a task is refused whose parts do not fit together', () => {
+  const readings = {
+    async *generate({ cursor = 0 }: GenerateContext<number>) {
+      await Promise.resolve();
+      yield { messages: [{ sensor: 'roof', degrees: 3 }], cursor };
+    },
+    handle({ sensor }: Reading) {
+      return sensor;
+    },
+  };
+  expectTypeOf(readings).toExtend<Task<Reading, number>>();
+  const generate = readings.generate.bind(readings);
+
+  // @ts-expect-error: handle takes what generate does not yield
+  createInstance({ task: { generate, handle: ({ name }: { name: string }) => name } });
+  // @ts-expect-error: another message than was said
+  createInstance<{ name: string }, number>({ task: readings });
+  // @ts-expect-error: another cursor than was said
+  createInstance<Reading, string>({ task: readings });
+  // @ts-expect-error: without handle
+  createInstance({ task: { generate } });
+  createInstance<Reading, number>({
+    task: {
+      // @ts-expect-error: the cursor that goes in is not the one that comes out
+      async *generate({ cursor = 0 }) {
+        await Promise.resolve();
+        yield { messages: [], cursor: String(cursor) };
+      },
+      handle: () => undefined,
+    },
+  });
+  const wrong: Task<Reading, number> = {
+    // @ts-expect-error: a batch without a cursor
+    async *generate() {
+      await Promise.resolve();
+      yield { messages: [] };
+    },
+    handle: () => undefined,
+  };
+  // @ts-expect-error: a batch, not a promise of batches
+  wrong.generate = () => Promise.resolve({ messages: [], cursor: 1 });
+  // What was yielded is not changed any more.
+  expectTypeOf<Batch<Reading, number>['messages']>().not.toHaveProperty('push');
+});
+
+it('options and instance are no more than is said of them', () => {
+  expectTypeOf<CreateInstanceOptions<Reading, number>>().toEqualTypeOf<{
+    readonly task?: Task<Reading, number>;
+    readonly env?: Environment;
+  }>();
+  expectTypeOf(process.env).toExtend<Environment>();
+  expectTypeOf<keyof Instance>().toEqualTypeOf<'start' | 'stop'>();
+  expectTypeOf<ReturnType<Instance['start' | 'stop']>>().toEqualTypeOf<Promise<void>>();
+  expectTypeOf<keyof Logger>().toEqualTypeOf<'error' | 'warn' | 'info' | 'debug' | 'child'>();
+  expectTypeOf<ReturnType<Logger['child']>>().toEqualTypeOf<Logger>();
+  // @ts-expect-error: settings are text
+  createInstance({ env: { CONCURRENCY: 5 } });
+});
+
+it('no type of a library is part of the package’s own', () => {
+  const seen = new Set<string>();
+  const packages = new Set<string>();
+  const visit = (file: string) => {
+    if (seen.has(file)) return;
+    seen.add(file);
+    const { importedFiles, typeReferenceDirectives } = ts.preProcessFile(readFileSync(file, 'utf8'));
+    for (const { fileName } of [...importedFiles, ...typeReferenceDirectives]) {
+      if (fileName.startsWith('.')) visit(join(dirname(file), `${fileName}.d.ts`));
+      else packages.add(`${relative('dist', file)} imports ${fileName}`);
+    }
+  };
+  visit('dist/index.d.ts');
+  expect([...packages]).toEqual([]);
+  expect(seen).toContain(join('dist', 'tasks', 'task.d.ts'));
+});
