@@ -82,7 +82,14 @@ export async function runInstance(options: InstanceOptions): Promise<{ stop(): P
 
 /** Makes the parts and ties them together. Nothing runs yet. */
 function build(
-  { config, task, telemetry, logger, metrics }: InstanceOptions & { readonly metrics: Metrics | undefined },
+  {
+    config,
+    redis,
+    task,
+    telemetry,
+    logger,
+    metrics,
+  }: InstanceOptions & { readonly metrics: Metrics | undefined },
   connections: Connections,
   stopped: AbortSignal,
 ) {
@@ -101,7 +108,7 @@ function build(
     telemetry,
     logger,
   });
-  const leader = new Leader({ connections, queue, errorLog, keys, task, config, telemetry, logger });
+  const leader = new Leader({ connections, address: redis, queue, keys, task, config, telemetry, logger });
   const lease = new RedisLease({ nodes: connections.lease, key: keys.lease, ttlMs });
   const succession = new Succession(systemClock, ttlMs);
 

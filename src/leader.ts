@@ -7,18 +7,18 @@ import type { Term } from './leadership/election';
 import { forgetTheGone, goneAmong } from './leadership/registry';
 import type { Logger } from './logger';
 import { Committer } from './messages/commit';
-import type { ErrorLog } from './messages/errorLog';
-import { recordErrors } from './messages/errorRecorder';
 import { generateMessages } from './messages/generator';
+import { recordErrorsAside } from './messages/recorderHost';
 import { jobOptions } from './messages/queue';
 import { redeliver } from './messages/redelivery';
+import type { RedisAddress } from './redisUrl';
 import type { Task } from './tasks/task';
 import { sleep } from './time';
 
 export interface LeaderOptions {
   readonly connections: Connections;
   readonly queue: Queue;
-  readonly errorLog: ErrorLog;
+  readonly address: RedisAddress;
   readonly keys: Keys;
   readonly task: Task;
   readonly config: Config;
@@ -50,16 +50,14 @@ export class Leader {
    * harm.
    */
   lead(term: Term): Promise<void> {
-    const { connections, queue, errorLog, keys, task, config, telemetry } = this.#options;
+    const { connections, address, queue, keys, task, config, telemetry } = this.#options;
     const { control } = connections;
     const { signal } = term;
     const logger = this.#options.logger.child({ term: term.number });
     this.#startChores([
-      recordErrors({
-        connection: connections.queue,
-        control,
-        keys,
-        errorLog,
+      recordErrorsAside({
+        address,
+        namespace: config.namespace,
         // Counted: that of the term before may still be closing.
         onListening: (listening) => (this.#listeners += listening ? 1 : -1),
         signal,
