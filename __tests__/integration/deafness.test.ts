@@ -33,7 +33,7 @@ it('a worker whose waiting connection has died in silence is built anew, and han
   const worker = new MessageWorker({
     connection,
     keys,
-    task: { handle: async (message) => void handled.push(message) },
+    task: { handle: (message) => void handled.push(message) },
     instance: 'a',
     config,
     logger,

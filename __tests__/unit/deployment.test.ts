@@ -21,7 +21,7 @@ describe('compose.yaml', () => {
 
   it('is a configuration that is accepted, with the passwords from the environment', () => {
     const config = resolveConfig(app!.environment!);
-    expect(config.redis).toMatchObject({ host: 'redis', port: 6379, password: 'abc123' });
+    expect(config.redis).toMatchObject({ nodes: [{ host: 'redis', port: 6379 }], password: 'abc123' });
     expect(config.board).toMatchObject({ on: true, host: '0.0.0.0', port: 3000, password: 'def456' });
     expect(config.strictRedis).toBe(true);
   });
