@@ -22,7 +22,7 @@ export interface Logger {
  */
 export function createLogger({ logLevel, logFormat }: Pick<Config, 'logLevel' | 'logFormat'>): Logger {
   const pretty = (logFormat ?? (process.stderr.isTTY ? 'pretty' : 'json')) === 'pretty';
-  return createWinston({
+  const logger = createWinston({
     level: logLevel,
     format: format.combine(
       format.timestamp(),
@@ -31,7 +31,12 @@ export function createLogger({ logLevel, logFormat }: Pick<Config, 'logLevel' | 
     ),
     transports: [new transports.Stream({ stream: process.stderr })],
   });
+  // winston gives a line its whole form before it looks whether anybody wants it.
+  for (const level of LEVELS.slice(LEVELS.indexOf(logLevel) + 1)) logger[level] = () => logger;
+  return logger;
 }
+
+const LEVELS = ['error', 'warn', 'info', 'debug'] as const;
 
 /** Errors among the fields become their message, with no password in it. */
 const describeErrors = format((info) => {
