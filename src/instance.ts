@@ -74,7 +74,7 @@ export async function runInstance(options: InstanceOptions): Promise<{ stop(): P
     await stop();
     throw error;
   }
-  return { stop: () => (stopping ??= stop()) };
+  return { stop: () => (stopping ??= stop().then(() => void logger.info('stopped'))) };
 }
 
 /** Makes the parts and ties them together. Nothing runs yet. */
