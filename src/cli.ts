@@ -1,6 +1,7 @@
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { openAccess } from './commands/access';
 import type { GetErrorsOptions, Write } from './commands/getErrors';
+import type { ScreenSize } from './commands/screen';
 import type { Config, Environment } from './config';
 import { AppError } from './errors';
 
@@ -12,7 +13,10 @@ export interface Terminal {
   readonly write: Write;
   /** Writes a message for the person to stderr. */
   readonly tell: (text: string) => void;
-  readonly isTerminal: boolean;
+  /** Whether stdout is a terminal, and has colours. */
+  readonly stdout: { readonly isTTY?: boolean; hasColors?(): boolean };
+  /** Undefined where stdout is no terminal. */
+  readonly screenSize: () => ScreenSize | undefined;
   /** From then on, SIGINT and SIGTERM abort this signal; the second one ends the process at once. */
   readonly stopSignal: () => AbortSignal;
   /** Runs an instance until it is told to stop. */
@@ -29,6 +33,7 @@ Examples:
                                             a task: a module with generate and handle
   npm start -- status                       who leads, who lives, what waits
   npm start -s -- getErrors --json | jq .   what failed, one object per line
+  npm start -- getErrors --summary          the same, counted by text
   npm start -- retryErrors 42               message 42 goes back in the queue
 
 Settings are environment variables, or lines of a file .env here: .env.example explains each.
@@ -102,10 +107,19 @@ function buildProgram(terminal: Terminal): Command {
     .option('--json', 'one JSON object per line')
     .option('--clear', 'remove each error once it has been printed')
     .option('--limit <n>', 'print at most n errors', positive)
-    .action(async (options: GetErrorsOptions) => {
+    .addOption(
+      // What was only counted has not been printed, and must not be cleared.
+      new Option('--summary', 'count them by their text, the most frequent first').conflicts([
+        'clear',
+        'limit',
+      ]),
+    )
+    .action(async ({ summary, ...options }: GetErrorsOptions & { summary?: boolean }) => {
       const { getErrors } = await import('./commands/getErrors.js');
+      const { summarizeErrors } = await import('./commands/errorSummary.js');
       await withRedis(terminal, async ({ errorLog }) => {
-        const { written, cutShort } = await getErrors(errorLog, options, terminal.write);
+        const print = summary ? summarizeErrors : getErrors;
+        const { written, cutShort } = await print(errorLog, options, terminal.write);
         if (written === 0 && !cutShort && !options.json) terminal.tell('no errors are recorded');
       });
     });
@@ -138,20 +152,18 @@ function buildProgram(terminal: Terminal): Command {
     .option('--json', 'one JSON object')
     .option('--watch', 'again every second until Ctrl-C')
     .action(async ({ json = false, watch = false }: { json?: boolean; watch?: boolean }) => {
-      const { formatStatus, readStatus } = await import('./commands/status.js');
-      const { printable } = await import('./logger.js');
-      const { sleep } = await import('./time.js');
-      await withRedis(terminal, async (source) => {
-        // In place on a terminal: home, and clear what is below.
-        const before = watch && terminal.isTerminal && !json ? '\u001b[H\u001b[2J' : '';
-        const signal = watch ? terminal.stopSignal() : AbortSignal.abort();
+      const { readStatus } = await import('./commands/status.js');
+      const { showStatus } = await import('./commands/showStatus.js');
+      const { paintFor } = await import('./colors.js');
+      await withRedis(terminal, async (source, config) => {
         const lease = await source.openLease();
-        do {
-          const status = await readStatus({ ...source, lease });
-          const text = json ? `${printable(JSON.stringify(status))}\n` : formatStatus(status);
-          if (!(await terminal.write(before + text))) return;
-          await sleep(1000, signal);
-        } while (!signal.aborted);
+        await showStatus(() => readStatus({ ...source, lease }), {
+          json,
+          watching: watch ? terminal.stopSignal() : undefined,
+          screenSize: terminal.screenSize,
+          paint: paintFor(terminal.stdout, config),
+          write: terminal.write,
+        });
       });
     });
 
@@ -161,13 +173,16 @@ function buildProgram(terminal: Terminal): Command {
 type Access = Awaited<ReturnType<typeof openAccess>>;
 
 /** Gives `use` what a command needs of Redis, and closes it. A failure of Redis on the way ends in one line. */
-async function withRedis(terminal: Terminal, use: (access: Access) => Promise<void>): Promise<void> {
+async function withRedis(
+  terminal: Terminal,
+  use: (access: Access, config: Config) => Promise<void>,
+): Promise<void> {
   const { resolveConfig } = await import('./config.js');
   const { openAccess } = await import('./commands/access.js');
   const config: Config = resolveConfig(terminal.env);
   const access = await openAccess(config);
   try {
-    await use(access);
+    await use(access, config);
   } catch (error) {
     const { explainFailure } = await import('./redis.js');
     const { redisOf } = await import('./chooseRedis.js');

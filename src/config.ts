@@ -37,6 +37,8 @@ export interface Config {
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug';
   /** Whether messages are traced, through the OpenTelemetry SDK of this process. */
   readonly traces: boolean;
+  /** Whether colours are wanted, where there is a terminal. */
+  readonly colors: boolean;
   /** Undefined: pretty on a terminal, JSON elsewhere. */
   readonly logFormat: 'pretty' | 'json' | undefined;
   readonly demo: { readonly intervalMs: number; readonly handleMs: number; readonly errorRate: number };
@@ -131,6 +133,8 @@ export function resolveConfig(env: Environment): Config {
       readOnly: flag('BOARD_READ_ONLY', false),
     },
     traces: flag('TRACES', false, 'on or off'),
+    // Whatever it holds: https://no-color.org
+    colors: !env['NO_COLOR'],
     logLevel: choice('LOG_LEVEL', 'info', ['error', 'warn', 'info', 'debug']),
     logFormat: choice<'pretty' | 'json' | ''>('LOG_FORMAT', '', ['pretty', 'json']) || undefined,
     demo: {

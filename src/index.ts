@@ -7,7 +7,7 @@ import { provideRedis } from './chooseRedis';
 import { type Environment, resolveConfig } from './config';
 import { runInstance } from './instance';
 import { createLogger } from './logger';
-import { createDemoTask } from './tasks/demo';
+import { createDemoTask, describeDemo } from './tasks/demo';
 import { checkTask, loadTask } from './tasks/load';
 import type { Task } from './tasks/task';
 import type { Traces } from './traces';
@@ -51,6 +51,7 @@ export function createInstance<Message = unknown, Cursor = unknown>(
     const redis = await provideRedis(config, logger);
     const run = () => runInstance({ config, redis, task, telemetry: traces?.telemetry, logger });
     running = await (traces?.detached(run) ?? run());
+    if (options.task === undefined && config.task === undefined) logger.info(describeDemo(config.demo));
 
     async function chooseTask(): Promise<Task> {
       if (options.task !== undefined) {

@@ -77,7 +77,7 @@ export async function runInstance(options: InstanceOptions): Promise<{ stop(): P
     await stop();
     throw explainFailure(error, redis);
   }
-  return { stop: () => (stopping ??= stop()) };
+  return { stop: () => (stopping ??= stop().then(() => void logger.info('stopped'))) };
 }
 
 /** Makes the parts and ties them together. Nothing runs yet. */

@@ -1,5 +1,6 @@
 import { inspect } from 'node:util';
 import { createLogger as createWinston, format, transports } from 'winston';
+import { type Paint, paintFor, type Style } from './colors';
 import type { Config } from './config';
 import { redact } from './redisUrl';
 
@@ -20,14 +21,19 @@ export interface Logger {
  * The root logger. All lines go to stderr: stdout is for data. Fields are fields, not prose; parts log through
  * children that carry `instance`, and `term` while leading.
  */
-export function createLogger({ logLevel, logFormat }: Pick<Config, 'logLevel' | 'logFormat'>): Logger {
+export function createLogger({
+  logLevel,
+  logFormat,
+  colors,
+}: Pick<Config, 'logLevel' | 'logFormat' | 'colors'>): Logger {
+  const paint = paintFor(process.stderr, { colors });
   const pretty = (logFormat ?? (process.stderr.isTTY ? 'pretty' : 'json')) === 'pretty';
   const logger = createWinston({
     level: logLevel,
     format: format.combine(
       format.timestamp(),
       describeErrors(),
-      ...(pretty ? [format.printf(prettyLine)] : [format.json(), escapeControls()]),
+      ...(pretty ? [format.printf((info) => prettyLine(info, paint))] : [format.json(), escapeControls()]),
     ),
     transports: [new transports.Stream({ stream: process.stderr })],
   });
@@ -55,19 +61,25 @@ const escapeControls = format((info) => {
   return info;
 });
 
-function prettyLine({
-  timestamp,
-  level,
-  message,
-  instance: _instance,
-  ...fields
-}: Record<string, unknown>): string {
+const LEVEL_STYLES: Readonly<Record<string, Style | undefined>> = {
+  error: 'red',
+  warn: 'yellow',
+  info: 'green',
+  debug: 'dim',
+};
+
+function prettyLine(
+  { timestamp, level, message, instance: _instance, ...fields }: Record<string, unknown>,
+  paint: Paint,
+): string {
   const time = new Date(String(timestamp)).toTimeString().slice(0, 8);
   const tail = Object.entries(fields)
     .filter(([, value]) => value !== undefined)
     .map(([field, value]) => `${field}=${typeof value === 'string' ? quoted(value) : shown(value)}`)
     .join(' ');
-  return printable(`${time} ${String(level).padEnd(5)} ${message}${tail === '' ? '' : `  ${tail}`}`);
+  const name = paint(LEVEL_STYLES[String(level)] ?? 'bold', String(level).padEnd(5));
+  const line = `${paint('dim', time)} ${name} ${printable(String(message))}`;
+  return tail === '' ? line : `${line}  ${paint('dim', printable(tail))}`;
 }
 
 const quoted = (value: string) => (/^[\w.:/@{}+-]+$/.test(value) ? value : JSON.stringify(value));

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { statSync } from 'node:fs';
 import { runCommandLine } from './cli';
+import type { Environment } from './config';
 import { AppError, toError } from './errors';
 import { aborted } from './time';
 import { version } from '../package.json';
@@ -14,19 +15,27 @@ process.stdout.on('error', () => undefined);
 process.stderr.on('error', () => undefined);
 
 readEnvFile();
+// Set to nothing it counts as not set (https://no-color.org), but not to Node.js 20.
+if (process.env['NO_COLOR'] === '') delete process.env['NO_COLOR'];
 
 runCommandLine(process.argv.slice(2), {
   env: process.env,
   version,
   write,
   tell: (text) => void process.stderr.write(`${text}\n`),
-  isTerminal: process.stdout.isTTY,
+  stdout: process.stdout,
+  screenSize() {
+    if (!process.stdout.isTTY) return undefined;
+    // A terminal that was never told its size says 0.
+    return { columns: process.stdout.columns || 80, rows: process.stdout.rows || 24 };
+  },
   stopSignal,
   async run(env) {
     const stop = stopSignal();
     const { createInstance } = await import('./index.js');
     const instance = createInstance({ env });
     await instance.start();
+    await explain(env);
     await aborted(stop);
     await instance.stop();
   },
@@ -38,6 +47,20 @@ runCommandLine(process.argv.slice(2), {
     process.exit(1);
   },
 );
+
+const NEXT_STEPS = `
+  Ctrl-C stops this instance. npm start in another terminal adds one: it shares the work, and takes over
+  when this one goes. npm start -- status shows them all, npm start -- getErrors what failed.
+
+`;
+
+/** To a person who looks at the log, what to do now. */
+async function explain(env: Environment): Promise<void> {
+  const { resolveConfig } = await import('./config.js');
+  const { logFormat, logLevel } = resolveConfig(env);
+  const isRead = process.stderr.isTTY && logFormat !== 'json' && ['info', 'debug'].includes(logLevel);
+  if (isRead) process.stderr.write(NEXT_STEPS);
+}
 
 function readEnvFile(): void {
   // A directory of that name is somebody's Python.

@@ -82,6 +82,8 @@ describe('wrong usage is refused with exit code 2', () => {
     [['getErrors', '--limit'], /--limit <n>' argument missing/],
     [['getErrors', '--limit', '0'], /--limit.* '0' is invalid. Expected a whole number from 1/],
     [['getErrors', '--limit=many'], /--limit.* 'many' is invalid. Expected a whole number from 1/],
+    [['getErrors', '--summary', '--clear'], /'--summary' cannot be used with option '--clear'/],
+    [['getErrors', '--limit', '3', '--summary'], /'--summary' cannot be used with option '--limit <n>'/],
     [['status', '--watch=3'], /unknown option '--watch=3'/],
     [['retryErrors'], 'retryErrors got no ids, expected either ids or --all'],
     [['retryErrors', '--all', '7'], 'retryErrors got --all and ids, expected either ids or --all'],
@@ -297,6 +299,18 @@ describe('status', () => {
     expect(stdout).toMatch(/instances +0\n$/);
   });
 
+  it('--watch writes one block after the other where that is no terminal', async () => {
+    const env = freshGroup();
+    // Two blocks have 16 lines, and an empty one between them.
+    const { code, stdout } = await runScript('nic status --watch | head -17', env);
+    expect(code).toBe(0);
+    const block = `${env.NAMESPACE}: no generator\n\nmessages`;
+    expect(stdout.split(block)).toHaveLength(3);
+    expect(stdout).toContain(`instances  0\n\n${block}`);
+    // eslint-disable-next-line no-control-regex
+    expect(stdout).not.toMatch(/\u001b/);
+  });
+
   it('--watch ends quietly when nobody reads it any more', async () => {
     const { code, stdout, stderr } = await runScript('nic status --json --watch | head -1', freshGroup());
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
@@ -450,6 +464,87 @@ describe('getErrors', () => {
   });
 });
 
+describe('getErrors --summary', () => {
+  const failing = (id: string, name: string, message: string) =>
+    record(id, { error: { name, message, stack: '' } });
+  const at = (seconds: number) => new Date(Date.UTC(2024, 0, 1) + seconds * 1000).toISOString();
+
+  it('counts by name and first line, the most frequent first, with first and last time and the last id', async () => {
+    const env = freshGroup();
+    await seed(env, [
+      failing('1', 'TypeError', 'x is undefined'),
+      failing('2', 'Error', 'time-out\nafter 3 s'),
+      failing('3', 'Error', 'time-out\r\nafter 5 s'),
+      failing('4', 'TypeError', 'time-out'),
+      failing('5', 'Error', 'time-out'),
+    ]);
+    const { code, stdout, stderr } = await runCommand(['getErrors', '--summary'], env);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toBe(
+      [
+        '3 errors',
+        '  Error: time-out',
+        `  first ${at(2)}, last ${at(5)}, for example 5`,
+        '',
+        '1 error',
+        '  TypeError: x is undefined',
+        `  at ${at(1)}, for example 1`,
+        '',
+        '1 error',
+        '  TypeError: time-out',
+        `  at ${at(4)}, for example 4`,
+        '',
+        '',
+      ].join('\n'),
+    );
+    const json = await runCommand(['getErrors', '--summary', '--json'], env);
+    expect(json.stdout.split('\n')[0]).toBe(
+      JSON.stringify({
+        error: { name: 'Error', message: 'time-out' },
+        count: 3,
+        first: at(2),
+        last: at(5),
+        example: '5',
+      }),
+    );
+    expect(await redis.client.hlen(errorsOf(env))).toBe(5);
+  });
+
+  it('tells a thousand texts apart, counts the others together, and keeps no more than it shows', async () => {
+    const env = freshGroup();
+    const long = 'é'.repeat(300);
+    await seed(
+      env,
+      Array.from({ length: 1010 }, (_, index) => failing(String(index + 1), 'Error', `${index} ${long}`)),
+    );
+    await seed(env, [failing('2000', 'Error', `7 ${long}`), failing('2001', 'Error', 'another')]);
+    const { stdout } = await runCommand(['getErrors', '--summary', '--json'], env);
+    const groups = stdout
+      .trim()
+      .split('\n')
+      .map(
+        (line) => JSON.parse(line) as { error: { message: string } | null; count: number; example: string },
+      );
+    expect(groups).toHaveLength(1001);
+    expect(groups[0]).toMatchObject({ count: 2, example: '2000' });
+    expect(groups[0]!.error!.message).toBe(`7 ${long}`.slice(0, 199) + '…');
+    expect(groups.at(-1)).toEqual({
+      error: null,
+      count: 11,
+      first: at(1001),
+      last: at(2001),
+      example: '2001',
+    });
+    const { stdout: words } = await runCommand(['getErrors', '--summary'], env);
+    expect(words).toMatch(/11 errors\n {2}of other texts: only 1000 are told apart\n.*\n\n$/);
+  });
+
+  it('has nothing to say when nothing failed', async () => {
+    const result = await runCommand(['getErrors', '--summary'], freshGroup());
+    expect(result).toMatchObject({ code: 0, stdout: '', stderr: 'no errors are recorded\n' });
+  });
+});
+
 describe('getErrors of what anybody may have written into Redis', () => {
   // The codes of a terminal in 7 and in 8 bits, a bell, a lone return, line separators, a change of direction.
   const hostile = '\u001b[2J\u009b2J\u0007\r\u0085\u2028\u202e\u2066\nmessage 9  failed never';
@@ -506,6 +601,21 @@ describe('getErrors of what anybody may have written into Redis', () => {
     expect(objects).toContainEqual(readable);
     for (const [id, json] of Object.entries(unreadable))
       expect(objects).toContainEqual({ id, unreadable: json });
+  });
+
+  it('--summary counts it, on lines of its own', async () => {
+    const { code, stdout, stderr } = await runCommand(['getErrors', '--summary'], env);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).not.toMatch(raw);
+    expect(stdout.split('\n').filter((line) => !line.startsWith('  ') && line !== '')).toEqual([
+      `${total - 1} errors`,
+      '1 error',
+    ]);
+    expect(stdout).toContain('  unreadable record\n  at unknown, for example ');
+    const json = await runCommand(['getErrors', '--summary', '--json'], env);
+    expect(json.stdout).not.toMatch(raw);
+    for (const line of json.stdout.trim().split('\n'))
+      expect(JSON.parse(line)).toMatchObject({ first: null });
   });
 
   it('--clear removes it', async () => {

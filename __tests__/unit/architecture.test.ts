@@ -10,7 +10,7 @@ import { keysOf } from '../../src/keys';
  */
 const FLOORS = [
   ['errors.ts'],
-  ['config.ts', 'logger.ts', 'keys.ts', 'time.ts', 'redisUrl.ts'],
+  ['config.ts', 'logger.ts', 'colors.ts', 'keys.ts', 'time.ts', 'redisUrl.ts'],
   [
     'redisNodes.ts',
     'redisMaster.ts',

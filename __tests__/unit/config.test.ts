@@ -341,6 +341,17 @@ describe('what is wrong', () => {
   });
 });
 
+it('NO_COLOR holds whatever it likes, unless it is empty', () => {
+  const colors = (NO_COLOR?: string) => resolveConfig({ NO_COLOR }).colors;
+  expect([colors(), colors(''), colors('1'), colors('0'), colors('false')]).toEqual([
+    true,
+    true,
+    false,
+    false,
+    false,
+  ]);
+});
+
 describe('.env.example', () => {
   const text = readFileSync('.env.example', 'utf8');
   const listed = [...text.matchAll(/^# ([A-Z][A-Z0-9_]*)=/gm)].map(([, name]) => name!);

@@ -40,11 +40,11 @@ export async function getErrors(
 
 /** One line and one object, whatever the record holds. */
 function toJsonLine({ id, json }: StoredError): string {
-  return `${printable(JSON.stringify(parse(json) ?? { id, unreadable: json }))}\n`;
+  return `${printable(JSON.stringify(readRecord(json) ?? { id, unreadable: json }))}\n`;
 }
 
 function toBlock({ id, json }: StoredError): string {
-  const record = parse(json);
+  const record = readRecord(json);
   if (record === undefined) {
     return printable(`message ${inline(id)}: the record is not readable: ${inline(json)}`) + '\n\n';
   }
@@ -70,7 +70,7 @@ function inline(text: string): string {
 }
 
 /** Undefined for what is no error record: anybody can write into Redis. */
-function parse(json: string): ErrorRecord | undefined {
+export function readRecord(json: string): ErrorRecord | undefined {
   let value: Partial<ErrorRecord> | null;
   try {
     value = JSON.parse(json) as Partial<ErrorRecord> | null;

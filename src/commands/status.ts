@@ -4,7 +4,6 @@ import type { Keys } from '../keys';
 import type { RedisLease } from '../leadership/lease';
 import { livingInstances } from '../leadership/registry';
 import { type LeaderRecord, readLeader } from '../leadership/term';
-import { printable } from '../logger';
 
 /** The state of a whole group of instances. Its shape is a promise. */
 export interface Status {
@@ -68,36 +67,4 @@ export async function readStatus({ client, queue, keys, namespace, lease }: Stat
     },
     errors,
   };
-}
-
-/** The status as a person reads it, in lines of at most 80 columns where names allow. */
-export function formatStatus(status: Status, now = Date.now()): string {
-  const { leader, instances, messages } = status;
-  const lines = [
-    leader === null
-      ? `${status.namespace}: no generator`
-      : `${status.namespace}: generator ${leader.instance}, term ${leader.term}, for ${ago(leader.since, now)}`,
-    '',
-    `messages   ${messages.generated} generated`,
-    `           ${messages.waiting} waiting   ${messages.active} in hand   ${messages.delayed} delayed`,
-    `           ${messages.completed} completed   ${messages.failed} failed`,
-    `errors     ${status.errors}${status.errors > 0 ? '   (getErrors prints them)' : ''}`,
-    '',
-    `instances  ${instances.length}`,
-  ];
-  const width = Math.max(...instances.map(({ instance }) => instance.length), 0);
-  for (const { instance, leader: leads, handled, failed, startedAt } of instances) {
-    const mark = leads ? '*' : ' ';
-    lines.push(
-      `  ${mark} ${instance.padEnd(width)}  ${handled} handled  ${failed} failed  up ${ago(startedAt, now)}`,
-    );
-  }
-  return printable(lines.join('\n')) + '\n';
-}
-
-function ago(since: string, now: number): string {
-  const seconds = Math.max(0, Math.round((now - Date.parse(since)) / 1000));
-  if (seconds < 120) return `${seconds} s`;
-  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
-  return `${Math.round(seconds / 3600)} h`;
 }

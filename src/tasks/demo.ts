@@ -33,8 +33,14 @@ export function createDemoTask({
       const takes = Math.round(Math.random() * handleMs);
       await sleep(takes, signal);
       signal.throwIfAborted();
-      if (Math.random() < errorRate) throw new Error(`${text} failed, as some of the demo's messages do`);
+      if (Math.random() < errorRate) throw new Error("meant to fail, as some of the demo's messages are");
       logger.info(`${text} handled`, { ms: takes });
     },
   };
+}
+
+/** For who wonders where the messages come from, and why some fail. */
+export function describeDemo({ intervalMs, errorRate }: Config['demo']): string {
+  const share = `${Math.round(errorRate * 100)} % of which are meant to fail`;
+  return `no TASK is set: this is the demo, a message every ${intervalMs} ms, ${share}`;
 }

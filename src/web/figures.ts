@@ -30,7 +30,9 @@ export async function readFigures(
     .exec();
   const values = (replies ?? []).map(([error, value]) => {
     if (error) throw error;
-    return Number(value ?? 0);
+    const count = Number(value);
+    // What is no count, and was not written by us, would make prom-client refuse the whole scrape.
+    return Number.isFinite(count) && count > 0 ? count : 0;
   });
   const [waiting = 0, active = 0, delayed = 0, errors = 0, generated = 0, term = 0] = values;
   return { waiting, active, delayed, errors, generated, term };

@@ -1,0 +1,73 @@
+import { keysOf } from '../../src/keys';
+import { readFigures } from '../../src/web/figures';
+import { Metrics } from '../../src/web/metrics';
+import { Scrape } from '../helpers/probes';
+import { type RedisServer, startRedis } from '../helpers/redisServer';
+
+const keys = keysOf('nic');
+const doing = () => ({ term: undefined, overdue: false, inHand: 0 });
+
+let redis: RedisServer;
+
+beforeEach(async () => {
+  redis = await startRedis();
+});
+
+afterEach(() => redis.stop());
+
+const figures = () => readFigures(redis.client, keys);
+
+it('what Redis holds of the group is counted', async () => {
+  await redis.client
+    .multi()
+    .rpush(keys.waiting, 1, 2, 3)
+    .rpush(keys.active, 4, 5)
+    .zadd(keys.delayed, 0, '6')
+    .hset(keys.errors, '7', '{}')
+    .hset(keys.cursor, 'generated', 7)
+    .hset(keys.leader, 'term', 9)
+    .exec();
+  expect(await figures()).toEqual({ waiting: 3, active: 2, delayed: 1, errors: 1, generated: 7, term: 9 });
+});
+
+it('of a group that never ran there is none of anything', async () => {
+  expect(await figures()).toEqual({ waiting: 0, active: 0, delayed: 0, errors: 0, generated: 0, term: 0 });
+});
+
+it.each(['-5', 'many', 'Infinity', ''])(
+  'a count of %j, which nobody can have written for us, does no harm',
+  async (count) => {
+    await redis.client.multi().hset(keys.cursor, 'generated', count).hset(keys.leader, 'term', count).exec();
+    const scrape = new Scrape(await new Metrics('nic').text(doing, figures));
+    expect(scrape.value('nic_redis_up')).toBe(1);
+    expect(scrape.value('nic_leader')).toBe(0);
+  },
+);
+
+it('something else under one of the names leaves out what comes from Redis, and no more', async () => {
+  await redis.client.set(keys.errors, 'not a hash');
+  const scrape = new Scrape(await new Metrics('nic').text(doing, figures));
+  expect(scrape.value('nic_redis_up')).toBe(0);
+  expect(scrape.value('nic_errors')).toBeUndefined();
+  expect(scrape.value('nic_messages_total', { outcome: 'failed' })).toBe(0);
+});
+
+it('what has been told once is not told again when it is no longer known', async () => {
+  const metrics = new Metrics('nic');
+  expect(new Scrape(await metrics.text(doing, figures)).value('nic_generated_total')).toBe(0);
+  const text = await metrics.text(doing, () => Promise.reject(new Error('away')));
+  expect(text).not.toMatch(/^nic_(backlog_messages|errors|generated_total|term)\{/m);
+  expect(new Scrape(await metrics.text(doing, figures)).value('nic_generated_total')).toBe(0);
+});
+
+it('scrapes that come at once are answered with one look', async () => {
+  const metrics = new Metrics('nic');
+  let looks = 0;
+  const counted = () => {
+    looks++;
+    return figures();
+  };
+  const texts = await Promise.all(Array.from({ length: 50 }, () => metrics.text(doing, counted)));
+  expect(looks).toBe(1);
+  expect(new Set(texts).size).toBe(1);
+});

@@ -1,0 +1,52 @@
+import { printable } from '../logger';
+
+const WIDE =
+  /\p{Emoji_Presentation}|\p{Script=Han}|\p{Script=Hangul}|\p{Script=Hiragana}|\p{Script=Katakana}|[\u3000-\u303f\uff01-\uff60\uffe0-\uffe6]/u;
+const WITHOUT_WIDTH = /\p{Mn}|\p{Me}|\p{Cf}/u;
+
+/** Columns that a character takes on a terminal, nearly: terminals do not agree among themselves. */
+function columnsOf(character: string): number {
+  if (WITHOUT_WIDTH.test(character)) return 0;
+  return WIDE.test(character) ? 2 : 1;
+}
+
+/** Columns that a line takes on a terminal. */
+export function widthOf(line: string): number {
+  let width = 0;
+  for (const character of line) width += columnsOf(character);
+  return width;
+}
+
+/** Whatever it is, on one line, with nothing in it that a terminal would obey. */
+export function oneLine(value: unknown): string {
+  return printable(String(value)).replaceAll('\n', '\\n').replaceAll('\t', '\\t');
+}
+
+/** The line in at most `width` columns: what is too much is left out of its middle, since names differ at their ends. */
+export function fit(line: string, width: number): string {
+  if (widthOf(line) <= width) return line;
+  const characters = [...line];
+  const head = take(characters, Math.ceil((width - 1) / 2));
+  const tail = take(characters.toReversed(), width - 1 - widthOf(head));
+  return `${head}…${[...tail].toReversed().join('')}`;
+}
+
+/** As many of the first characters as fit. */
+function take(characters: readonly string[], width: number): string {
+  let taken = '';
+  let left = width;
+  for (const character of characters) {
+    left -= columnsOf(character);
+    if (left < 0) break;
+    taken += character;
+  }
+  return taken;
+}
+
+export function padStart(line: string, width: number): string {
+  return ' '.repeat(Math.max(0, width - widthOf(line))) + line;
+}
+
+export function padEnd(line: string, width: number): string {
+  return line + ' '.repeat(Math.max(0, width - widthOf(line)));
+}

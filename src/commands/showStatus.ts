@@ -1,0 +1,50 @@
+import type { Paint } from '../colors';
+import { printable } from '../logger';
+import { sleep, untilAborted } from '../time';
+import type { Write } from './getErrors';
+import { Screen, type ScreenSize } from './screen';
+import type { Status } from './status';
+import { formatStatus } from './statusTable';
+
+export interface ShowStatusOptions {
+  readonly json: boolean;
+  /** Shown again every second until this aborts; undefined: once. */
+  readonly watching: AbortSignal | undefined;
+  /** Size of the terminal, now; undefined where the output is none. */
+  readonly screenSize: () => ScreenSize | undefined;
+  readonly paint: Paint;
+  readonly write: Write;
+}
+
+const EVERY_MS = 1000;
+
+/** Writes the status: once, or again and again, on a terminal in place. Ends when nobody reads it any more. */
+export async function showStatus(read: () => Promise<Status>, options: ShowStatusOptions): Promise<void> {
+  const { json, watching, screenSize, paint, write } = options;
+  const textOf = (status: Status) => {
+    if (json) return `${printable(JSON.stringify(status))}\n`;
+    return formatStatus(status, { paint, width: screenSize()?.columns ?? Infinity });
+  };
+  if (watching === undefined) {
+    await write(textOf(await read()));
+    return;
+  }
+
+  const screen = new Screen(write);
+  try {
+    for (let first = true; !watching.aborted; first = false) {
+      // Ctrl-C does not wait for a Redis that takes its time.
+      const status = await untilAborted(read(), watching);
+      if (status === undefined) return;
+      const size = json ? undefined : screenSize();
+      const written =
+        size === undefined
+          ? await write(first || json ? textOf(status) : `\n${textOf(status)}`)
+          : await screen.draw(textOf(status), size);
+      if (!written) return;
+      await sleep(EVERY_MS, watching);
+    }
+  } finally {
+    await screen.close();
+  }
+}
