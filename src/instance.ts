@@ -80,7 +80,7 @@ function build({ config, task, logger }: InstanceOptions, connections: Connectio
 
   const election: Election = new Election({
     lease,
-    takeTerm: () => takeTerm(control, keys, instance),
+    takeTerm: (unrenewedMs) => takeTerm(control, keys, instance, unrenewedMs),
     lead(term) {
       announce('elected');
       if (!config.generatorHandles) {
@@ -89,6 +89,7 @@ function build({ config, task, logger }: InstanceOptions, connections: Connectio
       }
       return leader.lead(term);
     },
+    onEnding: (term, cause) => leader.markEnd(term, cause),
     onSteppedDown: () => announce('left'),
     onFollowing: () => worker.resume(),
     clock: systemClock,

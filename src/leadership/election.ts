@@ -46,13 +46,18 @@ export type StepDownCause = 'stopped' | 'lease lost' | 'trust deadline' | 'depos
 
 export interface ElectionOptions {
   readonly lease: Lease;
-  /** Writes this instance into the fencing record; gives the number of the new term. */
-  takeTerm(): Promise<number>;
+  /**
+   * Writes this instance into the fencing record; gives the number of the new term. Is told for how long the lease had not
+   * been renewed, in milliseconds, as far as this instance has seen.
+   */
+  takeTerm(unrenewedMs: number | undefined): Promise<number>;
   /**
    * The work of a leader. Should end soon after the term's signal aborts. Ending before means that nothing is left
    * to do: leadership is kept. A rejection gives leadership up; with a DeposedError, because a newer term exists.
    */
   lead(term: Term): Promise<void>;
+  /** The term is over. Its lease is still held. */
+  onEnding?(term: number, cause: StepDownCause): void;
   /** The lease has been given back: nobody leads. */
   onSteppedDown?(): void;
   /** Told after each campaign that did not win. */
@@ -80,6 +85,8 @@ export class Election {
   #wake = new AbortController();
   #failuresInARow = 0;
   #term: Term | undefined;
+  /** When the leader that was followed last renewed its lease, so far as the remaining time to live told. */
+  #renewedAt: number | undefined;
 
   constructor(options: ElectionOptions) {
     this.#options = options;
@@ -121,6 +128,7 @@ export class Election {
           continue;
         }
         heldForMs = outcome.heldForMs;
+        this.#renewedAt = clock.now() - Math.max(0, ttlMs - heldForMs);
       } catch (error) {
         logger.debug('the lease can not be asked for', { error: toError(error) });
       }
@@ -141,15 +149,18 @@ export class Election {
     const trust = new TrustDeadline(clock, this.#options.ttlMs, acquiredAt);
     let cause: StepDownCause;
     let log = logger;
+    const unrenewedMs = this.#renewedAt === undefined ? undefined : clock.now() - this.#renewedAt;
+    this.#renewedAt = undefined;
     try {
       const number = await withDeadline(
-        this.#options.takeTerm(),
+        this.#options.takeTerm(unrenewedMs),
         trust.remainingMs(),
         'taking the term',
         clock,
       );
       log = logger.child({ term: number });
       cause = await this.#leadUntilOver(number, held, trust, log);
+      this.#options.onEnding?.(number, cause);
     } catch (error) {
       log.warn('elected, but the term could not be taken', { error: toError(error) });
       cause = 'lease lost';
