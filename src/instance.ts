@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import type { Config } from './config';
 import { type Connections, openConnections } from './connections';
 import { AppError, toError } from './errors';
+import { GroupState } from './groupState';
 import { type Keys, keysOf } from './keys';
 import { Leader } from './leader';
 import { CrashWatch } from './leadership/crashWatch';
@@ -77,12 +78,15 @@ function build({ config, task, logger }: InstanceOptions, connections: Connectio
   const worker = new MessageWorker({ connection: connections.queue, keys, task, instance, config, logger });
   const leader = new Leader({ connections, queue, errorLog, keys, task, config, logger });
   const lease = new RedisLease({ nodes: connections.lease, key: keys.lease, ttlMs });
+  const group = new GroupState({ client: control, queue, keys, lease, errorLog });
+  const view: View = { address: undefined, changed: () => undefined };
 
   const election: Election = new Election({
     lease,
     takeTerm: (unrenewedMs) => takeTerm(control, keys, instance, unrenewedMs),
     lead(term) {
       announce('elected');
+      view.changed();
       if (!config.generatorHandles) {
         worker.pause();
         logger.info('the generator handles no messages itself (GENERATOR_HANDLES=false)');
@@ -90,7 +94,10 @@ function build({ config, task, logger }: InstanceOptions, connections: Connectio
       return leader.lead(term);
     },
     onEnding: (term, cause) => leader.markEnd(term, cause),
-    onSteppedDown: () => announce('left'),
+    onSteppedDown() {
+      announce('left');
+      view.changed();
+    },
     onFollowing: () => worker.resume(),
     clock: systemClock,
     logger,
@@ -101,7 +108,10 @@ function build({ config, task, logger }: InstanceOptions, connections: Connectio
     keys,
     lease,
     isLeading: () => election.term !== undefined,
-    onGone: () => election.wake(),
+    onGone() {
+      election.wake();
+      view.changed();
+    },
     logger,
   });
   const presence = new Presence({
@@ -109,9 +119,15 @@ function build({ config, task, logger }: InstanceOptions, connections: Connectio
     subscriber: connections.subscriber,
     keys,
     instance,
-    onElected: () => watch.relearn(),
-    // Not all in the same instant.
-    onSteppedDown: () => void sleep(Math.random() * HANDOVER_JITTER_MS).then(() => election.wake()),
+    onElected() {
+      watch.relearn();
+      view.changed();
+    },
+    onSteppedDown() {
+      // Not all in the same instant.
+      void sleep(Math.random() * HANDOVER_JITTER_MS).then(() => election.wake());
+      view.changed();
+    },
     logger,
   });
   const announce = (event: 'elected' | 'left') =>
@@ -123,7 +139,11 @@ function build({ config, task, logger }: InstanceOptions, connections: Connectio
     control,
     keys,
     instance,
-    report: () => ({ host: hostname(), pid: process.pid, startedAt, ...worker.counts }),
+    report: () => ({
+      ...{ host: hostname(), pid: process.pid, startedAt },
+      ...worker.counts,
+      ...(view.address && { board: view.address }),
+    }),
     logger,
   });
 
@@ -132,16 +152,23 @@ function build({ config, task, logger }: InstanceOptions, connections: Connectio
   connections.queue.on('ready', () => {
     void giveBackUnheard({ client: control, queue, keys, instance, worker, signal: stopped, logger });
   });
-  return { queue, errorLog, worker, leader, election, watch, presence, heartbeat };
+  return { queue, errorLog, worker, leader, election, watch, presence, heartbeat, group, view };
+}
+
+/** The board's address, and how to tell the pages open there of news: known once it has started, which comes last. */
+interface View {
+  address: { readonly host: string; readonly port: number } | undefined;
+  changed: () => void;
 }
 
 /** Starts the parts in order, so that each finds what it needs, and notes how to stop them. */
 async function start(
-  { queue, errorLog, worker, leader, election, watch, presence, heartbeat }: ReturnType<typeof build>,
+  parts: ReturnType<typeof build>,
   config: Config,
   releases: Releases,
   logger: Logger,
 ): Promise<void> {
+  const { queue, errorLog, worker, leader, election, watch, presence, heartbeat, group, view } = parts;
   await presence.start();
   await heartbeat.start();
   releases.push('the heartbeat', () => heartbeat.stop(worker.inHand === 0));
@@ -163,9 +190,13 @@ async function start(
   if (config.board.on) {
     // Loaded when messages are already being handled: it takes longer to load than all the rest.
     board = import('./web/server.js')
-      .then(({ startBoard }) => {
-        const { namespace, board: settings } = config;
-        return startBoard({ queue, settings, namespace, logger, isHealthy: () => worker.works });
+      .then(async ({ startBoard }) => {
+        const { namespace, instanceName: instance, board: settings } = config;
+        const isHealthy = () => worker.works;
+        const started = await startBoard({ queue, group, settings, namespace, instance, logger, isHealthy });
+        view.address = { host: settings.host, port: started.port };
+        view.changed = () => started.changed();
+        return started;
       })
       .catch((error: unknown) => {
         logger.warn('there is no board', { error: toError(error) });

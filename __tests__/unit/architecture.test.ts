@@ -13,7 +13,7 @@ const FLOORS = [
   ['config.ts', 'logger.ts', 'keys.ts', 'time.ts', 'redisUrl.ts'],
   ['redis.ts', 'redisRisks.ts', 'localRedis.ts', 'chooseRedis.ts', 'shutdown.ts', 'connections.ts'],
   ['leadership/', 'messages/', 'tasks/', 'web/'],
-  ['instance.ts', 'leader.ts', 'commands/'],
+  ['instance.ts', 'leader.ts', 'groupState.ts', 'groupErrors.ts', 'commands/'],
   ['main.ts', 'cli.ts', 'index.ts'],
 ];
 const MOST_LINES = 250;

@@ -1,5 +1,6 @@
 import type { Queue } from 'bullmq';
 import type { Logger } from '../logger';
+import type { LiveGroup } from './liveGroup';
 
 export interface BoardSettings {
   /** Host name or address to bind to. */
@@ -17,8 +18,12 @@ export interface BoardSettings {
 /** What the board shows and whom it asks. */
 export interface BoardOptions {
   queue: Queue;
+  /** What the live view shows and changes. */
+  group: LiveGroup;
   settings: BoardSettings;
   namespace: string;
+  /** The instance whose board this is. */
+  instance: string;
   logger: Pick<Logger, 'info' | 'warn'>;
   /** Whether this process works; `/healthz` answers with it. */
   isHealthy: () => boolean;
