@@ -58,6 +58,8 @@ export class GroupState implements LiveGroup {
     const [record, ended, termList, samples] = values as [Fields, Fields, string[], string[]];
     const count = (index: number) => Number(values[index] ?? 0) || 0;
     const terms = termEntriesOf(termList);
+    const names = new Set(instances.map(({ instance }) => instance));
+    for (const name of this.#rates.keys()) if (!names.has(name)) this.#rates.delete(name);
     return {
       now,
       leader: leaderOf(held !== undefined, record, ended, terms, instances),
@@ -78,15 +80,20 @@ export class GroupState implements LiveGroup {
     };
   }
 
+  /** Anybody can write into Redis: nothing is taken for what it should be. */
   #instanceOf({ present, silent, seen, ...report }: KnownInstance): LiveInstance {
-    const { instance, host, pid, startedAt, handled, failed, board } = report;
+    const { instance, startedAt, board } = report;
+    const [pid, handled, failed] = [report.pid, report.handled, report.failed].map(
+      (figure) => Number(figure) || 0,
+    );
     const state = !present ? 'gone' : silent ? 'silent' : 'alive';
+    const reachable = typeof board?.host === 'string' && typeof board.port === 'number';
     return {
-      ...{ instance, host, pid, handled, failed, state },
-      startedAt: Date.parse(startedAt),
-      rate: state === 'gone' ? null : this.#rateOf(instance, handled + failed),
+      ...{ instance, host: String(report.host), pid: pid!, handled: handled!, failed: failed!, state },
+      startedAt: Date.parse(startedAt) || 0,
+      rate: state === 'gone' ? null : this.#rateOf(instance, handled! + failed!),
       ...(state !== 'alive' && { heardAt: seen }),
-      ...(board !== undefined && { board }),
+      ...(reachable && { board: { host: board.host, port: board.port } }),
     };
   }
 

@@ -154,8 +154,11 @@ export function termEntriesOf(stored: readonly string[]): TermEntry[] {
   return stored.flatMap((json) => {
     try {
       const entry = JSON.parse(json) as Partial<TermEntry> | null;
-      const fits = typeof entry?.term === 'number' && typeof entry.instance === 'string';
-      return fits && typeof entry.since === 'number' ? [entry as TermEntry] : [];
+      const { term, instance, since, cause, note, vacantMs } = entry ?? {};
+      const fits =
+        [typeof term, typeof since, typeof instance, typeof cause].join() === 'number,number,string,string';
+      const known = typeof (vacantMs ?? 0) === 'number' && typeof (note ?? '') === 'string';
+      return fits && known ? [entry as TermEntry] : [];
     } catch {
       return [];
     }
