@@ -43,7 +43,7 @@ export default tseslint.config(
   },
   {
     // The live view's page runs in a browser, as it stands there.
-    files: ['src/web/live/*.js'],
+    files: ['src/web/live/*.js', '__tests__/fixtures/pageModules.mjs'],
     languageOptions: { globals: globals.browser },
     rules: { 'no-console': 'error' },
   },

@@ -116,7 +116,9 @@ export function setUpErrors() {
 async function change({ target: button }, action, which) {
   const body =
     which === 'all' ? { all: true } : { errors: which.map(({ id, failedAt }) => ({ id, failedAt })) };
-  button.disabled = true;
+  if (button.ariaDisabled === 'true') return;
+  // Not disabled: it would lose the focus, and whoever works by keyboard their place.
+  button.ariaDisabled = 'true';
   say('…');
   try {
     const response = await fetch(new URL(`live/errors/${action}`, location.origin + location.pathname), {
@@ -129,7 +131,7 @@ async function change({ target: button }, action, which) {
     say('Not done: this page’s instance does not answer.');
   }
   // What it belonged to goes with the next frame; where it stays, it may be pressed again.
-  setTimeout(() => (button.disabled = false), 1500);
+  setTimeout(() => button.removeAttribute('aria-disabled'), 1500);
 }
 
 function resultOf(action, which, { done, left }) {
