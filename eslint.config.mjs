@@ -42,5 +42,11 @@ export default tseslint.config(
     languageOptions: { globals: globals.node },
     rules: { 'no-console': 'off' },
   },
+  {
+    // The live view's page runs in a browser, as it stands there.
+    files: ['src/web/live/*.js', '__tests__/fixtures/pageModules.mjs'],
+    languageOptions: { globals: globals.browser },
+    rules: { 'no-console': 'error' },
+  },
   prettier,
 );

@@ -136,7 +136,7 @@ function buildProgram(terminal: Terminal): Command {
           2,
         );
       }
-      const { retryAllErrors, retryErrors } = await import('./commands/retryErrors.js');
+      const { retryAllErrors, retryErrors } = await import('./messages/retryErrors.js');
       await withRedis(terminal, async (source) => {
         const { retried, unknown } = all ? await retryAllErrors(source) : await retryErrors(source, ids);
         if (retried > 0 || unknown.length === 0) {

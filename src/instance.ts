@@ -3,6 +3,7 @@ import type { Telemetry } from 'bullmq';
 import type { Config } from './config';
 import { type Connections, openConnections } from './connections';
 import { AppError, toError } from './errors';
+import { GroupState } from './groupState';
 import { type Keys, keysOf } from './keys';
 import { Leader } from './leader';
 import { CrashWatch } from './leadership/crashWatch';
@@ -10,7 +11,6 @@ import { Election } from './leadership/election';
 import { leaseTimeoutMs, RedisLease } from './leadership/lease';
 import { Presence } from './leadership/presence';
 import { Heartbeat } from './leadership/registry';
-import { Succession } from './leadership/succession';
 import { takeTerm } from './leadership/term';
 import type { Logger } from './logger';
 import { watchForDeafness } from './messages/deafness';
@@ -110,29 +110,31 @@ function build(
   });
   const leader = new Leader({ connections, address: redis, queue, keys, task, config, telemetry, logger });
   const lease = new RedisLease({ nodes: connections.lease, key: keys.lease, ttlMs });
-  const succession = new Succession(systemClock, ttlMs);
+  const group = new GroupState({ client: control, queue, keys, lease, errorLog });
+  const view: View = { address: undefined, changed: () => undefined };
 
   const election: Election = new Election({
     lease,
-    takeTerm: () => takeTerm(control, keys, instance),
+    async takeTerm(unrenewedMs) {
+      const { term, cause } = await takeTerm(control, keys, instance, unrenewedMs);
+      if (cause !== 'first') metrics?.tookOver(cause);
+      return term;
+    },
     lead(term) {
       announce('elected');
-      const cause = succession.cause();
-      if (cause !== undefined) metrics?.tookOver(cause);
+      view.changed();
       if (!config.generatorHandles) {
         worker.pause();
         logger.info('the generator handles no messages itself (GENERATOR_HANDLES=false)');
       }
       return leader.lead(term);
     },
+    onEnding: (term, cause) => leader.markEnd(term, cause),
     onSteppedDown() {
       announce('left');
-      succession.saw('handover');
+      view.changed();
     },
-    onFollowing() {
-      succession.follow();
-      worker.resume();
-    },
+    onFollowing: () => worker.resume(),
     onRenewal: (outcome, tookMs) => metrics?.renewed(outcome, tookMs),
     clock: systemClock,
     logger,
@@ -144,8 +146,8 @@ function build(
     lease,
     isLeading: () => election.term !== undefined,
     onGone() {
-      succession.saw('crash');
       election.wake();
+      view.changed();
     },
     logger,
   });
@@ -155,13 +157,13 @@ function build(
     keys,
     instance,
     onElected() {
-      succession.forget();
       watch.relearn();
+      view.changed();
     },
     onSteppedDown() {
-      succession.saw('handover');
       // Not all in the same instant.
       void sleep(Math.random() * HANDOVER_JITTER_MS).then(() => election.wake());
+      view.changed();
     },
     logger,
   });
@@ -174,7 +176,11 @@ function build(
     control,
     keys,
     instance,
-    report: () => ({ host: hostname(), pid: process.pid, startedAt, ...worker.counts }),
+    report: () => ({
+      ...{ host: hostname(), pid: process.pid, startedAt },
+      ...worker.counts,
+      ...(view.address && { board: view.address }),
+    }),
     logger,
   });
 
@@ -186,7 +192,14 @@ function build(
   const listenForDeafness = () =>
     void watchForDeafness({ client: control, queue, keys, worker, signal: stopped, logger });
   const probes = createProbes({ connections, keys, instance, worker, election, leader, stopped, metrics });
-  return { queue, errorLog, worker, listenForDeafness, leader, election, watch, presence, heartbeat, probes };
+  const own = { queue, errorLog, worker, leader, election, watch, presence, heartbeat };
+  return { ...own, listenForDeafness, probes, group, view };
+}
+
+/** The board's address, and how to tell the pages open there of news: known once it has started, which comes last. */
+interface View {
+  address: { readonly host: string; readonly port: number } | undefined;
+  changed: () => void;
 }
 
 /** Starts the parts in order, so that each finds what it needs, and notes how to stop them. */
@@ -196,7 +209,7 @@ async function start(
   releases: Releases,
   logger: Logger,
 ): Promise<void> {
-  const { queue, errorLog, worker, leader, election, watch, presence, heartbeat, probes } = parts;
+  const { queue, errorLog, worker, leader, election, watch, presence, heartbeat, group, view } = parts;
   await presence.start();
   await heartbeat.start();
   releases.push('the heartbeat', () => heartbeat.stop(worker.inHand === 0));
@@ -219,9 +232,13 @@ async function start(
   if (config.board.on) {
     // Loaded when messages are already being handled: it takes longer to load than all the rest.
     board = import('./web/server.js')
-      .then(({ startBoard }) => {
-        const { namespace, board: settings } = config;
-        return startBoard({ queue, settings, namespace, logger, ...probes });
+      .then(async ({ startBoard }) => {
+        const { namespace, instanceName: instance, board: settings } = config;
+        const options = { queue, group, settings, namespace, instance, logger, ...parts.probes };
+        const started = await startBoard(options);
+        view.address = { host: settings.host, port: started.port };
+        view.changed = () => started.changed();
+        return started;
       })
       .catch((error: unknown) => {
         logger.warn('there is no board', { error: toError(error) });

@@ -12,6 +12,10 @@ export interface Keys {
   readonly lease: string;
   /** Hash, the fencing record: instance, term, since. */
   readonly leader: string;
+  /** Hash, how the newest term that is known to have ended came to its end: term, cause, note, at. */
+  readonly ended: string;
+  /** List, the newest first: each term as it was taken, with what ended the one before. */
+  readonly terms: string;
   /** Hash, what has been committed: cursor, generated, term. */
   readonly cursor: string;
   /** Hash, job id to error record. */
@@ -20,13 +24,21 @@ export interface Keys {
   readonly recorder: string;
   /** Hash, instance name to what that instance last said of itself. */
   readonly instances: string;
-  /** BullMQ's own: waiting list, active list, delayed set, job counter, failed set, event stream. Read, never written, but for `failed` (errorLog.ts). */
+  /** List, the oldest first: samples of how many messages were in which state over the last minutes. */
+  readonly history: string;
+  /** BullMQ's own: read, never written, but for `failed` (errorLog.ts). */
   readonly waiting: string;
   readonly active: string;
   readonly delayed: string;
+  readonly meta: string;
+  /** Hashes of BullMQ's metrics; `count` is how many messages ever completed, or finally failed. */
+  readonly completedCount: string;
+  readonly failedCount: string;
   readonly jobCounter: string;
   readonly failed: string;
   readonly events: string;
+  /** Hash, a job. */
+  job(jobId: string): string;
   /** String, the token of whoever holds the job's lock. */
   lock(jobId: string): string;
   /** Channel on which leaders say that they have been elected or have stepped down. */
@@ -42,17 +54,24 @@ export function keysOf(namespace: string): Keys {
     queuePrefix: prefix,
     lease: `${prefix}:lease`,
     leader: `${prefix}:leader`,
+    ended: `${prefix}:ended`,
+    terms: `${prefix}:terms`,
     cursor: `${prefix}:cursor`,
     errors: `${prefix}:errors`,
     recorder: `${prefix}:recorder`,
     instances: `${prefix}:instances`,
+    history: `${prefix}:history`,
     waiting: `${queue}:wait`,
     active: `${queue}:active`,
     delayed: `${queue}:delayed`,
+    meta: `${queue}:meta`,
+    completedCount: `${queue}:metrics:completed`,
+    failedCount: `${queue}:metrics:failed`,
     jobCounter: `${queue}:id`,
     failed: `${queue}:failed`,
     events: `${queue}:events`,
     leadership: `${prefix}:leadership`,
+    job: (jobId) => `${queue}:${jobId}`,
     lock: (jobId) => `${queue}:${jobId}:lock`,
     presence: (instance) => `${prefix}:presence:${instance}`,
   };

@@ -3,12 +3,14 @@ import type { Config } from './config';
 import type { Connections } from './connections';
 import { toError } from './errors';
 import type { Keys } from './keys';
-import type { Term } from './leadership/election';
+import type { StepDownCause, Term } from './leadership/electionOptions';
 import { forgetTheGone, goneAmong } from './leadership/registry';
+import { markEnd } from './leadership/term';
 import type { Logger } from './logger';
 import { Committer } from './messages/commit';
 import { generateMessages } from './messages/generator';
 import { recordErrorsAside } from './messages/recorderHost';
+import { recordHistory } from './messages/history';
 import { jobOptions } from './messages/queue';
 import { redeliver } from './messages/redelivery';
 import type { RedisAddress } from './redisUrl';
@@ -29,7 +31,7 @@ export interface LeaderOptions {
 /** How often the leader forgets instances that are long gone, in milliseconds. */
 const SWEEP_MS = 10_000;
 
-/** What an instance does while it leads, and only then: it generates, records errors and redelivers. */
+/** What an instance does while it leads, and only then: it generates, records errors and history, and redelivers. */
 export class Leader {
   readonly #options: LeaderOptions;
   readonly #chores = new Set<Promise<void>>();
@@ -72,6 +74,7 @@ export class Leader {
         signal,
         logger,
       }),
+      recordHistory({ client: control, keys, signal, logger }),
       this.#sweep(signal),
     ]);
     const committer = new Committer({
@@ -85,6 +88,18 @@ export class Leader {
       logger,
     });
     return generateMessages({ task, committer, signal, logger });
+  }
+
+  /** Tells whoever leads next that this term ended in order. Other ends are not for the one who was deposed to tell. */
+  markEnd(term: number, cause: StepDownCause): void {
+    if (cause !== 'stopped' && cause !== 'failed') return;
+    const { connections, keys, config, logger } = this.#options;
+    const note = cause === 'failed' ? { note: 'generating failed' } : {};
+    const end = { instance: config.instanceName, term, cause: 'hand-over', ...note, agoMs: 0 } as const;
+    // Not waited for: the announcement follows on the same connection.
+    markEnd(connections.control, keys, end).catch((error: unknown) =>
+      logger.debug('the hand-over is not on record', { error: toError(error) }),
+    );
   }
 
   /** Resolves when the chores of all terms that are over have ended. */

@@ -72,7 +72,7 @@ describe('/metrics', () => {
       expect(scrape.value('nic_messages_in_hand')).toBe(0);
     }
     // Nobody led before.
-    for (const cause of ['crash', 'silence', 'handover'])
+    for (const cause of ['crash', 'silence', 'hand-over'])
       expect(sum(scrapes, 'nic_failovers_total', { cause })).toBe(0);
     const renewed = await waitFor(async () => {
       const found = await Promise.all(nodes.map(({ url }) => Scrape.of(url)));
@@ -90,7 +90,7 @@ describe('/metrics', () => {
     await leader.instance.logged(ELECTED);
     for (const [signal, cause] of [
       ['SIGKILL', 'crash'],
-      ['SIGTERM', 'handover'],
+      ['SIGTERM', 'hand-over'],
       ['SIGSTOP', 'silence'],
     ] as const) {
       // One at a time: of several, one may win what another has seen to be free.
@@ -99,7 +99,7 @@ describe('/metrics', () => {
       leader.instance.signal(signal);
       await follower.instance.logged(ELECTED);
       const scrape = await Scrape.of(follower.url);
-      const counted = ['crash', 'handover', 'silence'].filter((each) =>
+      const counted = ['crash', 'hand-over', 'silence'].filter((each) =>
         scrape.value('nic_failovers_total', { cause: each }),
       );
       expect(counted).toEqual([cause]);
@@ -327,7 +327,7 @@ function sum(scrapes: Scrape[], name: string, labels: Record<string, string> = {
 function expectBoundedLabels(scrape: Scrape, group: string): void {
   const allowed: Record<string, string[]> = {
     group: [group],
-    cause: ['crash', 'handover', 'silence'],
+    cause: ['crash', 'hand-over', 'silence'],
     state: ['active', 'delayed', 'waiting'],
     outcome: ['completed', 'extended', 'failed', 'lost', 'retried', 'unanswered'],
   };

@@ -1,11 +1,17 @@
 import { once } from 'node:events';
-import { type IncomingHttpHeaders, type IncomingMessage, request as httpRequest } from 'node:http';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { Queue, Worker } from 'bullmq';
+import { resolve } from 'node:path';
+import { type Job, Queue, Worker } from 'bullmq';
 import { AppError } from '../../src/errors';
+import { GroupState } from '../../src/groupState';
+import { keysOf } from '../../src/keys';
+import { RedisLease } from '../../src/leadership/lease';
+import { ErrorLog } from '../../src/messages/errorLog';
+import { refusalOf } from '../../src/web/boardRules';
 import { type Board, startBoard } from '../../src/web/server';
 import type { BoardSettings } from '../../src/web/settings';
+import { ask, basic } from '../helpers/http';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
 
 const PREFIX = '{nic}';
@@ -51,7 +57,7 @@ describe('what is served', () => {
     expect(assets.filter((path) => path.endsWith('.js')).length).toBeGreaterThan(1);
     expect(assets.filter((path) => path.endsWith('.css')).length).toBeGreaterThan(0);
     for (const path of assets) {
-      const asset = await ask(board, `/board/${path}`);
+      const asset = await ask(board, new URL(path, 'http://board/board/').pathname);
       expect([path, asset.status]).toEqual([path, 200]);
       if (path.endsWith('.js')) expect(asset.headers['content-type']).toMatch('javascript');
     }
@@ -119,9 +125,15 @@ describe('what is served', () => {
     expect(await redis.client.exists(`${PREFIX}:messages:${job.id}`)).toBe(1);
   });
 
-  test('/ leads to the board', async () => {
-    const { status, headers } = await ask(await start(), '/');
-    expect([status, headers.location]).toEqual([302, '/board']);
+  test('it is ours by its name and mark, and leads back to the live view', async () => {
+    const board = await start();
+    const { body } = await ask(board, '/board/queue/messages');
+    expect(body).toContain('href="/">← Live view</a>');
+    expect(body).toContain('"miscLinks":[{"text":"Live view of the group","url":"/"}]');
+    for (const path of ['/live/board.css', '/live/icon.svg']) {
+      expect(body).toContain(path);
+      expect([path, (await ask(board, path)).status]).toEqual([path, 200]);
+    }
   });
 
   test('/healthz follows the health of the process', async () => {
@@ -221,24 +233,113 @@ describe('changes', () => {
 
   test('a body arrives, said how long it is or not', async () => {
     const board = await start();
-    const body = JSON.stringify({ name: 'message', data: { text: 'added' }, options: {} });
-    const path = '/board/api/queues/messages/add';
-    for (const headers of [{ 'content-length': String(body.length) }, { 'transfer-encoding': 'chunked' }]) {
-      const json = { ...headers, 'content-type': 'application/json' };
-      expect((await ask(board, path, { method: 'POST', body, headers: json })).status).toBe(200);
+    for (const how of ['content-length', 'transfer-encoding']) {
+      const id = await failedJob();
+      const body = JSON.stringify({ errors: [{ id, failedAt: '' }] });
+      const length = how === 'content-length' ? String(body.length) : 'chunked';
+      const headers = { [how]: length, 'content-type': 'application/json' };
+      const answer = await ask(board, '/live/errors/retry', { method: 'POST', body, headers });
+      expect([how, answer.status, answer.body]).toEqual([how, 200, '{"done":1,"left":[]}']);
     }
-    const jobs = await queue.getJobs('waiting');
-    expect(jobs.map(({ data }) => data as unknown)).toEqual([{ text: 'added' }, { text: 'added' }]);
+    expect(await queue.getJobCounts('waiting', 'failed')).toEqual({ waiting: 2, failed: 0 });
   });
 
   test('a body of more than a mebibyte is refused, said how long it is or not', async () => {
     const board = await start();
-    const body = JSON.stringify({ data: 'x'.repeat(1024 * 1024) });
-    const path = '/board/api/queues/messages/add';
-    for (const headers of [{ 'content-length': String(body.length) }, { 'transfer-encoding': 'chunked' }]) {
-      expect((await ask(board, path, { method: 'POST', body, headers })).status).toBe(413);
+    const body = JSON.stringify({ all: true, padding: 'x'.repeat(1024 * 1024) });
+    for (const path of ['/board/api/queues/messages/add', '/live/errors/retry']) {
+      for (const headers of [{ 'content-length': String(body.length) }, { 'transfer-encoding': 'chunked' }]) {
+        const json = { ...headers, 'content-type': 'application/json' };
+        expect((await ask(board, path, { method: 'POST', body, headers: json })).status).toBe(413);
+      }
     }
-    expect(await queue.getJobCounts('waiting')).toEqual({ waiting: 0 });
+  });
+
+  test('headers of more than Node.js takes are refused', async () => {
+    const board = await start();
+    expect((await ask(board, '/', { headers: { 'x-long': 'x'.repeat(20_000) } })).status).toBe(431);
+  });
+
+  test('what goes round the generator’s commit is refused, and says why', async () => {
+    const id = await failedJob();
+    const waiting = await queue.add('message', { text: 'waits' });
+    const done = await completedJob();
+    const board = await start();
+    const job = `/board/api/queues/messages/${id}`;
+    const refused: [method: string, path: string, body?: object][] = [
+      ['POST', '/board/api/queues/messages/add', { name: 'message', data: {}, options: {} }],
+      ['PATCH', `${job}/update-data`, { jobData: { text: 'another' } }],
+      ['PATCH', `${job}/priority`, { priority: 1 }],
+      ['PUT', `${job}/remove-unprocessed-children`],
+      ['PUT', '/board/api/queues/messages/empty'],
+      ['PUT', '/board/api/queues/messages/obliterate', { force: true }],
+      ['PUT', '/board/api/queues/messages/concurrency', { concurrency: 1 }],
+      ['PUT', '/board/api/queues/messages/rate-limit', { max: 1, duration: 1000 }],
+      ['PUT', '/board/api/queues/messages/rate-limit/release'],
+      ['PUT', '/board/api/queues/messages/job-schedulers/x/run'],
+      ['PUT', '/board/api/queues/messages/job-schedulers/x/remove'],
+      ['PATCH', '/board/api/queues/messages/job-schedulers/x', { every: 1000 }],
+      ['PUT', '/board/api/queues/messages/retry/completed'],
+      ['PUT', `/board/api/queues/messages/${done}/retry`],
+      ['PUT', '/board/api/queues/messages/clean/waiting'],
+      ['PUT', '/board/api/queues/messages/clean/wait'],
+      ['PUT', '/board/api/queues/messages/clean/active'],
+      ['PUT', '/board/api/queues/messages/clean/delayed'],
+    ];
+    await queue.pause();
+    for (const [method, path, body] of refused) {
+      const headers = { 'content-type': 'application/json' };
+      const answer = await ask(board, path, { method, headers, body: body ? JSON.stringify(body) : '' });
+      expect([path, answer.status]).toEqual([path, 403]);
+      expect((JSON.parse(answer.body) as { message: string }).message).toMatch(/^Refused: /);
+    }
+    await queue.resume();
+    expect(await queue.getJobCounts()).toMatchObject({ waiting: 1, failed: 1, completed: 1, prioritized: 0 });
+    expect((await queue.getJob(id))?.data).toEqual({});
+    expect((await queue.getJob(waiting.id!))?.data).toEqual({ text: 'waits' });
+    expect([await queue.getGlobalConcurrency(), await queue.getGlobalRateLimit()]).toEqual([null, null]);
+  });
+
+  test('every change that Bull Board knows of is either on the list or refused', async () => {
+    const { appRoutes } = jest.requireActual<{ appRoutes: { api: { method: string; route: string }[] } }>(
+      resolve('node_modules/@bull-board/api/dist/routes.js'),
+    );
+    const changes = appRoutes.api.filter(({ method }) => method !== 'get');
+    const outcomes = await Promise.all(
+      changes.map(async ({ method, route }) => {
+        const refusal = await refusalOf({ method, route, status: 'failed', jobState: neverAsked });
+        return refusal === undefined ? `${method} ${route}` : undefined;
+      }),
+    );
+    const q = '/api/queues/:queueName';
+    expect(outcomes.filter((outcome) => outcome !== undefined).sort()).toEqual(
+      [
+        ...['put /api/queues/pause', 'put /api/queues/resume', `put ${q}/pause`, `put ${q}/resume`],
+        ...[`put ${q}/retry/:queueStatus`, `put ${q}/clean/:queueStatus`, `put ${q}/promote`],
+        ...[`put ${q}/:jobId/retry`, `put ${q}/:jobId/clean`, `put ${q}/:jobId/promote`],
+        `patch ${q}/:jobId/delay`,
+      ].sort(),
+    );
+  });
+
+  test('a job is removed, and all that are done, and what is paused and delayed goes on', async () => {
+    const [removed, cleaned] = [await failedJob(), await failedJob()];
+    await queue.add('message', {}, { delay: 60_000 });
+    const board = await start();
+    const put = async (path: string) =>
+      (await ask(board, `/board/api/queues/${path}`, { method: 'PUT' })).status;
+    expect(await put(`messages/${removed}/clean`)).toBe(204);
+    expect(await queue.getJob(removed)).toBeUndefined();
+    // Bull Board leaves what failed within the last five seconds.
+    await redis.client.zadd(`${PREFIX}:messages:failed`, 1, cleaned);
+    expect(await put('messages/clean/failed')).toBe(200);
+    expect(await put('messages/promote')).toBe(200);
+    expect(await put('pause')).toBe(200);
+    expect(await queue.isPaused()).toBe(true);
+    expect(await put('messages/resume')).toBe(200);
+    expect(await queue.getJobCounts()).toMatchObject({ failed: 0, delayed: 0, waiting: 1 });
+    // Of what is not there, Bull Board says so itself.
+    expect(await put('messages/4711/retry')).toBe(404);
   });
 
   test('an error from BullMQ is answered without its stack, also in development', async () => {
@@ -377,8 +478,13 @@ async function start(settings: Partial<BoardSettings> = {}): Promise<Board> {
   const log = (level: string) => (message: string, fields: Record<string, unknown>) => {
     logged.push({ level, message, fields });
   };
+  const keys = keysOf('nic');
+  const lease = new RedisLease({ nodes: [redis.client], key: keys.lease, ttlMs: 5000 });
+  const errorLog = new ErrorLog(redis.client, queue, keys);
   const board = await startBoard({
     queue,
+    group: new GroupState({ client: redis.client, queue, keys, lease, errorLog }),
+    instance: 'here',
     settings: { host: '127.0.0.1', port: 0, readOnly: false, ...settings },
     namespace: 'nic',
     logger: { info: log('info'), warn: log('warn') },
@@ -390,49 +496,30 @@ async function start(settings: Partial<BoardSettings> = {}): Promise<Board> {
   return board;
 }
 
-interface Answer {
-  status: number;
-  headers: IncomingHttpHeaders;
-  body: string;
-}
-
-/** One request on a connection of its own. Not fetch: that does not let its caller choose the Host. */
-async function ask(
-  { port }: Pick<Board, 'port'>,
-  path: string,
-  {
-    method = 'GET',
-    headers = {},
-    body = '',
-  }: { method?: string; headers?: Record<string, string>; body?: string } = {},
-): Promise<Answer> {
-  const request = httpRequest({ host: '127.0.0.1', port, path, method, headers, agent: false });
-  request.end(body === '' ? undefined : body);
-  const [response] = (await once(request, 'response')) as [IncomingMessage];
-  // A body that is refused half-way may end in a reset, after the answer.
-  request.on('error', () => undefined);
-  let text = '';
-  for await (const chunk of response.setEncoding('utf8')) text += chunk;
-  return { status: response.statusCode ?? 0, headers: response.headers, body: text };
-}
-
-function basic(user: string, password: string): Record<string, string> {
-  return { authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}` };
-}
-
 function retry(id: string): string {
   return `/board/api/queues/messages/${id}/retry`;
 }
 
 /** Id of a job that has been added and has failed. */
-async function failedJob(): Promise<string> {
-  await queue.add('message', {});
+function failedJob(): Promise<string> {
+  return handledJob((job) => job.moveToFailed(new Error('it does that'), 'token', false));
+}
+
+function completedJob(): Promise<string> {
+  return handledJob((job) => job.moveToCompleted('', 'token', false));
+}
+
+/** Comes before all that waits. */
+async function handledJob(handle: (job: Job) => Promise<unknown>): Promise<string> {
+  await queue.add('message', {}, { lifo: true });
   const worker = new Worker('messages', null, { connection: redis.client, prefix: PREFIX });
   const job = await worker.getNextJob('token');
-  await job?.moveToFailed(new Error('it does that'), 'token', false);
+  await handle(job);
   await worker.close();
-  return job?.id as string;
+  return job.id as string;
 }
+
+const neverAsked = () => Promise.reject(new Error('there is a status'));
 
 async function occupy(port: number): Promise<void> {
   const server = createServer();

@@ -31,7 +31,7 @@ afterEach(async () => {
 });
 
 async function lead(instance = 'a', overrides: Partial<CommitterOptions> = {}): Promise<Committer> {
-  const number = await takeTerm(redis.client, keys, instance);
+  const { term: number } = await takeTerm(redis.client, keys, instance);
   const connector = new RedisConnector({ address: parseRedisUrl(redis.url), key: keys.lease });
   return new Committer({
     async connect() {
@@ -97,7 +97,7 @@ it('a deposed leader can not commit, even within the same process and connection
 
 it('a term that was taken between the fence and the EXEC makes Redis refuse the EXEC', async () => {
   // Asked right before the EXEC is sent: just where a process may be paused for long.
-  let takeover = Promise.resolve(0);
+  let takeover: Promise<unknown> = Promise.resolve();
   const committer = await lead('a', {
     term: {
       number: 1,
@@ -112,7 +112,7 @@ it('a term that was taken between the fence and the EXEC makes Redis refuse the 
   // The takeover is on its way before the EXEC is.
   await redis.client.ping();
   await expect(committer.commit(START, batch(1))).rejects.toThrow(DeposedError);
-  expect(await takeover).toBe(2);
+  expect(await takeover).toMatchObject({ term: 2 });
   expect(await queued()).toEqual([]);
 });
 

@@ -49,7 +49,7 @@ async function leader(instance: string) {
   });
   await presence.start();
   const { held } = await new RedisLease({ nodes: [leaseClient], key: keys.lease, ttlMs: 60_000 }).acquire();
-  const term = await takeTerm(control, keys, instance);
+  const { term } = await takeTerm(control, keys, instance);
   return { presence, subscriber, held: held!, term };
 }
 

@@ -8,7 +8,7 @@ import type { StoredError } from '../../src/messages/errorPages';
 import { recordErrors } from '../../src/messages/errorRecorder';
 import type { ErrorRecord } from '../../src/messages/errorRecord';
 import { openQueue } from '../../src/messages/queue';
-import { retryAllErrors, retryErrors } from '../../src/commands/retryErrors';
+import { retryAllErrors, retryErrors } from '../../src/messages/retryErrors';
 import { killAll, startInstance } from '../helpers/instance';
 import { RedisConnector } from '../../src/redis';
 import { parseRedisUrl } from '../../src/redisUrl';
@@ -262,5 +262,48 @@ describe('clearing', () => {
     expect(new Set(seen).size).toBe(1235);
     expect(seen).toHaveLength(1235);
     expect(await recorded()).toBe(0);
+  });
+});
+
+describe('a removal of many at a time, as Bull Board does it', () => {
+  it('takes the records of what was removed away, and leaves those put there by hand', async () => {
+    const all = await parts();
+    record(all);
+    await addAll(all.queue, 1, 4);
+    await handleAll((data) => (data === 4 ? undefined : fail(data)));
+    await untilRecorded(3);
+    // No job ever had these ids.
+    await redis.client.hset(
+      keys.errors,
+      'by-hand',
+      '{"id":"by-hand"}',
+      '99',
+      '{"id":"99"}',
+      '007',
+      '{"id":"007"}',
+    );
+    await all.queue.clean(0, 2, 'failed');
+    await waitFor(async () => (await recorded()) === 4, 'two records to go');
+    const left = await redis.client.hkeys(keys.errors);
+    expect(left).toEqual(expect.arrayContaining(['by-hand', '99', '007']));
+    expect(await all.queue.getJobCounts('failed')).toEqual({ failed: 1 });
+  });
+
+  it('is made up for by the next leader if the one that heard of it was cut off', async () => {
+    const all = await parts();
+    let end = record(all);
+    await addAll(all.queue, 1, 3);
+    await handleAll(fail);
+    await untilRecorded(3);
+    all.errorLog.forgetRemoved = () => Promise.reject(new Error('cut off'));
+    await all.queue.clean(0, 0, 'failed');
+    await addAll(all.queue, 4, 4);
+    await handleAll(fail);
+    await end();
+    expect(await recorded()).toBe(3);
+    delete (all.errorLog as Partial<ErrorLog>).forgetRemoved;
+    end = record(all);
+    await waitFor(async () => String(await redis.client.hkeys(keys.errors)) === '4', 'the removed to go');
+    await end();
   });
 });

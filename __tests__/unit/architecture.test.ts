@@ -23,7 +23,7 @@ const FLOORS = [
     'traces.ts',
   ],
   ['leadership/', 'messages/', 'tasks/', 'web/'],
-  ['instance.ts', 'leader.ts', 'probes.ts', 'commands/'],
+  ['instance.ts', 'leader.ts', 'probes.ts', 'groupState.ts', 'groupErrors.ts', 'commands/'],
   ['main.ts', 'cli.ts', 'index.ts'],
 ];
 const MOST_LINES = 250;

@@ -1,5 +1,6 @@
 import { DeposedError } from '../../src/errors';
-import { Election, type ElectionOptions, type Term } from '../../src/leadership/election';
+import { Election } from '../../src/leadership/election';
+import type { ElectionOptions, Term } from '../../src/leadership/electionOptions';
 import type { HeldLease, Lease } from '../../src/leadership/lease';
 import { silentLogger } from '../helpers/silentLogger';
 import { VirtualProcess, VirtualTime } from '../helpers/virtualTime';
@@ -54,6 +55,7 @@ function setUp(overrides: Partial<ElectionOptions> = {}) {
         }),
       );
     },
+    onEnding: (term, cause) => script.log.push(`ending ${term} ${cause}`),
     onSteppedDown: () => script.log.push('announce'),
     clock: new VirtualProcess(time).clock,
     logger: silentLogger,
@@ -157,7 +159,7 @@ it('steps down in order: the work ends, the lease is released, the others are to
   const { time, script, election } = setUp();
   await time.passUntil(10);
   await election.stop();
-  expect(script.log).toEqual(['acquire', 'lead 1', 'end', 'release', 'announce']);
+  expect(script.log).toEqual(['acquire', 'lead 1', 'end', 'ending 1 stopped', 'release', 'announce']);
   expect(election.term).toBeUndefined();
 });
 
@@ -208,6 +210,26 @@ it('gives the lease back when the term can not be taken, and does not try again 
   expect(script.log.slice(0, 3)).toEqual(['acquire', 'release', 'announce']);
   expect(script.log.length).toBeLessThan(15);
   expect(terms).toHaveLength(0);
+});
+
+it('knows for how long the lease that it takes over had not been renewed', async () => {
+  const time = new VirtualTime();
+  const { script, lease } = scriptedLease();
+  // Renewed last at 500, and never again.
+  script.acquire = () => (time.now >= 500 + TTL ? 'free' : 500 + TTL - time.now);
+  const told: (number | undefined)[] = [];
+  const { election } = setUp({
+    lease,
+    clock: new VirtualProcess(time).clock,
+    takeTerm: (unrenewedMs) => Promise.resolve(told.push(unrenewedMs)),
+    lead: () => (told.length === 1 ? Promise.reject(new Error('no')) : new Promise(() => undefined)),
+  });
+  await time.passUntil(500 + TTL + 5000);
+  expect(election.term?.number).toBe(2);
+  expect(told[0]).toBeGreaterThanOrEqual(TTL);
+  expect(told[0]).toBeLessThan(TTL + 50);
+  // Of its own term it needs no such guess.
+  expect(told[1]).toBeUndefined();
 });
 
 it('goes on asking while the lease can not be asked for', async () => {

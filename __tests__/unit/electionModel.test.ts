@@ -5,7 +5,8 @@
  */
 import fc from 'fast-check';
 import { DeposedError } from '../../src/errors';
-import { Election, type Term } from '../../src/leadership/election';
+import { Election } from '../../src/leadership/election';
+import type { Term } from '../../src/leadership/electionOptions';
 import type { HeldLease, Lease } from '../../src/leadership/lease';
 import { silentLogger } from '../helpers/silentLogger';
 import { VirtualProcess, VirtualTime } from '../helpers/virtualTime';

@@ -16,7 +16,7 @@ import type { Logger } from '../logger';
 import { sleep } from '../time';
 import type { RedisLease } from './lease';
 import { presentAmong } from './presence';
-import { type LeaderRecord, readLeader } from './term';
+import { type LeaderRecord, markEnd, readLeader } from './term';
 
 export interface CrashWatchOptions {
   readonly control: Redis;
@@ -40,7 +40,8 @@ interface Watched {
   readonly leader: LeaderRecord;
   readonly leaseSecret: string;
   readonly learntAt: number;
-  seenAlive: boolean;
+  /** When it was last seen alive; undefined if it never was. */
+  aliveAt: number | undefined;
 }
 
 export class CrashWatch {
@@ -98,23 +99,29 @@ export class CrashWatch {
     if (watched === undefined) return;
     if (await this.#isPresent(watched)) {
       const { instance: generator, term } = watched.leader;
-      if (!watched.seenAlive) this.#options.logger.info('following', { generator, term });
-      watched.seenAlive = true;
+      if (watched.aliveAt === undefined) this.#options.logger.info('following', { generator, term });
+      watched.aliveAt = performance.now();
       return;
     }
-    if (!watched.seenAlive) return;
+    if (watched.aliveAt === undefined) return;
     await sleep(CONFIRM_MS, this.#stopping.signal);
     if (await this.#isPresent(watched)) return;
     // A connection that broke in between has made everything seen on it void.
-    if (this.#watched === watched && !this.#stopping.signal.aborted) await this.#evict(watched);
+    if (this.#watched === watched && !this.#stopping.signal.aborted)
+      await this.#evict(watched, watched.aliveAt);
   }
 
-  async #evict({ leader, leaseSecret }: Watched): Promise<void> {
+  async #evict({ leader, leaseSecret }: Watched, aliveAt: number): Promise<void> {
     const { control, keys, lease, onGone, logger } = this.#options;
     this.#watched = undefined;
     const now = await readLeader(control, keys);
     if (now?.instance !== leader.instance || now.term !== leader.term) return;
     logger.info('the generator is gone', { generator: leader.instance, term: leader.term });
+    // Not waited for: a term is taken on this same connection, and finds the mark there.
+    const { instance, term } = leader;
+    markEnd(control, keys, { instance, term, cause: 'crash', agoMs: performance.now() - aliveAt }).catch(
+      (error: unknown) => logger.debug('the crash is not on record', { error: toError(error) }),
+    );
     await lease.evict(leaseSecret);
     onGone();
   }
@@ -125,7 +132,7 @@ export class CrashWatch {
     const [leader, leaseSecret] = await Promise.all([readLeader(control, keys), lease.holder()]);
     if (leader === undefined || leaseSecret === undefined) return undefined;
     const same = known?.leader.term === leader.term && known.leaseSecret === leaseSecret;
-    return { leader, leaseSecret, learntAt: performance.now(), seenAlive: same && known.seenAlive };
+    return { leader, leaseSecret, learntAt: performance.now(), aliveAt: same ? known.aliveAt : undefined };
   }
 
   async #isPresent({ leader }: Watched): Promise<boolean> {

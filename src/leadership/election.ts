@@ -24,50 +24,10 @@
  */
 import { DeposedError, toError } from '../errors';
 import type { Logger } from '../logger';
-import { aborted, type Clock, withDeadline } from '../time';
-import type { HeldLease, Lease } from './lease';
+import { aborted, withDeadline } from '../time';
+import type { ElectionOptions, StepDownCause, Term } from './electionOptions';
+import type { HeldLease } from './lease';
 import { TrustDeadline } from './trustDeadline';
-
-/** One unbroken leadership of this instance. */
-export interface Term {
-  /** 1, 2, 3, ... over all instances of the namespace. */
-  readonly number: number;
-  /** Aborts when this leadership ends, at the trust deadline at the latest. */
-  readonly signal: AbortSignal;
-  /**
-   * False once the trust deadline has passed, even if the signal could not fire yet because something blocked the
-   * event loop. To be asked right before anything that only a leader may do.
-   */
-  isTrusted(): boolean;
-}
-
-/** Why a leadership ended. */
-export type StepDownCause = 'stopped' | 'lease lost' | 'trust deadline' | 'deposed' | 'failed';
-
-export type RenewalOutcome = 'extended' | 'lost' | 'unanswered';
-
-export interface ElectionOptions {
-  readonly lease: Lease;
-  /** Writes this instance into the fencing record; gives the number of the new term. */
-  takeTerm(): Promise<number>;
-  /**
-   * The work of a leader. Should end soon after the term's signal aborts. Ending before means that nothing is left
-   * to do: leadership is kept. A rejection gives leadership up; with a DeposedError, because a newer term exists.
-   */
-  lead(term: Term): Promise<void>;
-  /** The lease has been given back: nobody leads. */
-  onSteppedDown?(): void;
-  /** Told after each campaign that did not win. */
-  onFollowing?(): void;
-  /** Told how each attempt to renew the lease went, and how many milliseconds it took. */
-  onRenewal?(outcome: RenewalOutcome, tookMs: number): void;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  /** Time to live of the lease, in milliseconds. */
-  readonly ttlMs: number;
-  /** From 0 up to 1; spreads what many followers do. Default Math.random. */
-  readonly random?: () => number;
-}
 
 /** Longest wait for the work of a term to end once it is over, in milliseconds. */
 const END_OF_TERM_MS = 1000;
@@ -85,6 +45,8 @@ export class Election {
   #failuresInARow = 0;
   #term: Term | undefined;
   #trust: TrustDeadline | undefined;
+  /** When the leader that was followed last renewed its lease, so far as the remaining time to live told. */
+  #renewedAt: number | undefined;
 
   constructor(options: ElectionOptions) {
     this.#options = options;
@@ -131,6 +93,7 @@ export class Election {
           continue;
         }
         heldForMs = outcome.heldForMs;
+        this.#renewedAt = clock.now() - Math.max(0, ttlMs - heldForMs);
       } catch (error) {
         logger.debug('the lease can not be asked for', { error: toError(error) });
       }
@@ -151,15 +114,18 @@ export class Election {
     const trust = new TrustDeadline(clock, this.#options.ttlMs, acquiredAt);
     let cause: StepDownCause;
     let log = logger;
+    const unrenewedMs = this.#renewedAt === undefined ? undefined : clock.now() - this.#renewedAt;
+    this.#renewedAt = undefined;
     try {
       const number = await withDeadline(
-        this.#options.takeTerm(),
+        this.#options.takeTerm(unrenewedMs),
         trust.remainingMs(),
         'taking the term',
         clock,
       );
       log = logger.child({ term: number });
       cause = await this.#leadUntilOver(number, held, trust, log);
+      this.#options.onEnding?.(number, cause);
     } catch (error) {
       log.warn('elected, but the term could not be taken', { error: toError(error) });
       cause = 'lease lost';

@@ -14,6 +14,8 @@ export interface InstanceReport {
   /** Messages that this instance has completed, and that finally failed on it. */
   readonly handled: number;
   readonly failed: number;
+  /** Where its board listens, if it has one. */
+  readonly board?: { readonly host: string; readonly port: number };
 }
 
 /** How often an instance reports when nothing has changed, and at most while it handles messages, in milliseconds. */
@@ -99,6 +101,33 @@ export async function livingInstances(
     .filter(({ instance, seen }) => present.has(instance) && now - seen < SILENT_AFTER_MS)
     .map(({ seen: _seen, ...report }) => report)
     .sort((a, b) => (a.startedAt < b.startedAt ? -1 : 1));
+}
+
+/** What is known of one instance, alive or not. */
+export interface KnownInstance extends InstanceReport {
+  readonly instance: string;
+  /** Whether its process is connected. */
+  readonly present: boolean;
+  /** When it last reported, in milliseconds since 1970 on Redis's clock. */
+  readonly seen: number;
+  /** It should have reported since, and has not. */
+  readonly silent: boolean;
+}
+
+/** Every instance that is not forgotten yet, the oldest first, and the time on Redis's clock. */
+export async function knownInstances(
+  client: Redis,
+  keys: Keys,
+): Promise<{ now: number; instances: KnownInstance[] }> {
+  const { reports, present, now } = await readReports(client, keys);
+  const instances = reports
+    .filter(({ seen, startedAt }) => typeof seen === 'number' && typeof startedAt === 'string')
+    .map((report) => {
+      const silent = now - report.seen > IDLE_HEARTBEAT_MS + 2 * BUSY_HEARTBEAT_MS;
+      return { ...report, present: present.has(report.instance), silent };
+    })
+    .sort((a, b) => (a.startedAt < b.startedAt ? -1 : 1));
+  return { now, instances };
 }
 
 /** Of the given instances, those that have reported and whose processes are gone. */

@@ -47,6 +47,21 @@ end
 return taken
 `;
 
+/**
+ * KEYS: errors, failed, the job counter, then a job for each id. ARGV: the ids. Removes the records of jobs that there have
+ * been and are no more. A record whose id no job ever had was put there by hand, and is its owner's.
+ */
+const FORGET_SCRIPT = `
+local newest = tonumber(redis.call('GET', KEYS[3]) or 0)
+for i, id in ipairs(ARGV) do
+  local number = string.match(id, '^[1-9]%d*$') and tonumber(id)
+  if number and number <= newest and redis.call('EXISTS', KEYS[i + 3]) == 0
+    and not redis.call('ZSCORE', KEYS[2], id) then
+    redis.call('HDEL', KEYS[1], id)
+  end
+end
+`;
+
 export class ErrorLog {
   readonly #client: Redis;
   readonly #queue: Queue;
@@ -98,6 +113,22 @@ export class ErrorLog {
       const doubtful = ids.filter((_, index) => scores[index] === null);
       const jobs = await Promise.all(doubtful.map((id) => this.#queue.getJob(id)));
       await this.sync(doubtful.filter((_, index) => jobs[index] !== undefined));
+    }
+  }
+
+  /**
+   * Removes the records of jobs that were removed many at a time. Of those no event tells which they were, only that it
+   * happened.
+   */
+  async forgetRemoved(signal: AbortSignal): Promise<void> {
+    const { errors, failed, jobCounter } = this.#keys;
+    for await (const records of scanErrors(this.#client, this.#keys, signal)) {
+      const ids = records.map(({ id }) => id);
+      const scores = await this.#client.zmscore(failed, ...ids);
+      const doubtful = ids.filter((_, index) => scores[index] === null);
+      if (doubtful.length === 0) continue;
+      const keys = [errors, failed, jobCounter, ...doubtful.map((id) => this.#keys.job(id))];
+      await this.#client.eval(FORGET_SCRIPT, keys.length, ...keys, ...doubtful);
     }
   }
 

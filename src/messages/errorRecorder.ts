@@ -35,6 +35,8 @@ const BATCH = 200;
 /** How often to look whether records are missing, in milliseconds. */
 const AUDIT_MS = 2000;
 const RETRY_MS = 500;
+/** Stands for the jobs that were removed many at a time: their event does not name them. No job has an empty id. */
+const MANY = '';
 
 /** Records errors until the signal aborts. Never rejects: when Redis is away it waits. */
 export async function recordErrors(options: ErrorRecorderOptions): Promise<void> {
@@ -65,6 +67,7 @@ async function listen(options: ErrorRecorderOptions): Promise<void> {
   events.on('removed', ({ jobId }, id) => pending.add(id, jobId));
   events.on('waiting', ({ jobId, prev }, id) => pending.add(id, prev === 'failed' ? jobId : undefined));
   events.on('completed', (_, id) => pending.add(id));
+  events.on('cleaned', ({ count }, id) => pending.add(id, count === '0' ? undefined : MANY));
   options.onListening?.(true);
   try {
     if (!resumes) {
@@ -76,7 +79,12 @@ async function listen(options: ErrorRecorderOptions): Promise<void> {
     while (!signal.aborted) {
       await pending.wait(AUDIT_MS, signal);
       const { ids, position } = pending.take(BATCH);
-      if (position !== undefined) await errorLog.sync(ids, position);
+      // Before the position is stored: whoever goes on from there has it behind them.
+      if (ids.delete(MANY)) {
+        await errorLog.forgetRemoved(signal);
+        if (signal.aborted) return;
+      }
+      if (position !== undefined) await errorLog.sync([...ids], position);
       if (performance.now() - audited < AUDIT_MS) continue;
 
       audited = performance.now();
@@ -137,12 +145,12 @@ class PendingEvents {
   }
 
   /** The next jobs to sync, and the position reached with them; without one, nothing has happened. */
-  take(most: number): { ids: string[]; position: string | undefined } {
+  take(most: number): { ids: Set<string>; position: string | undefined } {
     const taken = this.#jobs.splice(0, most);
     const position = this.#jobs.length === 0 ? this.#read : taken.at(-1)!.eventId;
     const moved = position !== this.#stored;
     this.#stored = position;
-    return { ids: [...new Set(taken.map(({ jobId }) => jobId))], position: moved ? position : undefined };
+    return { ids: new Set(taken.map(({ jobId }) => jobId)), position: moved ? position : undefined };
   }
 }
 

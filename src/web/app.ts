@@ -1,4 +1,4 @@
-import { Hono, type MiddlewareHandler } from 'hono';
+import { type Context, Hono, type MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { HTTPException } from 'hono/http-exception';
 import { secureHeaders } from 'hono/secure-headers';
@@ -9,13 +9,15 @@ import {
   requireLoopbackHost,
   requirePassword,
 } from './guards';
+import type { LiveFeed } from './liveFeed';
+import { createLivePage, type PageFiles } from './livePage';
 import { createProbeRoutes } from './probes';
 import type { BoardOptions } from './settings';
 
 const MAX_BODY_BYTES = 1024 * 1024;
 
 /** Everything that is answered on the board's port. */
-export function createApp(options: BoardOptions): Hono {
+export function createApp(options: BoardOptions, feed: LiveFeed, page: PageFiles): Hono {
   const { settings, logger } = options;
   const app = new Hono({ strict: false });
 
@@ -31,7 +33,7 @@ export function createApp(options: BoardOptions): Hono {
   );
 
   app.route('/', createProbeRoutes(options));
-  app.get('/', (c) => c.redirect(BOARD_PATH));
+  app.route('/', createLivePage(options, feed, page));
   app.route(BOARD_PATH, createBoard(options));
 
   // What was asked for is never repeated to who asked: not in a page, not in plain text.
@@ -54,25 +56,47 @@ const copyableRequest: MiddlewareHandler = async (c, next) => {
   return next();
 };
 
-const securityHeaders = secureHeaders({
-  contentSecurityPolicy: {
-    defaultSrc: ["'none'"],
-    scriptSrc: ["'self'"],
-    // Bull Board highlights code in one.
-    workerSrc: ["'self'"],
-    // Bull Board's components position themselves with style attributes.
-    styleSrc: ["'self'", "'unsafe-inline'"],
-    imgSrc: ["'self'", 'data:'],
-    fontSrc: ["'self'"],
-    connectSrc: ["'self'"],
-    baseUri: ["'self'"],
-    formAction: ["'self'"],
-    frameAncestors: ["'none'"],
-  },
-  xFrameOptions: 'DENY',
-  // Spoken over plain HTTP. Where a proxy adds TLS, this is the proxy's to decide, for all that it serves.
-  strictTransportSecurity: false,
+/** In both: nothing is loaded from elsewhere, framed, or sent elsewhere. */
+const STRICT = {
+  defaultSrc: ["'none'"],
+  scriptSrc: ["'self'"],
+  styleSrc: ["'self'"],
+  imgSrc: ["'self'"],
+  connectSrc: ["'self'"],
+  baseUri: ["'none'"],
+  formAction: ["'none'"],
+  frameAncestors: ["'none'"],
+};
+
+const headersWith = (contentSecurityPolicy: Record<string, string[]>) =>
+  secureHeaders({
+    contentSecurityPolicy,
+    xFrameOptions: 'DENY',
+    // Spoken over plain HTTP. Where a proxy adds TLS, this is the proxy's to decide, for all that it serves.
+    strictTransportSecurity: false,
+  });
+
+/** Text from messages can not become markup in our own page even by mistake: what would parse it throws. */
+const ownHeaders = headersWith({ ...STRICT, requireTrustedTypesFor: ["'script'"], trustedTypes: ["'none'"] });
+
+const boardHeaders = headersWith({
+  ...STRICT,
+  // Bull Board highlights code in one.
+  workerSrc: ["'self'"],
+  // Bull Board's components position themselves with style attributes.
+  styleSrc: ["'self'", "'unsafe-inline'"],
+  imgSrc: ["'self'", 'data:'],
+  fontSrc: ["'self'"],
+  // Its page names its own base.
+  baseUri: ["'self'"],
+  formAction: ["'self'"],
 });
+
+const securityHeaders: MiddlewareHandler = (c, next) => (isBoard(c) ? boardHeaders : ownHeaders)(c, next);
+
+function isBoard(c: Context): boolean {
+  return c.req.path === BOARD_PATH || c.req.path.startsWith(`${BOARD_PATH}/`);
+}
 
 /** Job data is not for caches on the way. Assets, which say when they were made, may be kept. */
 const neverStored: MiddlewareHandler = async (c, next) => {

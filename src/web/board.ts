@@ -4,7 +4,10 @@ import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import { HonoAdapter } from '@bull-board/hono';
 import { serveStatic } from '@hono/node-server/serve-static';
 import { Hono, type MiddlewareHandler } from 'hono';
+import { refusalOf } from './boardRules';
 import type { BoardOptions } from './settings';
+
+const LOGO = '/live/icon.svg';
 
 /** Where Bull Board is mounted; its page needs to know. */
 export const BOARD_PATH = '/board';
@@ -12,17 +15,44 @@ export const BOARD_PATH = '/board';
 /** Bull Board over the one queue, to be mounted at BOARD_PATH. */
 export function createBoard({ queue, settings, namespace, logger }: BoardOptions): Hono {
   const adapter = new HonoAdapter(serveStaticFromAnywhere).setBasePath(BOARD_PATH);
+  const shown = {
+    readOnlyMode: settings.readOnly,
+    allowCompletedRetries: false,
+    description: 'Messages of all instances. The generator alone adds to it.',
+  };
   createBullBoard({
-    queues: [new BullMQAdapter(queue, { readOnlyMode: settings.readOnly })],
+    queues: [new BullMQAdapter(queue, shown)],
     serverAdapter: adapter,
-    options: { uiConfig: { boardTitle: `node-instances-communication · ${namespace}` } },
+    options: {
+      uiConfig: {
+        boardTitle: `node-instances-communication · ${namespace}`,
+        boardLogo: { path: LOGO, width: 24, height: 24 },
+        favIcon: { default: LOGO, alternative: 'static/favicon-32x32.png' },
+        miscLinks: [{ text: 'Live view of the group', url: '/' }],
+        // It leads to a site that is not this machine's.
+        hideDocsLink: true,
+      },
+      handlerHooks: { before: onlyWhatMayChange(queue) },
+    },
   });
   // Bull Board's own handler answers with the stack where NODE_ENV is "development".
   adapter.setErrorHandler((error) => {
     logger.warn('Bull Board failed', { error });
     return { status: 500, body: { error: { key: 'ERRORS.INTERNAL_SERVER_ERROR' }, message: error.message } };
   });
-  return new Hono().use(withoutForeignAssets).route('/', adapter.registerPlugin());
+  return new Hono().use(ownPage).route('/', adapter.registerPlugin());
+}
+
+type CreateOptions = NonNullable<Parameters<typeof createBullBoard>[0]['options']>;
+type BeforeHook = NonNullable<NonNullable<CreateOptions['handlerHooks']>['before']>;
+
+function onlyWhatMayChange(queue: BoardOptions['queue']): BeforeHook {
+  return async ({ method, route, request }) => {
+    const { queueStatus: status, jobId } = (request?.params ?? {}) as Record<string, string | undefined>;
+    const jobState = async () => (jobId === undefined ? undefined : queue.getJobState(jobId));
+    const message = await refusalOf({ method, route, status, jobState });
+    return message === undefined ? undefined : { allow: false, status: 403, message };
+  };
 }
 
 /**
@@ -32,10 +62,18 @@ export function createBoard({ queue, settings, namespace, logger }: BoardOptions
 const serveStaticFromAnywhere: typeof serveStatic = (options) =>
   serveStatic({ ...options, root: resolve(options?.root ?? '') });
 
-/** Bull Board's page asks Google for its fonts: not everybody may, and none of them needs to know. */
-const withoutForeignAssets: MiddlewareHandler = async (c, next) => {
+/** Beside the menu entry, which is hard to find. */
+const WAY_BACK = '<a class="back-to-live-view" href="/">← Live view</a>';
+const STYLES = '<link rel="stylesheet" href="/live/board.css">';
+
+/** Bull Board's page asks Google for its fonts: not everybody may, and none of them needs to know. And it leads nowhere else. */
+const ownPage: MiddlewareHandler = async (c, next) => {
   await next();
   if (!c.res.headers.get('content-type')?.startsWith('text/html')) return;
   const page = await c.res.text();
-  c.res = new Response(page.replace(/<link\b[^>]*\bhref="(https?:)?\/\/[^>]*>/g, ''), c.res);
+  const ours = page
+    .replace(/<link\b[^>]*\bhref="(https?:)?\/\/[^>]*>/g, '')
+    .replace('</head>', `${STYLES}</head>`)
+    .replace('<div id="root">', `${WAY_BACK}<div id="root">`);
+  c.res = new Response(ours, c.res);
 };

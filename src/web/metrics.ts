@@ -11,8 +11,8 @@
  * No label ever holds anything that came with a message.
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { RenewalOutcome } from '../leadership/election';
-import type { SuccessionCause } from '../leadership/succession';
+import type { RenewalOutcome } from '../leadership/electionOptions';
+import type { EndCause } from '../leadership/term';
 import type { HandlingObserver, MessageOutcome } from '../messages/worker';
 import { withDeadline } from '../time';
 import type { Figures } from './figures';
@@ -34,7 +34,7 @@ const RENEWAL_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 
 const MESSAGE_OUTCOMES = { completed: 0, failed: 0, retried: 0 } satisfies Record<MessageOutcome, 0>;
 const RENEWAL_OUTCOMES = { extended: 0, lost: 0, unanswered: 0 } satisfies Record<RenewalOutcome, 0>;
-const CAUSES = { crash: 0, silence: 0, handover: 0 } satisfies Record<SuccessionCause, 0>;
+const CAUSES = { crash: 0, silence: 0, 'hand-over': 0 } satisfies Record<EndCause, 0>;
 
 /** Of the process: shared by all instances in it. */
 let ofProcess: Registry | undefined;
@@ -70,7 +70,7 @@ export class Metrics implements HandlingObserver {
   }
 
   /** This instance leads, after another. */
-  tookOver(cause: SuccessionCause): void {
+  tookOver(cause: EndCause): void {
     this.#own.failovers.inc({ cause });
   }
 

@@ -1,9 +1,12 @@
 import { once } from 'node:events';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { hostname } from 'node:os';
 import { createAdaptorServer } from '@hono/node-server';
 import { AppError } from '../errors';
 import { createApp } from './app';
+import { LiveFeed } from './liveFeed';
+import { readPageFiles } from './livePage';
 import type { BoardOptions } from './settings';
 
 export interface Board {
@@ -11,6 +14,8 @@ export interface Board {
   readonly url: string;
   /** The port it got, which need not be the one asked for. */
   readonly port: number;
+  /** Who leads has changed: every page that is open should show it at once. */
+  changed(): void;
   /** Stops listening and cuts every connection. Safe to call twice. */
   close(): Promise<void>;
 }
@@ -33,15 +38,20 @@ const LIMITS_MS = {
  * @throws AppError when it can not listen, or when that port and the 20 after it are all taken.
  */
 export async function startBoard(options: BoardOptions): Promise<Board> {
-  const { settings, logger } = options;
+  const { settings, logger, group, namespace, instance } = options;
+  const page = readPageFiles();
+  const { readOnly } = settings;
+  const hello = { namespace, instance, host: hostname(), port: 0, readOnly, version: page.version };
+  const feed = new LiveFeed({ read: () => group.read(), hello, logger });
   const server = createAdaptorServer({
-    fetch: createApp(options).fetch,
+    fetch: createApp(options, feed, page).fetch,
     serverOptions: LIMITS_MS,
     // Else it puts classes of its own in place of the global Request and Response, which tasks use too.
     overrideGlobalObjects: false,
   }) as Server;
 
   const port = await listen(server, settings.host, settings.port);
+  hello.port = port;
   // Running out of file descriptors, say: the board suffers, the instance must not die of it.
   server.on('error', (error) => logger.warn('the board could not accept a connection', { error }));
 
@@ -56,9 +66,9 @@ export async function startBoard(options: BoardOptions): Promise<Board> {
   const close = () =>
     (closed ??= new Promise((resolve) => {
       server.close(() => resolve());
-      server.closeAllConnections();
+      void feed.close().then(() => server.closeAllConnections());
     }));
-  return { url, port, close };
+  return { url, port, changed: () => feed.changed(), close };
 }
 
 async function listen(server: Server, host: string, first: number): Promise<number> {

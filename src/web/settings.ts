@@ -1,5 +1,6 @@
 import type { Queue } from 'bullmq';
 import type { Logger } from '../logger';
+import type { LiveGroup } from './liveGroup';
 
 export interface BoardSettings {
   /** Host name or address to bind to. */
@@ -33,7 +34,11 @@ export interface Probes {
 /** What the board shows and whom it asks. */
 export interface BoardOptions extends Probes {
   queue: Queue;
+  /** What the live view shows and changes. */
+  group: LiveGroup;
   settings: BoardSettings;
   namespace: string;
+  /** The instance whose board this is. */
+  instance: string;
   logger: Pick<Logger, 'info' | 'warn'>;
 }

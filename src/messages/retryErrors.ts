@@ -1,7 +1,7 @@
 import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Keys } from '../keys';
-import type { ErrorLog } from '../messages/errorLog';
+import type { ErrorLog } from './errorLog';
 
 export interface RetrySource {
   readonly client: Redis;

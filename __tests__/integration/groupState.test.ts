@@ -1,0 +1,241 @@
+import { Queue, Worker } from 'bullmq';
+import { once } from 'node:events';
+import { GroupState } from '../../src/groupState';
+import { keysOf } from '../../src/keys';
+import { RedisLease } from '../../src/leadership/lease';
+import { markEnd, takeTerm } from '../../src/leadership/term';
+import { ErrorLog } from '../../src/messages/errorLog';
+import { type RedisServer, startRedis } from '../helpers/redisServer';
+
+const keys = keysOf('nic');
+let redis: RedisServer;
+let queue: Queue;
+let errorLog: ErrorLog;
+let lease: RedisLease;
+let group: GroupState;
+
+beforeAll(async () => {
+  redis = await startRedis();
+});
+
+beforeEach(async () => {
+  await redis.client.flushall();
+  queue = new Queue('messages', { connection: redis.client, prefix: '{nic}', skipMetasUpdate: true });
+  errorLog = new ErrorLog(redis.client, queue, keys);
+  lease = new RedisLease({ nodes: [redis.client], key: keys.lease, ttlMs: 5000 });
+  group = new GroupState({ client: redis.client, queue, keys, lease, errorLog });
+});
+
+afterAll(() => redis.stop());
+
+/** As a heartbeat stores it. */
+async function report(instance: string, fields: object, silentForMs = 0): Promise<void> {
+  const [seconds, microseconds] = (await redis.client.time()).map(Number) as [number, number];
+  const seen = seconds * 1000 + Math.floor(microseconds / 1000) - silentForMs;
+  const usual = { host: 'h', pid: 1, startedAt: '2026-01-01T00:00:00.000Z', handled: 0, failed: 0 };
+  await redis.client.hset(keys.instances, instance, JSON.stringify({ seen, ...usual, ...fields }));
+}
+
+/** Presence, for as long as the test runs. */
+async function connected<T>(instance: string, use: () => Promise<T>): Promise<T> {
+  const subscriber = redis.client.duplicate();
+  await subscriber.subscribe(keys.presence(instance));
+  try {
+    return await use();
+  } finally {
+    subscriber.disconnect();
+  }
+}
+
+async function failAll(...data: unknown[]): Promise<void> {
+  await queue.addBulk(data.map((each) => ({ name: 'message', data: each })));
+  const connection = redis.client.duplicate({ maxRetriesPerRequest: null });
+  const fail = (job: { data: unknown }) => Promise.reject(new Error(JSON.stringify(job.data).slice(0, 2000)));
+  const worker = new Worker('messages', fail, { connection, prefix: '{nic}', concurrency: 5 });
+  await once(worker, 'drained');
+  await worker.close();
+  connection.disconnect();
+  await errorLog.reconcile(new AbortController().signal);
+}
+
+it('of an empty Redis is empty', async () => {
+  expect(await group.read()).toEqual({
+    now: expect.any(Number) as number,
+    leader: {},
+    instances: [],
+    messages: {
+      ...{ generated: 0, waiting: 0, active: 0, delayed: 0, completed: 0 },
+      ...{ failed: 0, everFailed: 0, paused: false },
+    },
+    errors: { total: 0, newest: [] },
+    terms: [],
+    history: { stepMs: 5000, samples: [] },
+  });
+});
+
+it('tells who is alive, who is silent and who is gone', async () => {
+  await connected('alive', () =>
+    connected('silent', async () => {
+      await report('alive', { board: { host: '127.0.0.1', port: 3000 } });
+      await report('silent', { startedAt: '2026-01-02T00:00:00.000Z' }, 8000);
+      await report('gone', { startedAt: '2026-01-03T00:00:00.000Z' }, 1000);
+      const { instances } = await group.read();
+      expect(instances.map(({ instance, state }) => [instance, state])).toEqual([
+        ...[
+          ['alive', 'alive'],
+          ['silent', 'silent'],
+          ['gone', 'gone'],
+        ],
+      ]);
+      expect(instances[0]).not.toHaveProperty('heardAt');
+      expect(instances[0]).toMatchObject({ board: { host: '127.0.0.1', port: 3000 } });
+      expect(instances[1]!.heardAt).toBeGreaterThan(0);
+    }),
+  );
+});
+
+it('has rates from what it has seen itself', async () => {
+  await connected('a', async () => {
+    await report('a', { handled: 100, failed: 10 });
+    expect((await group.read()).instances[0]!.rate).toBeNull();
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    await report('a', { handled: 108, failed: 12 });
+    const rate = (await group.read()).instances[0]!.rate!;
+    expect(rate).toBeGreaterThan(5);
+    expect(rate).toBeLessThan(11);
+    // A process that begins anew under the name of an old one has handled nothing yet.
+    await report('a', { handled: 0, failed: 0 });
+    expect((await group.read()).instances[0]!.rate).toBe(0);
+  });
+});
+
+it('has a leader while the lease is held, and else says since when there is none', async () => {
+  const { held } = await lease.acquire();
+  await takeTerm(redis.client, keys, 'a');
+  const { leader, terms } = await group.read();
+  expect(leader).toEqual({ instance: 'a', term: 1, since: terms[0]!.since, present: false });
+  await markEnd(redis.client, keys, { instance: 'a', term: 1, cause: 'hand-over', agoMs: 0 });
+  await held!.release();
+  const { vacantSince } = (await group.read()).leader;
+  expect(Math.abs((await group.read()).now - vacantSince!)).toBeLessThan(5000);
+  // A term that nobody said anything of.
+  await takeTerm(redis.client, keys, 'b');
+  expect((await group.read()).leader).toEqual({});
+});
+
+it('shows the newest twenty errors, and how many there are', async () => {
+  await failAll(...Array.from({ length: 30 }, (_, index) => index));
+  const { errors } = await group.read();
+  expect(errors.total).toBe(30);
+  expect(errors.newest).toHaveLength(20);
+  const times = errors.newest.map(({ failedAt }) => failedAt);
+  expect(times).toEqual([...times].sort().reverse());
+});
+
+it('shows errors put there by hand as well, which can not be retried, and whatever is no error record', async () => {
+  await failAll('real');
+  await redis.client.hset(keys.errors, {
+    'by-hand': '{"id":"by-hand","failedAt":"2020-01-01T00:00:00.000Z","error":{"message":"old"}}',
+    ...{
+      text: 'nonsense',
+      number: '7',
+      nothing: 'null',
+      list: '[1]',
+      odd: '{"error":5,"failedAt":{},"attempts":"x"}',
+    },
+  });
+  const { errors } = await group.read();
+  expect(errors.total).toBe(7);
+  const byId = new Map(errors.newest.map((error) => [error.id, error]));
+  expect(byId.size).toBe(7);
+  expect(byId.get('1')).toMatchObject({ retriable: true, data: '"real"' });
+  expect(byId.get('by-hand')).toMatchObject({
+    retriable: false,
+    text: 'old',
+    failedAt: '2020-01-01T00:00:00.000Z',
+  });
+  expect(byId.get('text')).toMatchObject({ text: 'not readable: nonsense', failedAt: '' });
+  for (const error of errors.newest) {
+    expect(
+      Object.values(error)
+        .map((value) => typeof value)
+        .sort(),
+    ).toEqual(['boolean', 'number', 'string', 'string', 'string', 'string', 'string', 'string'].sort());
+  }
+  // Those without a failed job are found among so few only.
+  const many = Array.from({ length: 1500 }, (_, index) => [`hand-${index}`, '{}']).flat();
+  await redis.client.hset(keys.errors, ...many);
+  const later = await group.read();
+  expect([later.errors.total, later.errors.newest.length]).toEqual([1507, 1]);
+});
+
+it('does not read records that are too large to be shown, and cuts what is long', async () => {
+  await failAll('x'.repeat(200_000), 'y'.repeat(10_000));
+  const { newest } = (await group.read()).errors;
+  const texts = newest.map(({ text }) => text).sort();
+  expect(texts[0]).toHaveLength(601);
+  expect(texts[1]).toBe('the record is too large to be shown here: getErrors prints it');
+  expect(JSON.stringify(newest).length).toBeLessThan(3000);
+  // They can be cleared like any other.
+  expect(await group.clear(newest)).toEqual({ done: 2, left: [] });
+  expect(await redis.client.hlen(keys.errors)).toBe(0);
+});
+
+it('reads records again only when something has changed, and until those are there that are still to come', async () => {
+  await failAll(1, 2);
+  await group.read();
+  const commands: string[] = [];
+  const source = redis.client.duplicate();
+  const monitor = await source.monitor();
+  monitor.on('monitor', (_time: string, [name, key]: string[]) =>
+    commands.push(`${name!.toLowerCase()} ${key}`),
+  );
+  await group.read();
+  await group.read();
+  await redis.client.ping();
+  expect(commands.filter((command) => command === `hget ${keys.errors}`)).toHaveLength(0);
+  // Two looks, batched: what an open page costs a second is a few commands.
+  expect(commands.length).toBeLessThan(2 * 22);
+
+  const record = await redis.client.hget(keys.errors, '2');
+  await redis.client.hdel(keys.errors, '2');
+  expect((await group.read()).errors.newest).toHaveLength(1);
+  await redis.client.hset(keys.errors, '2', record!);
+  expect((await group.read()).errors.newest).toHaveLength(2);
+  monitor.disconnect();
+  source.disconnect();
+});
+
+it('is read whatever nonsense is stored', async () => {
+  await redis.client.hset(keys.instances, { a: 'null', b: '{}', c: '{"seen":"x"}', d: '[]' });
+  await redis.client.hset(
+    keys.instances,
+    'e',
+    '{"seen":1,"startedAt":"never","handled":"x","host":{},"board":{"host":1}}',
+  );
+  await redis.client.hset(keys.leader, { instance: 'a', term: 'x', since: 'y' });
+  await redis.client.hset(keys.ended, { term: 'x', at: 'z' });
+  await redis.client.rpush(keys.terms, 'x', '{"term":1,"instance":"a","since":1,"cause":{}}');
+  await redis.client.rpush(keys.history, 'x');
+  await redis.client.hset(keys.cursor, 'generated', 'many');
+  const state = JSON.parse(JSON.stringify(await group.read())) as Awaited<ReturnType<typeof group.read>>;
+  expect(state.instances).toEqual([
+    expect.objectContaining({
+      instance: 'e',
+      handled: 0,
+      startedAt: 0,
+      state: 'gone',
+      host: '[object Object]',
+    }),
+  ]);
+  expect(state.terms).toEqual([]);
+  expect(state.messages.generated).toBe(0);
+  expect(state.instances[0]).not.toHaveProperty('board');
+});
+
+it('says so when the queue is paused', async () => {
+  await queue.pause();
+  expect((await group.read()).messages.paused).toBe(true);
+  await queue.resume();
+  expect((await group.read()).messages.paused).toBe(false);
+});

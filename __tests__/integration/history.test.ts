@@ -1,0 +1,78 @@
+import { keysOf } from '../../src/keys';
+import { recordHistory, samplesOf } from '../../src/messages/history';
+import { openQueue } from '../../src/messages/queue';
+import { type RedisServer, startRedis } from '../helpers/redisServer';
+import { silentLogger } from '../helpers/silentLogger';
+import { waitFor } from '../helpers/waitFor';
+
+const keys = keysOf('nic');
+let redis: RedisServer;
+let stop: AbortController;
+
+beforeAll(async () => {
+  redis = await startRedis();
+});
+
+beforeEach(async () => {
+  await redis.client.flushall();
+  stop = new AbortController();
+});
+
+afterEach(() => stop.abort());
+afterAll(() => redis.stop());
+
+const record = () => recordHistory({ client: redis.client, keys, signal: stop.signal, logger: silentLogger });
+const stored = () => redis.client.lrange(keys.history, 0, -1);
+
+it('a sample has the state of the queue at one moment', async () => {
+  const queue = openQueue(redis.client, keys);
+  await queue.addBulk([1, 2, 3].map((data) => ({ name: 'message', data })));
+  await queue.add('message', 4, { delay: 60_000 });
+  await redis.client.hset(keys.completedCount, 'count', 7);
+  await redis.client.hset(keys.failedCount, 'count', 2);
+  await redis.client.hset(keys.cursor, 'generated', 13);
+  void record();
+  await waitFor(async () => (await stored()).length === 1, 'a sample');
+  const [[at, ...figures]] = samplesOf(await stored()) as unknown as [number[]];
+  expect(figures).toEqual([3, 0, 1, 7, 2, 13]);
+  const [seconds] = await redis.client.time();
+  expect(Math.abs(at! - Number(seconds) * 1000)).toBeLessThan(5000);
+});
+
+it('two leaders at a time, one of which does not know that it is none, take no sample twice', async () => {
+  void record();
+  await waitFor(async () => (await stored()).length === 1, 'a sample');
+  void record();
+  void record();
+  await redis.client.ping();
+  expect(await stored()).toHaveLength(1);
+});
+
+it('keeps fifteen minutes, and goes on when the clock of Redis was set back', async () => {
+  const ahead = Date.now() + 3_600_000;
+  await redis.client.rpush(
+    keys.history,
+    ...Array.from({ length: 180 }, (_, index) => JSON.stringify([ahead + index * 5000, 0, 0, 0, 0, 0, 0])),
+  );
+  void record();
+  await waitFor(async () => samplesOf(await stored()).at(-1)![0] < ahead, 'a sample');
+  expect(await stored()).toHaveLength(180);
+});
+
+it('what is no sample is left out, and disturbs nobody', async () => {
+  await redis.client.rpush(
+    keys.history,
+    'nonsense',
+    '{}',
+    'null',
+    '[1,2]',
+    '["1",0,0,0,0,0,0]',
+    '[1,2,3,4,5,6,7]',
+  );
+  expect(samplesOf(await stored())).toEqual([[1, 2, 3, 4, 5, 6, 7]]);
+  await redis.client.del(keys.history);
+  await redis.client.set(keys.history, 'of another type');
+  const recording = record();
+  stop.abort();
+  await recording;
+});

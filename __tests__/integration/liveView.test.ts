@@ -1,0 +1,538 @@
+import { Queue, Worker } from 'bullmq';
+import { once } from 'node:events';
+import { GroupState } from '../../src/groupState';
+import { keysOf } from '../../src/keys';
+import { RedisLease } from '../../src/leadership/lease';
+import { takeTerm } from '../../src/leadership/term';
+import { ErrorLog } from '../../src/messages/errorLog';
+import { RedisConnector } from '../../src/redis';
+import { parseRedisUrl } from '../../src/redisUrl';
+import { LiveFeed } from '../../src/web/liveFeed';
+import type { LiveState } from '../../src/web/liveGroup';
+import { type Board, startBoard } from '../../src/web/server';
+import type { BoardSettings } from '../../src/web/settings';
+import { ask, basic, type EventStreamReader, type Frame, openEvents } from '../helpers/http';
+import { killAll, startInstance } from '../helpers/instance';
+import { freePort, type RedisServer, startRedis } from '../helpers/redisServer';
+import { silentLogger } from '../helpers/silentLogger';
+import { waitFor } from '../helpers/waitFor';
+
+const keys = keysOf('nic');
+let redis: RedisServer;
+let cleanUps: (() => unknown)[];
+
+beforeEach(async () => {
+  redis = await startRedis();
+  cleanUps = [];
+});
+
+afterEach(async () => {
+  for (const cleanUp of cleanUps.reverse()) await cleanUp();
+  await killAll();
+  await redis.stop();
+});
+
+/** A board with the real state of the group behind it, counting how often it is read. */
+async function start(settings: Partial<BoardSettings> = {}) {
+  const connector = new RedisConnector({ address: parseRedisUrl(redis.url), key: keys.lease });
+  const [client, connection] = await Promise.all([connector.connect('control'), connector.connect('queue')]);
+  cleanUps.push(
+    () => client.disconnect(),
+    () => connection.disconnect(),
+  );
+  const queue = new Queue('messages', { connection, prefix: '{nic}', skipMetasUpdate: true });
+  queue.on('error', () => undefined);
+  const lease = new RedisLease({ nodes: [client], key: keys.lease, ttlMs: 5000 });
+  const errorLog = new ErrorLog(client, queue, keys);
+  const group = new GroupState({ client, queue, keys, lease, errorLog });
+  let reads = 0;
+  const board: Board = await startBoard({
+    queue,
+    group: {
+      read: () => (reads++, group.read()),
+      retry: (which) => group.retry(which),
+      clear: (which) => group.clear(which),
+    },
+    settings: { host: '127.0.0.1', port: 0, readOnly: false, ...settings },
+    namespace: 'nic',
+    instance: 'here',
+    logger: silentLogger,
+    isHealthy: () => true,
+    readiness: () => Promise.resolve({ ready: true, checks: {} }),
+    metrics: () => Promise.resolve(''),
+  });
+  cleanUps.push(() => board.close());
+  return { board, queue, errorLog, lease, client, reads: () => reads };
+}
+
+async function follow(
+  board: Pick<Board, 'port'>,
+  headers?: Record<string, string>,
+): Promise<EventStreamReader> {
+  const stream = await openEvents(board, headers);
+  cleanUps.push(() => stream.close());
+  return stream;
+}
+
+const seen = (stream: EventStreamReader, what: (state: Frame) => unknown, name: string) =>
+  waitFor(() => Boolean(what(stream.state)), name, 10_000);
+
+const errorsIn = (stream: EventStreamReader) => stream.state['errors'] as LiveState['errors'] | undefined;
+
+/** Lets a bare worker fail all that waits, and records it as the leader would. */
+async function failAll(
+  { queue, errorLog }: Awaited<ReturnType<typeof start>>,
+  ...data: unknown[]
+): Promise<void> {
+  const jobs = await queue.addBulk(data.map((each) => ({ name: 'message', data: each })));
+  const connection = redis.client.duplicate({ maxRetriesPerRequest: null });
+  const worker = new Worker('messages', (job) => Promise.reject(new TypeError(String(job.data))), {
+    connection,
+    prefix: '{nic}',
+    name: 'bare',
+  });
+  await once(worker, 'drained');
+  await worker.close();
+  connection.disconnect();
+  await errorLog.sync(jobs.map(({ id }) => id!));
+  await errorLog.reconcile(new AbortController().signal);
+}
+
+const change = (
+  board: Board,
+  action: 'retry' | 'clear',
+  body: unknown,
+  headers: Record<string, string> = {},
+) =>
+  ask(board, `/live/errors/${action}`, {
+    method: 'POST',
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+    headers: { 'content-type': 'application/json', ...headers },
+  });
+
+describe('the page', () => {
+  it('comes with every file that it names, and nothing that its policy would not run', async () => {
+    const { board } = await start();
+    const page = await ask(board, '/');
+    expect(page.status).toBe(200);
+    expect(page.headers['content-type']).toBe('text/html; charset=utf-8');
+    expect(page.body).not.toMatch(/<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)|https?:\/\//i);
+    const pending = [...page.body.matchAll(/(?:src|href)="(live\/[^"]+)"/g)].map(([, path]) => `/${path}`);
+    const loaded = new Set<string>();
+    for (let path = pending.pop(); path !== undefined; path = pending.pop()) {
+      if (loaded.has(path)) continue;
+      loaded.add(path);
+      const { status, headers, body } = await ask(board, path);
+      expect([path, status]).toEqual([path, 200]);
+      const type = path.endsWith('.js')
+        ? 'text/javascript'
+        : path.endsWith('.css')
+          ? 'text/css'
+          : 'image/svg+xml';
+      expect(headers['content-type']).toContain(type);
+      for (const [, name] of body.matchAll(/from '\.\/([^']+)'/g)) pending.push(`/live/${name}`);
+    }
+    expect([...loaded].filter((path) => path.endsWith('.js')).length).toBeGreaterThan(5);
+  });
+
+  it('is under a strict policy, and Bull Board under one of its own', async () => {
+    const { board } = await start();
+    const policyOf = async (path: string) =>
+      String((await ask(board, path)).headers['content-security-policy']).split('; ');
+    for (const path of ['/', '/live/main.js', '/nowhere', '/boardroom']) {
+      const policy = await policyOf(path);
+      expect(policy).toEqual(
+        expect.arrayContaining([
+          "default-src 'none'",
+          "script-src 'self'",
+          "style-src 'self'",
+          "connect-src 'self'",
+          "img-src 'self'",
+          "base-uri 'none'",
+          "form-action 'none'",
+          "frame-ancestors 'none'",
+          "require-trusted-types-for 'script'",
+          "trusted-types 'none'",
+        ]),
+      );
+      expect(policy.join(' ')).not.toMatch(/unsafe|data:|http/);
+    }
+    for (const path of ['/board', '/board/', '/board/queue/messages', '/board/api/queues']) {
+      const policy = await policyOf(path);
+      expect(policy).toEqual(
+        expect.arrayContaining(["script-src 'self'", "style-src 'self' 'unsafe-inline'"]),
+      );
+    }
+    const { headers } = await ask(board, '/');
+    expect(headers).toMatchObject({
+      'x-content-type-options': 'nosniff',
+      'x-frame-options': 'DENY',
+      'referrer-policy': 'no-referrer',
+      'cache-control': 'no-store',
+    });
+  });
+
+  it('has no other files', async () => {
+    const { board } = await start();
+    for (const path of [
+      '/live/',
+      '/live/nothing.js',
+      '/live/../app.js',
+      '/live/..%2fapp.js',
+      '/live/%2e%2e/app.js',
+    ]) {
+      expect([path, (await ask(board, path)).status]).toEqual([path, 404]);
+    }
+  });
+});
+
+describe('the stream of events', () => {
+  it('begins with everything, and goes on with what has changed', async () => {
+    const all = await start();
+    await takeTerm(redis.client, keys, 'far');
+    await all.lease.acquire();
+    await redis.client.hset(
+      keys.instances,
+      'far',
+      `{"seen":${Date.now()},"startedAt":"2026-01-01T00:00:00Z"}`,
+    );
+    const stream = await follow(all.board);
+    expect(stream.headers['content-type']).toBe('text/event-stream; charset=utf-8');
+    await seen(stream, (state) => state['leader'], 'the first frame');
+    expect(Object.keys(stream.frames[0]!).sort()).toEqual(
+      ['now', 'hello', 'leader', 'instances', 'messages', 'errors', 'terms', 'history'].sort(),
+    );
+    expect(stream.state['hello']).toMatchObject({ namespace: 'nic', instance: 'here', readOnly: false });
+    expect(stream.state['leader']).toMatchObject({ instance: 'far', term: 1, present: false });
+    expect(stream.state['instances']).toEqual([expect.objectContaining({ instance: 'far', state: 'gone' })]);
+
+    await all.queue.add('message', {});
+    await seen(stream, ({ messages }) => (messages as LiveState['messages']).waiting === 1, 'the message');
+    const frame = stream.frames.find(({ messages }) => (messages as LiveState['messages']).waiting === 1)!;
+    expect(Object.keys(frame).sort()).toEqual(['messages', 'now']);
+  });
+
+  it('is read from Redis once for all of its pages, and not at all for none', async () => {
+    const { board, reads } = await start();
+    const pause = () => new Promise((resolve) => setTimeout(resolve, 1300));
+    await pause();
+    expect(reads()).toBe(0);
+    const streams = await Promise.all(Array.from({ length: 30 }, () => follow(board)));
+    for (const stream of streams) await seen(stream, ({ now }) => now, 'a first frame');
+    const before = reads();
+    await pause();
+    expect(reads() - before).toBeGreaterThanOrEqual(1);
+    expect(reads() - before).toBeLessThanOrEqual(3);
+    for (const stream of streams) stream.close();
+    await pause();
+    const after = reads();
+    await pause();
+    expect(reads()).toBe(after);
+  });
+
+  it('has news of who leads at once, and not only at the next look', async () => {
+    const { board, lease } = await start();
+    const stream = await follow(board);
+    await seen(stream, (state) => state['leader'], 'a first frame');
+    const times: number[] = [];
+    const held = (await lease.acquire()).held!;
+    for (let term = 1; term <= 5; term++) {
+      await takeTerm(redis.client, keys, `i${term}`);
+      const at = performance.now();
+      board.changed();
+      await seen(stream, ({ leader }) => (leader as LiveState['leader']).term === term, `term ${term}`);
+      times.push(performance.now() - at);
+    }
+    expect(times.sort((a, b) => a - b)[2]).toBeLessThan(400);
+    await held.release();
+    board.changed();
+    await seen(stream, ({ leader }) => !('instance' in (leader as object)), 'nobody');
+  });
+
+  it('keeps coming while nothing happens, so that silence means something', async () => {
+    const { board } = await start();
+    const stream = await follow(board);
+    await seen(stream, ({ now }) => now, 'a first frame');
+    await waitFor(() => stream.frames.length >= 2, 'a sign of life', 6000);
+    expect(Object.keys(stream.frames[1]!)).toEqual(['now']);
+  });
+
+  it('says so when Redis is away, and shows everything anew when it is back', async () => {
+    const { board } = await start();
+    const stream = await follow(board);
+    await seen(stream, ({ now }) => now, 'a first frame');
+    await redis.kill();
+    await seen(stream, ({ trouble }) => trouble, 'trouble');
+    expect(stream.state['trouble']).toEqual({
+      text: expect.any(String) as string,
+      since: expect.any(Number) as number,
+    });
+    // Who comes now is not shown how things were.
+    const another = await follow(board);
+    await seen(another, ({ trouble }) => trouble, 'trouble');
+    await redis.restart();
+    await waitFor(
+      () => 'leader' in stream.frames.at(-1)! && !('trouble' in stream.frames.at(-1)!),
+      'everything',
+    );
+  });
+
+  it('says goodbye when the instance stops, and ends', async () => {
+    const { board } = await start();
+    const stream = await follow(board);
+    await seen(stream, ({ now }) => now, 'a first frame');
+    await board.close();
+    await waitFor(() => stream.ended, 'the end');
+    expect(stream.frames.at(-1)).toEqual({ goodbye: true });
+  });
+
+  it('has room for 200 pages; the next is told so, and finds room when one leaves', async () => {
+    const { board } = await start();
+    const streams: EventStreamReader[] = [];
+    for (let count = 0; count < 200; count++) streams.push(await follow(board));
+    expect(streams.every(({ status }) => status === 200)).toBe(true);
+    // Nobody reads what follows a HEAD: it takes no room.
+    expect((await ask(board, '/events', { method: 'HEAD' })).status).toBe(200);
+    const answer = await ask(board, '/events');
+    expect(answer.status).toBe(503);
+    expect(answer.body).toMatch(/close one, or open another instance/);
+    streams[7]!.close();
+    await waitFor(async () => {
+      const late = await follow(board);
+      if (late.status === 200) return true;
+      late.close();
+      return false;
+    }, 'room');
+  });
+});
+
+describe('a page that takes what it is sent too slowly', () => {
+  it('is sent no more until it takes that, and then what is newest', async () => {
+    let made = 0;
+    const read = () => Promise.resolve({ now: ++made, errors: { total: made } } as never);
+    const feed = new LiveFeed({ read, hello: {}, logger: silentLogger, periodMs: 60 });
+    cleanUps.push(() => feed.close());
+    const reader = feed.open(() => undefined)!.getReader();
+    const text = async () => new TextDecoder().decode((await reader.read()).value);
+    expect(JSON.parse((await text()).slice(6))).toMatchObject({ now: 1 });
+    await waitFor(() => made > 15, 'many looks');
+    // One frame was on its way; what came after it was dropped.
+    expect(JSON.parse((await text()).slice(6))).toMatchObject({ now: 2 });
+    const caughtUp = JSON.parse((await text()).slice(6)) as Frame;
+    expect(caughtUp['now']).toBeGreaterThan(15);
+    expect(caughtUp['hello']).toEqual({});
+  });
+
+  it('does not make memory grow, and is cut off in the end', async () => {
+    let [made, cuts] = [0, 0];
+    const read = () =>
+      Promise.resolve({ now: ++made, errors: { filler: 'x'.repeat(2_000_000) + made } } as never);
+    const feed = new LiveFeed({ read, hello: {}, logger: silentLogger, periodMs: 50, stuckMs: 4000 });
+    cleanUps.push(() => feed.close());
+    const before = process.memoryUsage().arrayBuffers;
+    for (let count = 0; count < 20; count++) feed.open(() => cuts++);
+    await waitFor(() => made > 40, 'many looks');
+    // Each holds one frame, and all of them the same one.
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(40_000_000);
+    await waitFor(() => cuts === 20, 'all to be cut off');
+    expect(feed.views).toBe(0);
+  });
+});
+
+describe('what a page can change', () => {
+  it('an error is retried, or cleared together with its message', async () => {
+    const all = await start();
+    await failAll(all, 'one', 'two', 'three');
+    const stream = await follow(all.board);
+    await seen(stream, () => errorsIn(stream)?.total === 3, 'three errors');
+    expect(errorsIn(stream)!.newest[0]).toMatchObject({
+      name: 'TypeError',
+      instance: 'bare',
+      attempts: 1,
+      retriable: true,
+    });
+    const [third, second, first] = errorsIn(stream)!.newest;
+    expect([first, second, third].map((error) => error!.text)).toEqual(['one', 'two', 'three']);
+
+    expect(await change(all.board, 'retry', { errors: [first] })).toMatchObject({
+      body: '{"done":1,"left":[]}',
+    });
+    expect(await change(all.board, 'clear', { errors: [second] })).toMatchObject({
+      body: '{"done":1,"left":[]}',
+    });
+    await seen(stream, () => errorsIn(stream)?.total === 1, 'one error');
+    expect(await redis.client.hkeys(keys.errors)).toEqual([third!.id]);
+    expect(await all.queue.getJobCounts('wait', 'failed')).toEqual({ wait: 1, failed: 1 });
+    expect(await all.queue.getJob(second!.id)).toBeUndefined();
+  });
+
+  it('nothing is cleared that has failed anew since it was shown', async () => {
+    const all = await start();
+    await failAll(all, 'one');
+    const stream = await follow(all.board);
+    await seen(stream, () => errorsIn(stream)?.total === 1, 'an error');
+    const [shown] = errorsIn(stream)!.newest;
+    await (await all.queue.getJob(shown!.id))!.retry('failed');
+    await failAll(all, 'another');
+    await all.errorLog.sync([shown!.id]);
+    const { body } = await change(all.board, 'clear', { errors: [shown] });
+    expect(JSON.parse(body)).toEqual({ done: 0, left: [shown!.id] });
+    expect(await redis.client.hlen(keys.errors)).toBe(2);
+  });
+
+  it('all are retried, or cleared, and those put there by hand too', async () => {
+    const all = await start();
+    await failAll(all, ...Array.from({ length: 130 }, (_, index) => index));
+    await redis.client.hset(keys.errors, 'by-hand', '{"id":"by-hand","failedAt":"2020-01-01T00:00:00.000Z"}');
+    expect(JSON.parse((await change(all.board, 'retry', { all: true })).body)).toEqual({
+      done: 130,
+      left: [],
+    });
+    expect(await redis.client.hkeys(keys.errors)).toEqual(['by-hand']);
+    await failAll(all, 'again');
+    expect(JSON.parse((await change(all.board, 'clear', { all: true })).body)).toEqual({
+      done: 132,
+      left: [],
+    });
+    expect(await redis.client.exists(keys.errors)).toBe(0);
+    expect(await all.queue.getJobCounts('wait', 'failed')).toEqual({ wait: 0, failed: 0 });
+  });
+
+  it('what can not be done is said, and what was not asked properly is refused', async () => {
+    const { board } = await start();
+    const unknown = { errors: [{ id: '4711', failedAt: '' }] };
+    expect(JSON.parse((await change(board, 'retry', unknown)).body)).toEqual({ done: 0, left: ['4711'] });
+    expect(JSON.parse((await change(board, 'clear', unknown)).body)).toEqual({ done: 0, left: ['4711'] });
+    const wrong = [
+      ...[
+        '',
+        'null',
+        '[]',
+        '"all"',
+        '{',
+        '{}',
+        '{"all":false}',
+        '{"errors":[]}',
+        '{"errors":[1]}',
+        '{"errors":[null]}',
+      ],
+      ...[
+        '{"errors":[{"id":1,"failedAt":""}]}',
+        '{"errors":[{"id":"1"}]}',
+        '{"all":true,"errors":[]}',
+        '{"errors":{}}',
+      ],
+      JSON.stringify({ errors: Array.from({ length: 1001 }, () => ({ id: '1', failedAt: '' })) }),
+    ];
+    for (const body of wrong)
+      expect([body, (await change(board, 'clear', body)).status]).toEqual([body, 400]);
+    for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data', '']) {
+      const { status } = await change(board, 'clear', { all: true }, { 'content-type': type });
+      expect([type, status]).toEqual([type, 415]);
+    }
+    for (const method of ['GET', 'PUT', 'DELETE']) {
+      expect((await ask(board, '/live/errors/clear', { method })).status).toBe(404);
+    }
+  });
+});
+
+describe('who may look, and who may change', () => {
+  it('with a password, nobody without it', async () => {
+    const { board } = await start({ password: 'secret' });
+    for (const path of ['/', '/live/main.js', '/events']) {
+      expect([path, (await ask(board, path)).status]).toEqual([path, 401]);
+      const { status } = await ask(board, path, { headers: basic('x', 'wrong') });
+      expect([path, status]).toEqual([path, 401]);
+    }
+    expect((await change(board, 'clear', { all: true })).status).toBe(401);
+    expect((await follow(board, basic('x', 'secret'))).status).toBe(200);
+  });
+
+  it('on loopback, nobody by another name of it', async () => {
+    const { board } = await start();
+    const headers = { host: 'evil.example' };
+    for (const path of ['/', '/live/main.js', '/events']) {
+      expect([path, (await ask(board, path, { headers })).status]).toEqual([path, 403]);
+    }
+    expect((await change(board, 'clear', { all: true }, headers)).status).toBe(403);
+  });
+
+  it('no page of another origin, whatever it pretends', async () => {
+    const all = await start();
+    await failAll(all, 'one');
+    for (const headers of [
+      { origin: 'http://evil.example' },
+      { origin: 'null' },
+      { 'sec-fetch-site': 'cross-site' },
+      { 'sec-fetch-site': 'same-site', origin: `http://localhost:${all.board.port}` },
+    ] as Record<string, string>[]) {
+      expect((await change(all.board, 'retry', { all: true }, headers)).status).toBe(403);
+      expect((await change(all.board, 'clear', { all: true }, headers)).status).toBe(403);
+    }
+    expect(await redis.client.hlen(keys.errors)).toBe(1);
+    const own = { origin: `http://127.0.0.1:${all.board.port}`, host: `127.0.0.1:${all.board.port}` };
+    expect((await change(all.board, 'clear', { all: true }, own)).status).toBe(200);
+  });
+
+  it('read-only, it is seen and nothing changed', async () => {
+    const all = await start({ readOnly: true });
+    await failAll(all, 'one');
+    const stream = await follow(all.board);
+    await seen(stream, () => errorsIn(stream)?.total === 1, 'the error');
+    expect(stream.state['hello']).toMatchObject({ readOnly: true });
+    for (const action of ['retry', 'clear'] as const) {
+      expect((await change(all.board, action, { all: true })).status).toBe(403);
+    }
+    expect(await redis.client.hlen(keys.errors)).toBe(1);
+  });
+});
+
+describe('of a group of real instances', () => {
+  it('each shows the whole of it, and a crash and its successor within a second', async () => {
+    const names = ['a', 'b', 'c'];
+    const instances = new Map<string, { process: ReturnType<typeof startInstance>; port: number }>();
+    for (const name of names) {
+      const port = await freePort();
+      const env = { BOARD: 'on', BOARD_PORT: String(port), DEMO_INTERVAL_MS: '50', DEMO_HANDLE_MS: '50' };
+      const process = startInstance({ REDISURL: redis.url, INSTANCE_NAME: name, ...env });
+      await process.logged('board is up');
+      instances.set(name, { process, port });
+    }
+    const streams = new Map<string, EventStreamReader>();
+    for (const [name, instance] of instances) streams.set(name, await follow(instance));
+    const instancesIn = (stream: EventStreamReader) => stream.state['instances'] as LiveState['instances'];
+    const leaderIn = (stream: EventStreamReader) => stream.state['leader'] as LiveState['leader'];
+    for (const stream of streams.values()) {
+      await seen(stream, () => leaderIn(stream)?.instance !== undefined, 'a leader');
+      await seen(stream, () => instancesIn(stream).every(({ board }) => board !== undefined), 'boards');
+      expect(instancesIn(stream).map(({ instance, state }) => [instance, state])).toEqual(
+        names.map((name) => [name, 'alive']),
+      );
+      for (const { instance, board } of instancesIn(stream)) {
+        expect(board).toEqual({ host: '127.0.0.1', port: instances.get(instance)!.port });
+      }
+      await seen(stream, () => instancesIn(stream).some(({ rate }) => (rate ?? 0) > 0), 'a rate');
+    }
+    const first = leaderIn(streams.get('a')!).instance!;
+    instances.get(first)!.process.signal('SIGKILL');
+    const killedAt = performance.now();
+    for (const name of names.filter((each) => each !== first)) {
+      const stream = streams.get(name)!;
+      await seen(
+        stream,
+        () => leaderIn(stream).term === 2 && leaderIn(stream).present === true,
+        'a successor',
+      );
+      await seen(
+        stream,
+        () => instancesIn(stream).find((each) => each.instance === first)?.state === 'gone',
+        'it gone',
+      );
+      const terms = stream.state['terms'] as LiveState['terms'];
+      expect(terms[0]).toMatchObject({ term: 2, cause: 'crash', instance: leaderIn(stream).instance });
+      expect(terms[0]!.vacantMs).toBeGreaterThan(0);
+    }
+    expect(performance.now() - killedAt).toBeLessThan(1500);
+    expect(streams.get(first)!.ended).toBe(true);
+  });
+});

@@ -1,0 +1,182 @@
+import { keysOf } from '../../src/keys';
+import { readLeader, markEnd, takeTerm, type TermEntry, termEntriesOf } from '../../src/leadership/term';
+import { ELECTED, killAll, startInstance } from '../helpers/instance';
+import { type RedisServer, startRedis } from '../helpers/redisServer';
+import { waitFor } from '../helpers/waitFor';
+
+const keys = keysOf('nic');
+let redis: RedisServer;
+
+beforeAll(async () => {
+  redis = await startRedis();
+});
+
+afterEach(async () => {
+  await killAll();
+  await redis.client.flushall();
+});
+
+afterAll(() => redis.stop());
+
+const take = (instance: string, unrenewedMs?: number) => takeTerm(redis.client, keys, instance, unrenewedMs);
+const mark = (instance: string, term: number, cause: 'crash' | 'hand-over', agoMs = 0, note = '') =>
+  markEnd(redis.client, keys, { instance, term, cause, note, agoMs });
+const history = async () => termEntriesOf(await redis.client.lrange(keys.terms, 0, -1));
+const newest = async () => (await history())[0]!;
+
+async function redisNow(): Promise<number> {
+  const [seconds, microseconds] = await redis.client.time();
+  return Number(seconds) * 1000 + Number(microseconds) / 1000;
+}
+
+/** As a heartbeat stores it. */
+const seenAgo = async (instance: string, ms: number) =>
+  redis.client.hset(keys.instances, instance, `{"seen":${Math.floor(await redisNow()) - ms},"host":"h"}`);
+
+describe('the history of terms', () => {
+  it('begins with a first term, by Redis’s clock', async () => {
+    const before = await redisNow();
+    expect(await take('a')).toEqual({ term: 1, cause: 'first' });
+    const entry = await newest();
+    expect(entry).toEqual({ term: 1, instance: 'a', since: expect.any(Number) as number, cause: 'first' });
+    expect(entry.since).toBeGreaterThanOrEqual(Math.floor(before));
+    expect(entry.since).toBeLessThanOrEqual(await redisNow());
+  });
+
+  it('tells a hand-over, and since when nobody led', async () => {
+    await take('a');
+    await mark('a', 1, 'hand-over', 40, 'generating failed');
+    await take('b');
+    expect(await newest()).toMatchObject({
+      term: 2,
+      instance: 'b',
+      cause: 'hand-over',
+      note: 'generating failed',
+    });
+    expect((await newest()).vacantMs).toBeGreaterThanOrEqual(40);
+    expect((await newest()).vacantMs).toBeLessThan(2000);
+  });
+
+  it('takes the first to say how a term ended at their word', async () => {
+    await take('a');
+    await mark('a', 1, 'crash', 300);
+    await mark('a', 1, 'hand-over');
+    await take('b');
+    expect(await newest()).toMatchObject({ cause: 'crash' });
+    expect((await newest()).vacantMs).toBeGreaterThanOrEqual(300);
+  });
+
+  it('hears nobody who speaks of a term that is not theirs, or not the newest', async () => {
+    await take('a');
+    await take('b');
+    await mark('a', 1, 'hand-over');
+    await mark('a', 2, 'hand-over');
+    expect(await redis.client.exists(keys.ended)).toBe(0);
+    // What ended an earlier term says nothing of this one.
+    await mark('b', 2, 'crash');
+    await take('c');
+    await take('d');
+    expect((await history()).map(({ cause }) => cause)).toEqual(['silence', 'crash', 'silence', 'first']);
+  });
+
+  it('counts a silence from the last sign there was: the heartbeat, or the renewal of the lease', async () => {
+    await take('a');
+    await seenAgo('a', 4000);
+    await take('b');
+    expect((await newest()).vacantMs).toBeGreaterThanOrEqual(4000);
+    expect((await newest()).vacantMs).toBeLessThan(5000);
+    await seenAgo('b', 4000);
+    await take('c', 2500);
+    expect((await newest()).vacantMs).toBe(2500);
+    await take('d', 900.4);
+    expect((await newest()).vacantMs).toBe(900);
+    // Neither is known: nothing is made up.
+    await take('e');
+    expect(await newest()).toEqual({
+      term: 5,
+      instance: 'e',
+      since: expect.any(Number) as number,
+      cause: 'silence',
+    });
+  });
+
+  it('keeps the last fifty', async () => {
+    for (let term = 1; term <= 53; term++) await take(`i${term}`);
+    const terms = await history();
+    expect([terms.length, terms[0]?.term, terms.at(-1)?.term]).toEqual([50, 53, 4]);
+  });
+
+  it('leaves the fencing record as it is promised, and is written by nobody else', async () => {
+    await take('a');
+    const watching = redis.client.duplicate();
+    await watching.watch(keys.leader);
+    await mark('a', 1, 'hand-over');
+    // Were the record written to, this would be refused, and so would a commit.
+    expect(await watching.multi().set('x', '1').exec()).not.toBeNull();
+    watching.disconnect();
+    expect(Object.keys(await redis.client.hgetall(keys.leader)).sort()).toEqual([
+      'instance',
+      'since',
+      'term',
+    ]);
+  });
+
+  it('keeps nobody from leading, whatever is found where it should be', async () => {
+    for (const key of [keys.ended, keys.terms, keys.instances]) await redis.client.set(key, 'nonsense');
+    expect(await take('a')).toMatchObject({ term: 1 });
+    expect(await take('b')).toMatchObject({ term: 2 });
+    expect(await readLeader(redis.client, keys)).toMatchObject({ instance: 'b', term: 2 });
+
+    await redis.client.del(keys.ended, keys.terms, keys.instances);
+    await redis.client.rpush(keys.terms, 'nonsense', '[1]', 'null', '{"term":"2"}');
+    await redis.client.hset(keys.ended, { term: '2', cause: '<b>', at: 'never' });
+    expect(await take('"c\\')).toBe(3);
+    expect(await history()).toEqual([
+      { term: 3, instance: '"c\\', since: expect.any(Number) as number, cause: '<b>' },
+    ]);
+  });
+});
+
+describe('real instances', () => {
+  const group = () => ({
+    REDISURL: redis.url,
+    DEMO_INTERVAL_MS: '50',
+    DEMO_HANDLE_MS: '20',
+    LEASE_TTL_MS: '1500',
+  });
+  const leads = async (instance: string, term: number): Promise<TermEntry> =>
+    waitFor(
+      async () => (await history()).find((each) => each.term === term && each.instance === instance),
+      `term ${term}`,
+    );
+
+  it('a crash, a stop and a silence are each told as what they were', async () => {
+    const a = startInstance({ ...group(), INSTANCE_NAME: 'a' });
+    await a.logged(ELECTED);
+    const b = startInstance({ ...group(), INSTANCE_NAME: 'b' });
+    await b.logged('following');
+    a.signal('SIGKILL');
+    const crash = await leads('b', 2);
+    expect(crash).toMatchObject({ cause: 'crash' });
+    // From the last look at which it was there: no shorter than the truth, and at most a look longer.
+    expect(crash.vacantMs).toBeGreaterThan(0);
+    expect(crash.vacantMs).toBeLessThan(1200);
+
+    const c = startInstance({ ...group(), INSTANCE_NAME: 'c' });
+    await c.logged('following');
+    b.signal('SIGTERM');
+    const handOver = await leads('c', 3);
+    expect(handOver.cause).toBe('hand-over');
+    expect(handOver.vacantMs).toBeLessThan(700);
+    await b.exited;
+
+    const d = startInstance({ ...group(), INSTANCE_NAME: 'd' });
+    await d.logged('following');
+    c.signal('SIGSTOP');
+    const silence = await leads('d', 4);
+    expect(silence.cause).toBe('silence');
+    // It renews every third of its lease.
+    expect(silence.vacantMs).toBeGreaterThan(900);
+    expect(silence.vacantMs).toBeLessThan(3500);
+  });
+});

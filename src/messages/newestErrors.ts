@@ -1,0 +1,71 @@
+import type { Redis } from 'ioredis';
+import type { Keys } from '../keys';
+
+/** A record, and when its job failed; without a time there is no failed job of that id. */
+export interface NewestError {
+  readonly id: string;
+  /** Milliseconds since 1970. */
+  readonly failedAt: number | undefined;
+  /** Undefined: it is larger than what was asked for. */
+  readonly json: string | undefined;
+}
+
+type Source = Pick<Keys, 'errors' | 'failed'>;
+
+/** Records without a failed job are looked for only among so few: Redis has no order for them. */
+const MOST_UNORDERED = 1000;
+
+/** KEYS: errors, failed. ARGV: how many, longest record, then ids to look for as well. Gives id, score, record for each. */
+const NEWEST_SCRIPT = `
+local found = {}
+local add = function(id, score)
+  local size = redis.call('HSTRLEN', KEYS[1], id)
+  if size == 0 then return end
+  local record = size <= tonumber(ARGV[2]) and redis.call('HGET', KEYS[1], id) or ''
+  for _, value in ipairs({ id, score, record }) do table.insert(found, value) end
+end
+local newest = redis.call('ZREVRANGE', KEYS[2], 0, ARGV[1] - 1, 'WITHSCORES')
+for i = 1, #newest, 2 do add(newest[i], newest[i + 1]) end
+for i = 3, #ARGV do add(ARGV[i], '') end
+return found
+`;
+
+/**
+ * The newest error records: those of failed jobs, the newest first, and where they are fewer than `most`, records without
+ * a failed job, in no order.
+ *
+ * @param longest bytes of a record; of longer ones only the id is read
+ */
+export async function newestErrors(
+  client: Redis,
+  keys: Source,
+  most: number,
+  longest: number,
+): Promise<NewestError[]> {
+  const newest = await ask(client, keys, most, longest, []);
+  if (newest.length >= most) return newest;
+  const total = await client.hlen(keys.errors);
+  if (total <= newest.length || total > MOST_UNORDERED) return newest;
+  const ids = await client.hkeys(keys.errors);
+  const scores = await client.zmscore(keys.failed, ...ids);
+  const unordered = ids.filter((_, index) => scores[index] === null);
+  return ask(client, keys, most, longest, unordered.slice(0, most - newest.length));
+}
+
+async function ask(client: Redis, keys: Source, most: number, longest: number, more: string[]) {
+  const reply = (await client.eval(
+    NEWEST_SCRIPT,
+    ...[2, keys.errors, keys.failed],
+    ...[most, longest, ...more],
+  )) as string[];
+  const found: NewestError[] = [];
+  for (let index = 0; index < reply.length; index += 3) {
+    const [id, score, json] = reply.slice(index, index + 3) as [string, string, string];
+    found.push({
+      id,
+      failedAt: score === '' ? undefined : Number(score),
+      json: json === '' ? undefined : json,
+    });
+  }
+  return found;
+}

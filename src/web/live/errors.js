@@ -1,0 +1,146 @@
+import { byId, element, setText, showList } from './dom.js';
+import { count, moment, plural } from './words.js';
+
+let state;
+
+/** The newest errors, each with what can be done about it. */
+export function showErrors({ errors, hello }, now) {
+  state = { errors, hello };
+  const { total, newest } = errors;
+  setText(byId('errors-count'), count(total));
+  byId('errors-none').hidden = total > 0;
+  byId('errors-all').hidden = total === 0 || hello.readOnly;
+  const list = byId('errors');
+  const focused = document.activeElement?.closest('#errors > li');
+  const place = [...list.children].indexOf(focused);
+  showList(list, newest, keyOf, createItem, (item, error) =>
+    setText(item.querySelector('time'), timeOf(error, now)),
+  );
+  // What had focus is gone, because it was dealt with, say: the next in its place has it, or the heading.
+  if (place !== -1 && !focused.isConnected) {
+    (
+      list.children[Math.min(place, list.children.length - 1)]?.querySelector('button') ??
+      byId('errors-title')
+    ).focus();
+  }
+  const more = byId('errors-more');
+  more.hidden = total <= newest.length;
+  setText(more, `The newest ${count(newest.length)} of ${count(total)}. All of them: npm start -- getErrors`);
+}
+
+const keyOf = ({ id, failedAt }) => `${id} ${failedAt}`;
+const timeOf = ({ failedAt }, now) =>
+  Number.isNaN(Date.parse(failedAt)) ? '' : moment(Date.parse(failedAt), now);
+
+function createItem(error) {
+  const { id, failedAt, name, text, data, attempts, instance, retriable } = error;
+  const label = `message ${id}`;
+  const inBullBoard = {
+    class: 'id',
+    href: `board/queue/messages/${encodeURIComponent(id)}`,
+    title: 'in Bull Board',
+  };
+  const tries = attempts > 1 ? `, ${plural(attempts, 'attempt')}` : '';
+  const head = element(
+    'p',
+    { class: 'head' },
+    ...[element('time', { datetime: failedAt }), ' '],
+    ...[retriable ? element('a', inBullBoard, label) : element('span', { class: 'id' }, label), ' '],
+    element('span', { class: 'sub' }, instance === '' ? '' : `on ${instance}${tries}`),
+  );
+  const said = name === '' ? [text] : [element('strong', {}, name), `: ${text}`];
+  const what = element('div', { class: 'what' }, element('p', { class: 'text' }, ...said));
+  if (data !== '') what.append(element('p', { class: 'data' }, element('code', {}, data)));
+  return element('li', {}, head, what, buttonsFor(error));
+}
+
+function buttonsFor(error) {
+  if (state.hello.readOnly) return '';
+  const button = (action, label) =>
+    element(
+      'button',
+      {
+        type: 'button',
+        'aria-label': `${label} message ${error.id}`,
+        click: (event) => change(event, action, [error]),
+      },
+      label,
+    );
+  return element(
+    'p',
+    { class: 'actions' },
+    error.retriable ? button('retry', 'Retry') : '',
+    button('clear', 'Clear'),
+  );
+}
+
+const ASKED = {
+  retry: {
+    title: (total) => `Retry ${plural(total, 'message')}?`,
+    text: 'They go back in the queue with all of their attempts, and any instance may handle them.',
+    yes: 'Retry all',
+  },
+  clear: {
+    title: (total) => `Clear ${plural(total, 'error')}?`,
+    text: 'Their messages are removed with them, and nobody can retry them any more.',
+    yes: 'Clear all',
+  },
+};
+
+/** Whoever wants all of them is asked first. */
+export function setUpErrors() {
+  const dialog = byId('sure');
+  dialog.addEventListener('click', ({ target }) => {
+    if (target instanceof HTMLButtonElement) dialog.close(target.value);
+  });
+  for (const button of byId('errors-all').querySelectorAll('button')) {
+    const { action } = button.dataset;
+    button.addEventListener('click', (event) => {
+      const { title, text, yes } = ASKED[action];
+      setText(byId('sure-title'), title(state.errors.total));
+      setText(byId('sure-text'), text);
+      setText(dialog.querySelector('.strong'), yes);
+      dialog.returnValue = '';
+      dialog.addEventListener(
+        'close',
+        () => dialog.returnValue === 'yes' && void change(event, action, 'all'),
+        {
+          once: true,
+        },
+      );
+      dialog.showModal();
+    });
+  }
+}
+
+async function change({ target: button }, action, which) {
+  const body =
+    which === 'all' ? { all: true } : { errors: which.map(({ id, failedAt }) => ({ id, failedAt })) };
+  if (button.ariaDisabled === 'true') return;
+  // Not disabled: it would lose the focus, and whoever works by keyboard their place.
+  button.ariaDisabled = 'true';
+  say('…');
+  try {
+    const response = await fetch(new URL(`live/errors/${action}`, location.origin + location.pathname), {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    say(response.ok ? resultOf(action, which, await response.json()) : `Not done: ${await response.text()}`);
+  } catch {
+    say('Not done: this page’s instance does not answer.');
+  }
+  // What it belonged to goes with the next frame; where it stays, it may be pressed again.
+  setTimeout(() => button.removeAttribute('aria-disabled'), 1500);
+}
+
+function resultOf(action, which, { done, left }) {
+  const what = which === 'all' || which.length > 1 ? plural(done, 'message') : `Message ${which[0].id}`;
+  if (done > 0) return action === 'retry' ? `${what}: back in the queue.` : `${what}: cleared.`;
+  if (which === 'all') return 'There was nothing left to do.';
+  return action === 'retry'
+    ? `Message ${left[0]} can not be retried: it is no failed message any more.`
+    : `Message ${left[0]} was left: it has failed again, or somebody else has dealt with it.`;
+}
+
+const say = (text) => setText(byId('errors-result'), text);

@@ -1,0 +1,119 @@
+import { byId, crown, element, setText, showList } from './dom.js';
+import { age, clock, count, rate } from './words.js';
+
+/** How long an instance that has left is still shown, in milliseconds. */
+const LEFT_SHOWN_MS = 15_000;
+
+/** Instances that have left in order, which take their report with them: only this page still knows of them. */
+const left = new Map();
+let known = new Map();
+
+/** The rows of the table: every instance, and those that have just left. */
+export function showInstances({ instances, leader, hello }, now) {
+  const present = new Map(instances.map((each) => [each.instance, each]));
+  for (const [name, instance] of known) {
+    if (!present.has(name) && instance.state !== 'gone')
+      left.set(name, { ...instance, state: 'left', rate: null, heardAt: now });
+  }
+  for (const [name, { heardAt }] of left) {
+    if (present.has(name) || now - heardAt > LEFT_SHOWN_MS) left.delete(name);
+  }
+  known = present;
+
+  const rows = [...instances, ...left.values()].sort((a, b) => a.startedAt - b.startedAt);
+  const fastest = Math.max(...rows.map((each) => each.rate ?? 0), 1);
+  const view = { leader, hello, now, fastest };
+  showList(
+    byId('instances'),
+    rows,
+    (each) => each.instance,
+    createRow,
+    (row, each) => updateRow(row, each, view),
+  );
+  const alive = instances.filter((each) => each.state === 'alive').length;
+  setText(
+    byId('instances-count'),
+    alive === instances.length ? count(alive) : `${alive} of ${instances.length} alive`,
+  );
+}
+
+function createRow({ instance }) {
+  const name = element('span', { class: 'name' });
+  const head = element(
+    'th',
+    { scope: 'row' },
+    element('span', { class: 'who' }, crown(), name, element('span', { class: 'tags' })),
+    element('span', { class: 'sub' }),
+  );
+  name.append(instance);
+  const bar = element('span', { class: 'bar', 'aria-hidden': 'true' });
+  return element(
+    'tr',
+    {},
+    head,
+    element('td', { class: 'number handled' }),
+    element('td', { class: 'number failures' }),
+    element('td', { class: 'number rate' }, bar, element('span', { class: 'value' })),
+  );
+}
+
+const STATES = {
+  alive: () => undefined,
+  silent: ({ heardAt }) => `silent since ${clock(heardAt)}`,
+  gone: ({ heardAt }) => `gone, last heard ${clock(heardAt)}`,
+  left: ({ heardAt }) => `left in order ${clock(heardAt)}`,
+};
+
+function updateRow(row, instance, { leader, hello, now, fastest }) {
+  const leads = leader.instance === instance.instance;
+  row.className = leads ? `leads ${instance.state}` : instance.state;
+  const here = hello.instance === instance.instance;
+  const tags = [
+    leads && ['generator', 'generator'],
+    here && ['here', 'this page'],
+    STATES[instance.state](instance) && [instance.state, STATES[instance.state](instance)],
+  ].filter(Boolean);
+  showList(
+    row.querySelector('.tags'),
+    tags,
+    ([kind]) => kind,
+    ([kind]) => element('span', { class: `tag ${kind}` }),
+    (tag, [, text]) => setText(tag, text),
+  );
+  showName(row.querySelector('.name'), instance, here ? undefined : boardOf(instance, hello));
+  setText(
+    row.querySelector('.sub'),
+    `${instance.host} · pid\u00a0${instance.pid} · up\u00a0${age(now - instance.startedAt)}`,
+  );
+  setText(row.querySelector('.handled'), count(instance.handled));
+  setText(row.querySelector('.failures'), count(instance.failed));
+  setText(row.querySelector('.rate .value'), instance.rate === null ? '–' : rate(instance.rate));
+  row.querySelector('.rate .bar').style.setProperty('--share', String((instance.rate ?? 0) / fastest));
+}
+
+/** The name, which leads to the instance's own live view where there is one that this browser can reach. */
+function showName(place, { instance, state }, board) {
+  const url = state === 'alive' ? board : undefined;
+  const link = place.querySelector('a');
+  if ((link?.getAttribute('href') ?? undefined) === url) return;
+  place.replaceChildren(
+    url === undefined ? instance : element('a', { href: url, title: 'its own live view' }, instance),
+  );
+}
+
+/**
+ * The address of an instance's board; undefined if that can not be told from here. Nothing is known of what proxies do: only
+ * a page that is looked at directly knows where others are.
+ */
+export function boardOf({ board, host, state }, hello) {
+  if (board === undefined || state !== 'alive') return undefined;
+  if (location.protocol !== 'http:' || Number(location.port || 80) !== hello.port) return undefined;
+  const sameMachine = host === hello.host;
+  const loopback = /^(localhost|127\..*|::1)$/.test(board.host);
+  const everywhere = board.host === '0.0.0.0' || board.host === '::';
+  if (!sameMachine && loopback) return undefined;
+  const target = everywhere || loopback ? (sameMachine ? location.hostname : host) : board.host;
+  const bracketed = target.includes(':') && !target.startsWith('[') ? `[${target}]` : target;
+  const url = `http://${bracketed}:${board.port}/`;
+  return URL.canParse(url) ? new URL(url).href : undefined;
+}

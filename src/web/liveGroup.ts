@@ -1,0 +1,102 @@
+/** What the live view shows of a group of instances, and what it can do there. Times are milliseconds since 1970 on Redis's clock. */
+export interface LiveGroup {
+  read(): Promise<LiveState>;
+  /** Puts failed messages back in the queue: those of the given errors, or all that have failed until now. */
+  retry(which: readonly ShownError[] | 'all'): Promise<{ done: number; left: readonly string[] }>;
+  /** Removes errors: the given ones, unless they are others by now, or all that there are until now. */
+  clear(which: readonly ShownError[] | 'all'): Promise<{ done: number; left: readonly string[] }>;
+}
+
+/** An error as a page names it: one that failed again at another time is another. */
+export interface ShownError {
+  readonly id: string;
+  readonly failedAt: string;
+}
+
+/** One look at the group. Each section travels to the pages when it has changed. */
+export interface LiveState {
+  readonly now: number;
+  readonly leader: LiveLeader;
+  /** The oldest first. */
+  readonly instances: readonly LiveInstance[];
+  readonly messages: LiveMessages;
+  readonly errors: LiveErrors;
+  /** The newest first. */
+  readonly terms: readonly LiveTerm[];
+  readonly history: LiveHistory;
+}
+
+/** Who generates. Without `instance`, nobody holds the lease. */
+export interface LiveLeader {
+  readonly instance?: string;
+  readonly term?: number;
+  readonly since?: number;
+  /** False: it holds the lease still, but its process is gone. */
+  readonly present?: boolean;
+  /** Since when nobody leads, if somebody said so. */
+  readonly vacantSince?: number;
+}
+
+export interface LiveInstance {
+  readonly instance: string;
+  readonly host: string;
+  readonly pid: number;
+  readonly startedAt: number;
+  readonly handled: number;
+  readonly failed: number;
+  /** Messages completed or failed a second, over the last ten seconds; null until that is known. */
+  readonly rate: number | null;
+  /** `silent`: its process is connected but has not reported for longer than it should. `gone`: it is not connected. */
+  readonly state: 'alive' | 'silent' | 'gone';
+  /** When it last reported; of one that is not alive only. */
+  readonly heardAt?: number;
+  /** Where its own board listens. */
+  readonly board?: { readonly host: string; readonly port: number };
+}
+
+export interface LiveMessages {
+  readonly generated: number;
+  readonly waiting: number;
+  readonly active: number;
+  readonly delayed: number;
+  /** Ever. */
+  readonly completed: number;
+  /** Now in the failed set. */
+  readonly failed: number;
+  /** Ever failed for good, retried since or not. */
+  readonly everFailed: number;
+  /** Somebody has paused the queue: nothing is handed out. */
+  readonly paused: boolean;
+}
+
+export interface LiveErrors {
+  readonly total: number;
+  /** The newest first, some of them. */
+  readonly newest: readonly LiveError[];
+}
+
+export interface LiveError extends ShownError {
+  readonly name: string;
+  readonly text: string;
+  /** The message's data as JSON, cut where it is long. */
+  readonly data: string;
+  readonly attempts: number;
+  readonly instance: string;
+  /** Whether there is a failed message to retry; of a record put there by hand there is none. */
+  readonly retriable: boolean;
+}
+
+export interface LiveTerm {
+  readonly term: number;
+  readonly instance: string;
+  readonly since: number;
+  readonly cause: string;
+  readonly note?: string;
+  readonly vacantMs?: number;
+}
+
+export interface LiveHistory {
+  readonly stepMs: number;
+  /** The oldest first: at, waiting, in hand, delayed, completed ever, failed ever, generated ever. */
+  readonly samples: readonly (readonly number[])[];
+}

@@ -1,0 +1,104 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { extname, join } from 'node:path';
+import type { HttpBindings } from '@hono/node-server';
+import { Hono, type Context } from 'hono';
+import type { LiveFeed } from './liveFeed';
+import type { LiveGroup, ShownError } from './liveGroup';
+import type { BoardOptions } from './settings';
+
+/** Where the page's own files are, here and in dist. */
+const FILES = join(__dirname, 'live');
+
+const TYPES: Record<string, string | undefined> = {
+  '.html': 'text/html; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.svg': 'image/svg+xml',
+};
+
+/** Most errors that one request may name. */
+const MOST_NAMED = 1000;
+
+export interface PageFiles {
+  /** Changes whenever a file does: a page that was loaded before an update loads itself again. */
+  readonly version: string;
+  readonly files: ReadonlyMap<string, Buffer>;
+}
+
+/** The page's files, read once. */
+export function readPageFiles(): PageFiles {
+  const names = readdirSync(FILES).filter((name) => TYPES[extname(name)] !== undefined);
+  const files = new Map(names.sort().map((name) => [name, readFileSync(join(FILES, name))]));
+  const hash = createHash('sha256');
+  for (const content of files.values()) hash.update(content);
+  return { version: hash.digest('hex').slice(0, 12), files };
+}
+
+/** The live view: its page at /, its files, the stream of events, and what the page can change. */
+export function createLivePage(
+  { group, logger }: Pick<BoardOptions, 'group' | 'logger'>,
+  feed: Pick<LiveFeed, 'open' | 'changed'>,
+  { files }: PageFiles,
+): Hono<{ Bindings: Partial<HttpBindings> }> {
+  const app = new Hono<{ Bindings: Partial<HttpBindings> }>();
+  const file = (c: Context, name: string) => {
+    const content = files.get(name);
+    if (content === undefined) return c.notFound();
+    return c.body(new Uint8Array(content), 200, { 'Content-Type': TYPES[extname(name)]! });
+  };
+
+  app.get('/', (c) => file(c, 'index.html'));
+  app.get('/live/:name', (c) => file(c, c.req.param('name')));
+
+  app.get('/events', (c) => {
+    const headers = { 'Content-Type': 'text/event-stream; charset=utf-8', 'X-Accel-Buffering': 'no' };
+    // Nobody would ever read the stream.
+    if (c.req.method === 'HEAD') return c.body(null, 200, headers);
+    const stream = feed.open(() => c.env?.outgoing?.destroy());
+    if (stream !== undefined) return c.body(stream, 200, headers);
+    return c.text(
+      'As many pages show the live view of this instance as may: close one, or open another instance’s.',
+      503,
+    );
+  });
+
+  for (const action of ['retry', 'clear'] as const) {
+    app.post(`/live/errors/${action}`, async (c) => {
+      // A form of another site could not send this without being asked for leave first, which is never given.
+      if (c.req.header('content-type')?.split(';')[0]?.trim() !== 'application/json') {
+        return c.text('Expected application/json.', 415);
+      }
+      const which = whichErrors(await c.req.json().catch(() => undefined));
+      if (which === undefined) {
+        return c.text('Expected { "all": true } or { "errors": [{ "id", "failedAt" }] }, at most 1000.', 400);
+      }
+      const result = await group[action](which);
+      logger.info(
+        action === 'retry'
+          ? 'errors were retried from the live view'
+          : 'errors were cleared from the live view',
+        {
+          errors: result.done,
+        },
+      );
+      feed.changed();
+      return c.json(result);
+    });
+  }
+  return app;
+}
+
+/** Undefined for what is no such choice. */
+function whichErrors(body: unknown): Parameters<LiveGroup['retry']>[0] | undefined {
+  const { all, errors } = (body ?? {}) as { all?: unknown; errors?: unknown };
+  if (all === true && errors === undefined) return 'all';
+  if (all !== undefined || !Array.isArray(errors) || errors.length === 0 || errors.length > MOST_NAMED)
+    return undefined;
+  return errors.every(isShownError) ? errors : undefined;
+}
+
+function isShownError(value: unknown): value is ShownError {
+  const { id, failedAt } = (value ?? {}) as Partial<ShownError>;
+  return typeof id === 'string' && typeof failedAt === 'string';
+}
