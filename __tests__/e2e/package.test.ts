@@ -36,7 +36,7 @@ describe('what is packed', () => {
       /^dist\/(?:\w+\/)?\w+\.(?:js|d\.ts)$/,
       /^docs\/\w+\.md$/,
       /^examples\/[\w/]+\.(?:mjs|ts|md|sql|json)$/,
-      /^deploy\/[\w@-]+\.(?:service|mjs)$/,
+      /^deploy\/[\w@-]+\.(?:service|mjs|json|yml)$/,
       /^(?:package\.json|README\.md|LICENSE|CHANGELOG\.md|\.env\.example)$/,
     ];
     expect(installed.files.filter((file) => !expected.some((pattern) => pattern.test(file)))).toEqual([]);
@@ -100,6 +100,18 @@ describe('the package', () => {
     expect([stdout, stderr]).toEqual(['function true createInstance\n', '']);
   });
 
+  it('has what tests of a task need, without Redis being loaded for it', () => {
+    const script = `
+      import { createRequire } from 'node:module';
+      import { runTask } from 'node-instances-communication/testing';
+      const require = createRequire(import.meta.url);
+      const same = require('node-instances-communication/testing').runTask === runTask;
+      const libraries = Object.keys(require.cache).filter((file) => /ioredis|bullmq|winston/.test(file));
+      console.log(typeof runTask, same, libraries.length);`;
+    const { stdout, stderr } = node(['--input-type=module', '--eval', script]);
+    expect([stdout, stderr]).toEqual(['function true 0\n', '']);
+  });
+
   it('has the program as its bin', () => {
     const file = join(installed.package, manifest().bin['node-instances-communication']!);
     expect(readFileSync(file, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/);
@@ -119,6 +131,13 @@ describe('a project in TypeScript, strict and with skipLibCheck: false', () => {
     lay('project/src', {
       ...Object.fromEntries(examples.map((code, index) => [`example${index + 1}.ts`, code])),
       'mistaken.ts': mistaken,
+      'tested.ts': `import type { GenerateContext } from 'node-instances-communication';
+        import { runTask } from 'node-instances-communication/testing';
+        async function* generate({ cursor = 0 }: GenerateContext<number>) {
+          yield { messages: [{ page: cursor }], cursor };
+        }
+        const { handled } = await runTask({ generate, handle: ({ page }) => page }, { cursor: 3 });
+        export const page: number = handled[0]!.message.page;`,
       'required.cts': `import nic = require('node-instances-communication');
         export const instance: nic.Instance = nic.createInstance({ env: { BOARD: 'off' } });`,
     });

@@ -24,7 +24,7 @@ const FLOORS = [
   ],
   ['leadership/', 'messages/', 'tasks/', 'web/'],
   ['instance.ts', 'leader.ts', 'probes.ts', 'groupState.ts', 'groupErrors.ts', 'commands/'],
-  ['main.ts', 'cli.ts', 'index.ts'],
+  ['main.ts', 'cli.ts', 'index.ts', 'testing.ts'],
 ];
 const MOST_LINES = 250;
 

@@ -13,6 +13,7 @@ import {
   type Logger,
   type Task,
 } from '../../src/index';
+import { type FailedMessage, type HandledMessage, runTask, type RunTaskOptions } from '../../src/testing';
 
 /*
  * What the types promise is checked by the compiler, `npm run lint`: an error that is expected here and does not come
@@ -116,6 +117,34 @@ it('a task is refused whose parts do not fit together', () => {
   expectTypeOf<Batch<Reading, number>['messages']>().not.toHaveProperty('push');
 });
 
+it('message and cursor types flow through runTask', () => {
+  const task = {
+    async *generate({ cursor = 0 }: GenerateContext<number>) {
+      await Promise.resolve();
+      yield { messages: [{ sensor: 'roof', degrees: 3 }], cursor: cursor + 1 };
+    },
+    handle({ sensor }: Reading) {
+      return sensor;
+    },
+  };
+  expectTypeOf<Parameters<typeof runTask<Reading, number>>>().toEqualTypeOf<
+    [task: Task<Reading, number>, options?: RunTaskOptions<number>]
+  >();
+  const check = async () => {
+    const run = await runTask(task, { cursor: 3 });
+    expectTypeOf(run.batches).toEqualTypeOf<readonly Batch<Reading, number>[]>();
+    expectTypeOf(run.cursor).toEqualTypeOf<number | undefined>();
+    expectTypeOf(run.handled).toEqualTypeOf<readonly HandledMessage<Reading>[]>();
+    expectTypeOf(run.failed).toEqualTypeOf<readonly FailedMessage<Reading>[]>();
+    expectTypeOf(run.failed[0]!.message).toEqualTypeOf<Reading>();
+    // @ts-expect-error: another cursor than the task's
+    await runTask(task, { cursor: 'three' });
+    // @ts-expect-error: without handle
+    await runTask({ generate: task.generate.bind(task) });
+  };
+  void check;
+});
+
 it('options and instance are no more than is said of them', () => {
   expectTypeOf<CreateInstanceOptions<Reading, number>>().toEqualTypeOf<{
     readonly task?: Task<Reading, number>;
@@ -143,6 +172,7 @@ it('no type of a library is part of the package’s own', () => {
     }
   };
   visit('dist/index.d.ts');
+  visit('dist/testing.d.ts');
   expect([...packages]).toEqual([]);
   expect(seen).toContain(join('dist', 'tasks', 'task.d.ts'));
 });

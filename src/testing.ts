@@ -1,0 +1,139 @@
+/**
+ * For tests of a task: runs it without Redis, in this process, as an instance would.
+ *
+ * @module
+ */
+import { toError } from './errors';
+import type { Logger } from './logger';
+import { generateMessages } from './messages/generator';
+import { checkTask } from './tasks/load';
+import type { Batch, GenerateContext, Task } from './tasks/task';
+
+export interface RunTaskOptions<Cursor = unknown> {
+  /** The cursor committed last. Default: none, as the first time. */
+  readonly cursor?: Cursor | undefined;
+  /** Commits so many batches, then tells `generate` to step down. Default: until `generate` returns. */
+  readonly batches?: number | undefined;
+  /** When it aborts, `generate` is told to step down and `handle` to give up, and no further message is handled. */
+  readonly signal?: AbortSignal | undefined;
+  /** As the setting ATTEMPTS, without a pause in between. Default 1. */
+  readonly attempts?: number | undefined;
+  /** Handles each message that was handled once more, as if the instance had died before it could say so. */
+  readonly handleTwice?: boolean | undefined;
+  /** The first message's id; those after it count on from there. Default 1. */
+  readonly firstId?: number | undefined;
+  /** What the task logs through. Default: nowhere. */
+  readonly logger?: Logger | undefined;
+}
+
+export interface TaskRun<Message = unknown, Cursor = unknown> {
+  /** What was committed, as it comes back from JSON. */
+  readonly batches: readonly Batch<Message, Cursor>[];
+  /** Where the next generator would go on. */
+  readonly cursor: Cursor | undefined;
+  readonly handled: readonly HandledMessage<Message>[];
+  readonly failed: readonly FailedMessage<Message>[];
+}
+
+export interface HandledMessage<Message = unknown> {
+  readonly id: string;
+  readonly message: Message;
+  /** How often `handle` was called for it. */
+  readonly attempts: number;
+}
+
+export interface FailedMessage<Message = unknown> extends HandledMessage<Message> {
+  /** What `handle` threw the last time. */
+  readonly error: Error;
+}
+
+/**
+ * Runs `generate`, and `handle` for each message, one after the other: a batch is handled before the next is asked
+ * for, so that a run is the same every time. What Redis would not take is refused here as well, in the same words.
+ *
+ * @throws whatever `generate` throws, and a TypeError for what is no batch or no JSON value
+ */
+export async function runTask<Message, Cursor>(
+  task: Task<Message, Cursor>,
+  options: RunTaskOptions<Cursor> = {},
+): Promise<TaskRun<Message, Cursor>> {
+  checkTask(task);
+  const { cursor, logger = SILENT } = options;
+  const most = wholeFromOne('batches', options.batches, Infinity);
+  const attempts = wholeFromOne('attempts', options.attempts, 1);
+  const firstId = wholeFromOne('firstId', options.firstId, 1);
+  const batches: Batch<Message, Cursor>[] = [];
+  const handled: HandledMessage<Message>[] = [];
+  const failed: FailedMessage<Message>[] = [];
+  const stopped = options.signal ?? new AbortController().signal;
+  const enough = new AbortController();
+  const signal = AbortSignal.any([stopped, enough.signal]);
+  let position = { generated: 0, cursorJson: jsonOf(cursor) };
+
+  async function handle(message: string, id: string): Promise<void> {
+    const context = { id, signal: stopped, logger: logger.child({ id }) };
+    // Parsed for each attempt: what a handler does to its message is not seen by the next.
+    const parsed = () => JSON.parse(message) as Message;
+    let attempt = 1;
+    for (let succeeded = 0; ; attempt++) {
+      try {
+        await task.handle(parsed(), { ...context, attempt });
+        if (++succeeded === (options.handleTwice ? 2 : 1)) break;
+      } catch (thrown) {
+        // It would be given back to the queue.
+        if (stopped.aborted) return;
+        if (attempt - succeeded < attempts) continue;
+        failed.push({ id, message: parsed(), attempts: attempt, error: toError(thrown) });
+        return;
+      }
+    }
+    handled.push({ id, message: parsed(), attempts: attempt });
+  }
+
+  await generateMessages({
+    task: { generate: (context) => task.generate({ ...context, logger } as GenerateContext<Cursor>) },
+    committer: {
+      position: () => Promise.resolve(position),
+      async commit({ generated }, { messages, cursorJson }) {
+        const json = messages.map((message) => JSON.stringify(message));
+        batches.push({
+          messages: json.map((message) => JSON.parse(message) as Message),
+          cursor: JSON.parse(cursorJson) as Cursor,
+        });
+        position = { generated: generated + messages.length, cursorJson };
+        if (batches.length >= most) enough.abort();
+        for (const [index, message] of json.entries()) {
+          if (stopped.aborted) break;
+          await handle(message, String(firstId + generated + index));
+        }
+        return { outcome: 'committed', position };
+      },
+    },
+    signal,
+    // What an instance says of its own work is not the task's.
+    logger: SILENT,
+  });
+
+  const end = position.cursorJson;
+  return { batches, cursor: end === undefined ? undefined : (JSON.parse(end) as Cursor), handled, failed };
+}
+
+const SILENT: Logger = {
+  error: () => undefined,
+  warn: () => undefined,
+  info: () => undefined,
+  debug: () => undefined,
+  child: () => SILENT,
+};
+
+function jsonOf(cursor: unknown): string | undefined {
+  const json = JSON.stringify(cursor) as string | undefined;
+  if (json !== undefined || cursor === undefined) return json;
+  throw new TypeError(`cursor is a value of type ${typeof cursor}, expected a JSON value`);
+}
+
+function wholeFromOne(name: string, value: number | undefined, otherwise: number): number {
+  if (value === undefined) return otherwise;
+  if (Number.isInteger(value) && value >= 1) return value;
+  throw new RangeError(`${name} is ${value}, expected a whole number from 1`);
+}
