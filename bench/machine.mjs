@@ -1,0 +1,29 @@
+// Where the figures come from.
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { cpus, release, totalmem, type } from 'node:os';
+import { resolve } from 'node:path';
+
+const versionIn = (directory) => JSON.parse(readFileSync(resolve(directory, 'package.json'), 'utf8')).version;
+
+export function describeMachine() {
+  const processors = cpus();
+  return {
+    processor: `${processors.length} × ${processors[0]?.model.trim() ?? 'unknown'}`,
+    memory: `${Math.round(totalmem() / 2 ** 30)} GB`,
+    system: `${type()} ${release()}`,
+    node: process.version,
+    redis: /v=(\S+)/.exec(execFileSync('redis-server', ['--version'], { encoding: 'utf8' }))[1],
+    bullmq: versionIn('node_modules/bullmq'),
+    bull: versionIn('bench/peers/node_modules/bull'),
+    beeQueue: versionIn('bench/peers/node_modules/bee-queue'),
+  };
+}
+
+export function machineText(machine) {
+  const { processor, memory, system, node, redis, bullmq, bull, beeQueue } = machine;
+  return (
+    `${processor}, ${memory}, ${system}; Node.js ${node}, Redis ${redis} on the same machine, without persistence; ` +
+    `BullMQ ${bullmq}, Bull ${bull}, bee-queue ${beeQueue}.`
+  );
+}

@@ -1,0 +1,65 @@
+// A group of instances on one Redis, that come and go.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startInstance } from './processes.mjs';
+
+const KEY = '{nic}';
+
+/** @param env of each instance; its name is its own */
+export function openGroup(client, env) {
+  const instances = new Map();
+  let started = 0;
+
+  /** Who leads, since which term, and which term has committed last. */
+  async function state() {
+    const [instance, term] = await client.hmget(`${KEY}:leader`, 'instance', 'term');
+    const committed = await client.hget(`${KEY}:cursor`, 'term');
+    return { instance, term: Number(term), committed: Number(committed) };
+  }
+
+  async function until(condition, ms = 20) {
+    for (;;) {
+      const value = await condition();
+      if (value) return value;
+      await sleep(ms);
+    }
+  }
+
+  return {
+    instances,
+    state,
+    until,
+    start(more = {}, options) {
+      const name = `i${++started}`;
+      const show = (line) => process.stderr.write(`${name}: ${line}\n`);
+      const instance = startInstance(name, { LOG_LEVEL: 'error', ...env, ...more }, show, options);
+      instances.set(name, instance);
+      return instance;
+    },
+    /** Resolves when each is connected. */
+    async present() {
+      const channels = [...instances.keys()].map((name) => `${KEY}:presence:${name}`);
+      await until(async () => {
+        const counts = await client.pubsub('NUMSUB', ...channels);
+        return counts.filter((_, index) => index % 2 === 1).every((n) => n > 0);
+      });
+    },
+    /** The leader, as soon as it is one of these. */
+    leading: () =>
+      until(async () => {
+        const now = await state();
+        return instances.has(now.instance) && now;
+      }, 5),
+    /** Takes an instance out of the group, which is then the caller's to end. */
+    take(name) {
+      const instance = instances.get(name);
+      instances.delete(name);
+      return instance;
+    },
+    async killAll() {
+      const all = [...instances.values()];
+      instances.clear();
+      for (const instance of all) instance.kill('SIGKILL');
+      await Promise.all(all.map(({ exited }) => exited));
+    },
+  };
+}
