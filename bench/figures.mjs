@@ -4,7 +4,7 @@ import { median } from '../harness/statistics.mjs';
 /**
  * @param id by which the targets find it
  * @param against the values of the same rounds that these are a ratio of
- * @param also further columns: heading to the values of all rounds, of which the median is shown
+ * @param also further columns: heading to a value, or to those of all rounds, of which the median is shown
  */
 export function figure(id, label, unit, values, { against, also = {} } = {}) {
   return {
@@ -15,7 +15,7 @@ export function figure(id, label, unit, values, { against, also = {} } = {}) {
     ...spread(values),
     // Round by round: what slows down a whole round slows down both.
     ...(against && { ratio: spread(values.map((value, round) => value / against[round])) }),
-    also: Object.fromEntries(Object.entries(also).map(([heading, each]) => [heading, median(each)])),
+    also: Object.fromEntries(Object.entries(also).map(([heading, each]) => [heading, median([each].flat())])),
   };
 }
 

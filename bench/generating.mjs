@@ -20,7 +20,7 @@ export async function generating({ server, rounds, scale, progress }) {
         const result = await measure(server, contender, 'generate', { batch, count, warmUp, bytes: 100 });
         return { ...result, job: await jobOf(server) };
       },
-      (text) => progress(`generating ${batch} at a time: ${text}`),
+      (text) => progress.say(`generating ${batch} at a time: ${text}`),
     );
     insistOnEqual(of('generator', 'job')[0], of('bullmq', 'job')[0]);
     for (const { name, label } of CONTENDERS) {

@@ -12,7 +12,7 @@ export async function handling({ server, rounds, scale, progress }) {
       rounds,
       HANDLERS,
       (contender) => measure(server, contender, 'handle', { concurrency, count, warmUp, bytes: 100 }),
-      (text) => progress(`handling at concurrency ${concurrency}: ${text}`),
+      (text) => progress.say(`handling at concurrency ${concurrency}: ${text}`),
     );
     const figures = HANDLERS.map(({ name, label }) =>
       figure(`handling.${concurrency}.${name}`, label, 'messages/s', of(name, 'rate'), {

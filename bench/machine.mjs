@@ -19,11 +19,3 @@ export function describeMachine() {
     beeQueue: versionIn('bench/peers/node_modules/bee-queue'),
   };
 }
-
-export function machineText(machine) {
-  const { processor, memory, system, node, redis, bullmq, bull, beeQueue } = machine;
-  return (
-    `${processor}, ${memory}, ${system}; Node.js ${node}, Redis ${redis} on the same machine, without persistence; ` +
-    `BullMQ ${bullmq}, Bull ${bull}, bee-queue ${beeQueue}.`
-  );
-}

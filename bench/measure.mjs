@@ -13,11 +13,11 @@ export async function measure(server, contender, role, settings) {
   // Enough that the queue does not run dry before the last one counted has come.
   if (role === 'handle')
     await contender.fill(server, { ...settings, count: warmUp + count + 2 * concurrency });
-  return run(server, contender, role, settings);
+  return measureOn(server, contender, role, settings);
 }
 
 /** As `measure`, on what Redis holds. */
-export async function run(server, contender, role, settings) {
+export async function measureOn(server, contender, role, settings) {
   const ended = withResolvers();
   let redisBefore = NaN;
   const running = await contender.start(server, role, settings, (message) => {

@@ -3,8 +3,8 @@ import { messages } from './messages.mjs';
 import { meter } from './meter.mjs';
 
 const { generate: generating, handle: handling } = JSON.parse(process.env.BENCH ?? '{}');
-const generated = generating && meter(generating);
-const handled = handling && meter(handling);
+const generated = generating && meter({ ...generating, role: 'generate' });
+const handled = handling && meter({ ...handling, role: 'handle' });
 
 /** Batches without end; each comes back here once it is committed. */
 export async function* generate({ cursor = 0, signal }) {

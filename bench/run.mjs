@@ -1,56 +1,41 @@
-// What it costs, measured: everything in turn, on a Redis of its own.
+// What it costs, measured: everything in turn, on Redis servers of its own.
 //
-//   npm run bench -- [--quick] [--only handling,generating] [--rounds 5] [--json file]
+//   npm run bench -- [--quick] [--only handling,generating] [--rounds 5] [--messages 1000000]
+//                    [--json file] [--markdown docs/performance.md]
 //
-// The table goes to stdout, what is being done to stderr. --quick: under two minutes, fewer messages and rounds.
+// Tables go to stdout, what is being done to stderr. --quick takes less than two minutes: fewer rounds and messages.
+// --messages is for the million. --markdown puts the tables between the two marks in that file.
 import { writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
-import { generating } from './generating.mjs';
-import { handling } from './handling.mjs';
-import { describeMachine, machineText } from './machine.mjs';
+import { options } from './arguments.mjs';
+import { describeMachine } from './machine.mjs';
 import { installPeers } from './peers.mjs';
 import { openProgress } from './progress.mjs';
-import { tableText, targetsText } from './report.mjs';
+import { fillIn, reportText } from './report.mjs';
+import { SECTIONS } from './sections.mjs';
 import { openServer } from './server.mjs';
 import { judge } from './targets.mjs';
 
-const SECTIONS = { handling, generating };
-
-const { values } = parseArgs({
-  options: {
-    quick: { type: 'boolean', default: false },
-    only: { type: 'string', default: Object.keys(SECTIONS).join(',') },
-    rounds: { type: 'string' },
-    scale: { type: 'string' },
-    json: { type: 'string' },
-  },
-});
-const { quick } = values;
-const only = values.only.split(',');
-const unknown = only.filter((name) => !(name in SECTIONS));
-if (unknown.length > 0) {
-  console.error(`--only names ${unknown.join(', ')}, expected some of ${Object.keys(SECTIONS).join(', ')}`);
-  process.exit(2);
-}
-const rounds = Number(values.rounds ?? (quick ? 1 : 5));
-const scale = Number(values.scale ?? (quick ? 0.15 : 1));
+const { only, json, markdown, ...context } = options(process.argv.slice(2), Object.keys(SECTIONS));
 
 installPeers();
 const progress = openProgress();
+const startedAt = performance.now();
 const tables = [];
 for (const name of only) {
   const server = await openServer();
-  tables.push(...(await SECTIONS[name]({ server, rounds, scale, quick, progress: progress.say })));
+  tables.push(...(await SECTIONS[name]({ ...context, server, progress })));
   await server.close();
 }
 progress.end();
 
-const machine = describeMachine();
-const targets = judge(tables);
-const text = [machineText(machine), ...tables.map(tableText), targetsText(targets)].join('\n\n');
-console.log(text);
-if (values.json !== undefined) {
-  const result = { machine, options: { quick, only, rounds, scale }, tables, targets };
-  writeFileSync(values.json, `${JSON.stringify(result, null, 2)}\n`);
-}
+const report = {
+  machine: describeMachine(),
+  options: { only, ...context },
+  seconds: Math.round((performance.now() - startedAt) / 1000),
+  targets: judge(tables),
+  tables,
+};
+console.log(reportText(report));
+if (json !== undefined) writeFileSync(json, `${JSON.stringify(report, null, 2)}\n`);
+if (markdown !== undefined) fillIn(markdown, reportText(report));
 process.exit(0);

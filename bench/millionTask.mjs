@@ -1,0 +1,20 @@
+// The task of the million: numbers from 1 to `total` as soon as it is told to go, and a handler that does nothing and
+// fails every hundredth.
+import { once } from 'node:events';
+import { answerMemory } from './memory.mjs';
+import { messages } from './messages.mjs';
+
+const { total, batch } = JSON.parse(process.env.BENCH);
+answerMemory();
+
+export async function* generate({ cursor = 0 }) {
+  for (let message; message !== 'go';) [message] = await once(process, 'message');
+  for (let number = cursor; number < total; number += batch) {
+    const count = Math.min(batch, total - number);
+    yield { messages: messages(number + 1, count), cursor: number + count };
+  }
+}
+
+export function handle({ number }) {
+  if (number % 100 === 0) throw new Error(`number ${number} fails`);
+}
