@@ -16,8 +16,9 @@ export async function measure(server, contender, role, settings) {
   return measureOn(server, contender, role, settings);
 }
 
-/** As `measure`, on what Redis holds. */
+/** As `measure`, on the queue that is there. */
 export async function measureOn(server, contender, role, settings) {
+  await server.forgetInstances();
   const ended = withResolvers();
   let redisBefore = NaN;
   const running = await contender.start(server, role, settings, (message) => {

@@ -17,9 +17,9 @@ export function openProgress(stream = process.stderr) {
       if (text !== last) show(text);
       last = text;
     },
-    /** @param share from 0 to 1; shown on a terminal alone */
+    /** @param share from 0 to 1 */
     bar(text, share) {
-      if (!stream.isTTY) return this.say(text);
+      if (!stream.isTTY) return;
       const full = Math.round(share * BAR);
       show(`${'█'.repeat(full)}${'░'.repeat(BAR - full)} ${Math.floor(share * 100)} %  ${text}`);
     },

@@ -6,7 +6,8 @@ import { generating } from './generating.mjs';
 import { growth } from './growth.mjs';
 import { handling } from './handling.mjs';
 import { million } from './million.mjs';
+import { shards } from './shards.mjs';
 import { start } from './start.mjs';
 
 /** Each gets `{ server, rounds, scale, quick, messages, progress }` and gives tables. */
-export const SECTIONS = { handling, generating, million, failover, start, commands, atRest, growth };
+export const SECTIONS = { handling, generating, million, failover, start, commands, atRest, growth, shards };

@@ -6,7 +6,6 @@ import { cpuSeconds } from '../harness/processFigures.mjs';
 export async function openServer() {
   const redis = await startRedis();
   const client = new Redis(redis.url);
-  const infoOf = async (section) => await client.info(section);
   return {
     port: redis.port,
     url: redis.url,
@@ -16,15 +15,18 @@ export async function openServer() {
       await client.flushall();
       await client.config('RESETSTAT');
     },
+    /** As if no instance had ever been here: the lease of one that was killed would make others wait. */
+    forgetInstances: () =>
+      client.del(...['lease', 'leader', 'cursor', 'recorder', 'instances'].map((name) => `{nic}:${name}`)),
     cpuSeconds: () => cpuSeconds(redis.pid),
     /** Calls by name, those from within scripts included. */
     async calls() {
-      const found = (await infoOf('commandstats')).matchAll(/cmdstat_([^:]+):calls=(\d+)/g);
+      const found = (await client.info('commandstats')).matchAll(/cmdstat_([^:]+):calls=(\d+)/g);
       return Object.fromEntries([...found].map(([, name, n]) => [name, Number(n)]));
     },
     /** Megabytes: now, and at most since `clear`. */
     async memoryMb() {
-      const info = await infoOf('memory');
+      const info = await client.info('memory');
       const read = (name) => Number(new RegExp(`\\n${name}:(\\d+)`).exec(info)[1]) / 2 ** 20;
       return { used: read('used_memory'), peak: read('used_memory_peak') };
     },

@@ -2,29 +2,34 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startInstance } from './processes.mjs';
 
-const KEY = '{nic}';
+/** Nothing that is waited for takes that long. */
+const PATIENCE_MS = 60_000;
 
-/** @param env of each instance; its name is its own */
+/** @param env of each instance, NAMESPACE among it; its name is its own */
 export function openGroup(client, env) {
+  const key = `{${env.NAMESPACE ?? 'nic'}}`;
   const instances = new Map();
   let started = 0;
 
   /** Who leads, since which term, and which term has committed last. */
   async function state() {
-    const [instance, term] = await client.hmget(`${KEY}:leader`, 'instance', 'term');
-    const committed = await client.hget(`${KEY}:cursor`, 'term');
+    const [instance, term] = await client.hmget(`${key}:leader`, 'instance', 'term');
+    const committed = await client.hget(`${key}:cursor`, 'term');
     return { instance, term: Number(term), committed: Number(committed) };
   }
 
   async function until(condition, ms = 20) {
+    const giveUpAt = performance.now() + PATIENCE_MS;
     for (;;) {
       const value = await condition();
       if (value) return value;
+      if (performance.now() > giveUpAt) throw new Error(`not within ${PATIENCE_MS / 1000} s: ${condition}`);
       await sleep(ms);
     }
   }
 
   return {
+    key,
     instances,
     state,
     until,
@@ -37,7 +42,7 @@ export function openGroup(client, env) {
     },
     /** Resolves when each is connected. */
     async present() {
-      const channels = [...instances.keys()].map((name) => `${KEY}:presence:${name}`);
+      const channels = [...instances.keys()].map((name) => `${key}:presence:${name}`);
       await until(async () => {
         const counts = await client.pubsub('NUMSUB', ...channels);
         return counts.filter((_, index) => index % 2 === 1).every((n) => n > 0);

@@ -1,7 +1,7 @@
 // BullMQ alone, with the options that an instance gives it: see src/messages/worker.ts and queue.ts.
-import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MetricsTime, Queue, Worker } from 'bullmq';
+import { toldToGo } from '../go.mjs';
 import { answerMemory } from '../memory.mjs';
 import { messages } from '../messages.mjs';
 
@@ -53,11 +53,12 @@ export async function generate({ port, batch, bytes }, tick) {
 
 /** Half of the million: makes it, from when it is told to go. */
 export async function produce({ port, total, batch }) {
+  const go = toldToGo();
   const queue = open(port);
   await queue.waitUntilReady();
   answerMemory();
   process.send({ event: 'ready' });
-  for (let message; message !== 'go';) [message] = await once(process, 'message');
+  await go;
   for (let from = 1; from <= total; from += batch) {
     while ((await queue.getWaitingCount()) >= MAX_BACKLOG) await sleep(BACKLOG_PAUSE_MS);
     await queue.addBulk(jobs(messages(from, Math.min(batch, total - from + 1))));
