@@ -17,6 +17,7 @@ function read(args, sections) {
     options: {
       quick: { type: 'boolean', default: false },
       only: { type: 'string', default: sections.join(',') },
+      contenders: { type: 'string' },
       rounds: { type: 'string' },
       messages: { type: 'string' },
       json: { type: 'string' },
@@ -33,14 +34,20 @@ function read(args, sections) {
     if (Number.isInteger(number) && number > 0) return number;
     throw new Error(`--${name} is ${values[name]}, expected a whole number from 1`);
   };
-  const messages = whole('messages', quick ? 20_000 : 1_000_000);
+  const usual = quick ? 20_000 : 1_000_000;
+  const messages = whole('messages', usual);
+  // Who asks for few of the million wants few of everything.
+  const share = Math.min(1, messages / usual);
   return {
     quick,
     only,
     rounds: whole('rounds', quick ? 1 : 5),
     messages,
-    // Of the messages that a measurement takes. Who asks for few of the million wants few of the others.
-    scale: Math.min(quick ? 0.15 : 1, values.messages === undefined ? 1 : messages / 20_000),
+    /** Of those that handle; undefined: all. BullMQ alone is always there to compare with. */
+    contenders: values.contenders?.split(','),
+    /** Of the messages, and of the error records, that a measurement takes when there is time. */
+    scale: (quick ? 0.15 : 1) * share,
+    errorScale: (quick ? 0.1 : 1) * share,
     json,
     markdown,
   };

@@ -13,13 +13,13 @@ const GET_ERRORS = { name: 'getErrors', label: 'getErrors', args: ['getErrors'] 
 /** Each error that getErrors prints begins so. */
 const HEAD = '\nmessage ';
 
-export async function commands({ server, rounds, quick, progress }) {
+export async function commands({ server, rounds, quick, errorScale, progress }) {
   const times = 2 * rounds + (quick ? 1 : 0);
   const run = ({ args }) => runCommand(args, server);
   const say = (errors) => (text) => progress.say(`commands on ${errors} errors: ${text}`);
   const none = await interleave(times, [HELP, STATUS, GET_ERRORS], run, say('no'));
 
-  const errors = quick ? 100_000 : 1_000_000;
+  const errors = Math.ceil(1_000_000 * errorScale);
   progress.say(`commands: writing ${errors} errors`);
   await seeds.seedErrors(server.client, errors);
   const many = await interleave(rounds, [STATUS, GET_ERRORS], run, say(errors));

@@ -48,7 +48,7 @@ export async function failover({ server, rounds, quick, progress }) {
   // Of each kind several in a round; a pause takes as long as a lease.
   for (let round = 0; round < rounds; round++) {
     for (const { name, label, signal } of ENDS) {
-      const most = name === 'pause' ? (quick ? 0 : 2) : quick ? 3 : 10;
+      const most = name === 'pause' ? (quick ? 0 : 2) : quick ? 2 : 10;
       for (let n = 0; n < most; n++) {
         progress.say(`failover, ${label}: ${n + 1} of ${most}, round ${round + 1} of ${rounds}`);
         times.get(name).push(await endOne(signal));

@@ -49,13 +49,13 @@ async function backlogs({ server, rounds, quick, scale, progress }) {
   return table('The longer the backlog', about, figures);
 }
 
-async function payloads({ server, rounds, scale, progress }) {
+async function payloads({ server, rounds, quick, scale, progress }) {
   const figures = [];
   for (const { bytes, name, count, batch } of [
     { bytes: 100, name: '100 B', count: 10_000, batch: 100 },
     { bytes: 10_000, name: '10 kB', count: 5000, batch: 100 },
     { bytes: 1_000_000, name: '1 MB', count: 200, batch: 10 },
-  ]) {
+  ].slice(quick ? 1 : 0)) {
     // In whole batches.
     const some = (share) => Math.ceil((count * share) / batch) * batch;
     const settings = { bytes, batch, count: some(scale), warmUp: some(scale / 4) };

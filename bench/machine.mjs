@@ -1,10 +1,14 @@
 // Where the figures come from.
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { cpus, release, totalmem, type } from 'node:os';
 import { resolve } from 'node:path';
 
-const versionIn = (directory) => JSON.parse(readFileSync(resolve(directory, 'package.json'), 'utf8')).version;
+/** Of an installed package; undefined where it is not installed. */
+function versionIn(directory) {
+  const file = resolve(directory, 'package.json');
+  return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')).version : undefined;
+}
 
 export function describeMachine() {
   const processors = cpus();

@@ -7,7 +7,7 @@ export function reportText({ machine, options, seconds, targets, tables }) {
   const { processor, memory, system, node, redis, bullmq, bull, beeQueue } = machine;
   const about =
     `${processor}, ${memory}, ${system}; Node.js ${node}; Redis ${redis} on the same machine, without persistence; ` +
-    `BullMQ ${bullmq}, Bull ${bull}, bee-queue ${beeQueue}. One run of ${Math.round(seconds / 60)} min, ` +
+    `BullMQ ${bullmq}${bull ? `, Bull ${bull}, bee-queue ${beeQueue}` : ''}. One run of ${Math.round(seconds / 60)} min, ` +
     `${options.rounds} ${options.rounds === 1 ? 'round' : 'rounds'}${options.quick ? ', --quick' : ''}. The spread is ` +
     'from the least to the most. Ratios are taken round by round.';
   const judged = targets.filter(({ measured }) => measured !== undefined);

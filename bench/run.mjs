@@ -1,7 +1,7 @@
 // What it costs, measured: everything in turn, on Redis servers of its own.
 //
-//   npm run bench -- [--quick] [--only handling,generating] [--rounds 5] [--messages 1000000]
-//                    [--json file] [--markdown docs/performance.md]
+//   npm run bench -- [--quick] [--only handling,generating] [--contenders leader,bullmq]
+//                    [--rounds 5] [--messages 1000000] [--json file] [--markdown docs/performance.md]
 //
 // Tables go to stdout, what is being done to stderr. --quick takes less than two minutes: fewer rounds and messages.
 // --messages is for the million. --markdown puts the tables between the two marks in that file.
@@ -17,7 +17,7 @@ import { judge } from './targets.mjs';
 
 const { only, json, markdown, ...context } = options(process.argv.slice(2), Object.keys(SECTIONS));
 
-installPeers();
+if (only.includes('handling')) installPeers();
 const progress = openProgress();
 const startedAt = performance.now();
 const tables = [];

@@ -9,5 +9,5 @@ import { million } from './million.mjs';
 import { shards } from './shards.mjs';
 import { start } from './start.mjs';
 
-/** Each gets `{ server, rounds, scale, quick, messages, progress }` and gives tables. */
+/** Each gets `{ server, rounds, quick, messages, scale, errorScale, progress }` and gives tables. */
 export const SECTIONS = { handling, generating, million, failover, start, commands, atRest, growth, shards };

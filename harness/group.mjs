@@ -10,6 +10,7 @@ export function openGroup(client, env) {
   const key = `{${env.NAMESPACE ?? 'nic'}}`;
   const instances = new Map();
   let started = 0;
+  let died;
 
   /** Who leads, since which term, and which term has committed last. */
   async function state() {
@@ -23,6 +24,7 @@ export function openGroup(client, env) {
     for (;;) {
       const value = await condition();
       if (value) return value;
+      if (died !== undefined) throw new Error(`${died} ended by itself`);
       if (performance.now() > giveUpAt) throw new Error(`not within ${PATIENCE_MS / 1000} s: ${condition}`);
       await sleep(ms);
     }
@@ -38,6 +40,7 @@ export function openGroup(client, env) {
       const show = (line) => process.stderr.write(`${name}: ${line}\n`);
       const instance = startInstance(name, { LOG_LEVEL: 'error', ...env, ...more }, show, options);
       instances.set(name, instance);
+      void instance.exited.then(() => instances.has(name) && (died = name));
       return instance;
     },
     /** Resolves when each is connected. */
