@@ -1,63 +1,70 @@
 // How long nobody generates: from the end of a generator to the next generator's first committed message.
-//
-//   node bench/failover.mjs [rounds] [instances] [kinds]      kinds: crash,stop,pause
-import { setTimeout as sleep } from 'node:timers/promises';
 import { resolve } from 'node:path';
-import { Redis } from 'ioredis';
-import { startInstance, startRedis } from '../harness/processes.mjs';
-import { summary } from '../harness/statistics.mjs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { openGroup } from '../harness/group.mjs';
+import { quantile } from '../harness/statistics.mjs';
+import { figure, table } from './figures.mjs';
 
-const [rounds = '20', count = '4', kinds = 'crash,stop'] = process.argv.slice(2);
-const redis = await startRedis();
-const client = new Redis(redis.url);
-let started = 0;
-const instances = new Map();
-const start = () => {
-  const name = `i${++started}`;
-  const env = {
-    REDISURL: redis.url,
-    TASK: resolve('bench/ticks.mjs'),
-    LEASE_TTL_MS: '5000',
-    LOG_LEVEL: 'error',
-  };
-  instances.set(name, startInstance(name, env));
-};
-for (let n = 0; n < Number(count); n++) start();
+const INSTANCES = 4;
+const LEASE_TTL_MS = 5000;
+const ENDS = [
+  { name: 'crash', label: 'it crashed (SIGKILL)', signal: 'SIGKILL' },
+  { name: 'stop', label: 'it was stopped (SIGTERM)', signal: 'SIGTERM' },
+  { name: 'pause', label: 'it was paused (SIGSTOP)', signal: 'SIGSTOP' },
+];
 
-const state = async () => {
-  const [instance, term] = await client.hmget('{nic}:leader', 'instance', 'term');
-  return { instance, term: Number(term), committed: Number(await client.hget('{nic}:cursor', 'term')) };
-};
-/** Waits for a leader that has committed. */
-async function leading() {
-  for (;;) {
-    const now = await state();
-    if (now.term > 0 && now.committed === now.term && instances.has(now.instance)) return now;
-    await sleep(5);
-  }
-}
+export async function failover({ server, rounds, quick, progress }) {
+  const { client } = server;
+  const group = openGroup(client, {
+    REDISURL: server.url,
+    TASK: resolve(import.meta.dirname, 'ticks.mjs'),
+    LEASE_TTL_MS: String(LEASE_TTL_MS),
+  });
+  for (let n = 0; n < INSTANCES; n++) group.start();
 
-const SIGNALS = { crash: 'SIGKILL', stop: 'SIGTERM', pause: 'SIGSTOP' };
-for (const kind of kinds.split(',')) {
-  const times = [];
-  for (let round = 0; round < Number(rounds); round++) {
-    const { instance, term } = await leading();
+  /** A leader that has committed. */
+  const committed = () =>
+    group.until(async () => {
+      const { instance, term, committed } = await group.state();
+      return committed === term && group.instances.has(instance) && { instance, term };
+    }, 5);
+
+  async function endOne(signal) {
+    const { instance, term } = await committed();
     // Long enough for the others to have seen it, and at any point between two renewals.
     await sleep(1000 + Math.random() * 1700);
-    const victim = instances.get(instance);
-    instances.delete(instance);
+    const victim = group.take(instance);
     const startedAt = performance.now();
-    victim.kill(SIGNALS[kind]);
-    while (Number(await client.hget('{nic}:cursor', 'term')) <= term) await sleep(1);
-    times.push(performance.now() - startedAt);
-    if (kind === 'pause') victim.kill('SIGKILL');
+    victim.kill(signal);
+    await group.until(async () => (await group.state()).committed > term, 1);
+    const ms = performance.now() - startedAt;
+    if (signal === 'SIGSTOP') victim.kill('SIGKILL');
     await victim.exited;
-    start();
+    group.start();
+    return ms;
   }
-  console.log(
-    `${kind.padEnd(6)} p50 / p99 / max: ${summary(times)} ms   (${rounds} rounds, ${count} instances)`,
-  );
+
+  const times = new Map(ENDS.map(({ name }) => [name, []]));
+  // Of each kind several in a round; a pause takes as long as a lease.
+  for (let round = 0; round < rounds; round++) {
+    for (const { name, label, signal } of ENDS) {
+      const most = name === 'pause' ? (quick ? 0 : 2) : quick ? 2 : 10;
+      for (let n = 0; n < most; n++) {
+        progress.say(`failover, ${label}: ${n + 1} of ${most}, round ${round + 1} of ${rounds}`);
+        times.get(name).push(await endOne(signal));
+      }
+    }
+  }
+  await group.killAll();
+
+  const figures = ENDS.filter(({ name }) => times.get(name).length > 0).map(({ name, label }) => {
+    const all = times.get(name);
+    return figure(`failover.${name}`, label, 'ms', all, {
+      also: { 'p99 ms': quantile(all, 0.99), times: all.length },
+    });
+  });
+  const about =
+    `${INSTANCES} instances, LEASE_TTL_MS=${LEASE_TTL_MS}: from the signal to the next generator's first committed ` +
+    'message.';
+  return [table('Failover and hand-over', about, figures)];
 }
-client.disconnect();
-await redis.stop();
-process.exit(0);

@@ -65,23 +65,34 @@ export async function startRedis({ durable = false, args = [] } = {}) {
   };
 }
 
-/** An instance: the built program with nothing in its environment but PATH and `env`. `onLine` gets its log. */
-export function startInstance(name, env, onLine = () => {}) {
-  const child = spawn(process.execPath, [resolve('dist/main.js')], {
+/**
+ * A Node.js program with nothing in its environment but PATH and `env`. `onLine` gets what it writes to stderr, without
+ * it that is shown; `onMessage` what it sends by `process.send`.
+ */
+export function startProgram(args, env, { onLine, onMessage } = {}) {
+  const child = spawn(process.execPath, args, {
     cwd: tmpdir(),
-    stdio: ['ignore', 'ignore', 'pipe'],
-    env: { PATH: process.env.PATH, BOARD: 'off', LOG_FORMAT: 'json', INSTANCE_NAME: name, ...env },
+    stdio: ['ignore', 'ignore', onLine ? 'pipe' : 'inherit', ...(onMessage ? ['ipc'] : [])],
+    env: { PATH: process.env.PATH, ...env },
   });
   children.add(child);
   let rest = '';
-  child.stderr.setEncoding('utf8').on('data', (chunk) => {
+  child.stderr?.setEncoding('utf8').on('data', (chunk) => {
     const lines = (rest + chunk).split('\n');
     rest = lines.pop();
     for (const line of lines) onLine(line);
   });
+  if (onMessage) child.on('message', onMessage);
   const exited = once(child, 'exit').then(([code, signal]) => {
     children.delete(child);
     return code ?? signal;
   });
-  return { name, child, exited, kill: (signal) => child.kill(signal) };
+  return { child, exited, kill: (signal) => child.kill(signal) };
+}
+
+/** An instance: the built program. `onLine` gets its log; `nodeArgs` are for node itself. */
+export function startInstance(name, env, onLine = () => {}, { nodeArgs = [], onMessage } = {}) {
+  const defaults = { BOARD: 'off', LOG_FORMAT: 'json', INSTANCE_NAME: name };
+  const args = [...nodeArgs, resolve('dist/main.js')];
+  return { name, ...startProgram(args, { ...defaults, ...env }, { onLine, onMessage }) };
 }

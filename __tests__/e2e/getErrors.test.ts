@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
+import { seedErrors } from '../../harness/seedErrors.cjs';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
 import { runCommand } from '../helpers/runCommand';
 
@@ -14,35 +15,10 @@ beforeEach(async () => {
 
 afterEach(() => redis.stop());
 
-/** Records as an instance writes them, whose jobs are in the failed set or, with `orphans`, gone. */
-async function seed(count: number, { orphans = false } = {}): Promise<void> {
-  const stack = `Error: no\n${'    at handle (/app/tasks/feed.js:12:34)\n'.repeat(6)}`;
-  for (let from = 1; from <= count; from += 5000) {
-    const ids = Array.from({ length: Math.min(5000, count - from + 1) }, (_, index) => from + index);
-    const records = ids.flatMap((id) => [
-      String(id),
-      JSON.stringify({
-        id: String(id),
-        message: { number: id },
-        error: { name: 'Error', message: 'no', stack },
-        attempts: 1,
-        failedAt: new Date(1_700_000_000_000 + id).toISOString(),
-        instance: 'a',
-      }),
-    ]);
-    await redis.client.hset('{nic}:errors', ...records);
-    if (orphans) continue;
-    await redis.client.zadd(
-      '{nic}:messages:failed',
-      ...ids.flatMap((id) => [1_700_000_000_000 + id, String(id)]),
-    );
-  }
-}
-
 const peakOf = (stderr: string) => Number(/peak=(\d+)/.exec(stderr)?.[1]);
 const measured = () => ({
   REDISURL: redis.url,
-  NODE_OPTIONS: `--require ${resolve('__tests__/fixtures/peakMemory.cjs')}`,
+  NODE_OPTIONS: `--require ${resolve('harness/peakMemory.cjs')}`,
 });
 
 it.each([
@@ -50,7 +26,7 @@ it.each([
   ['whose messages are gone', true],
 ])('prints 200,000 errors %s in order, in hardly more memory than none', async (_, orphans) => {
   const none = await runCommand(['getErrors', '--json'], measured());
-  await seed(200_000, { orphans });
+  await seedErrors(redis.client, 200_000, { orphans });
   const child = spawn(process.execPath, [resolve('dist/main.js'), 'getErrors', '--json'], {
     cwd: tmpdir(),
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -71,7 +47,7 @@ it.each([
 
 it('--clear that is killed half-way has cleared nothing that it had not printed', async () => {
   const total = 30_000;
-  await seed(total);
+  await seedErrors(redis.client, total);
   const child = spawn(process.execPath, [resolve('dist/main.js'), 'getErrors', '--json', '--clear'], {
     cwd: tmpdir(),
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -1,0 +1,54 @@
+// What the command line asks for.
+import { parseArgs } from 'node:util';
+
+/** Ends the process with exit code 2 where it is not understood. */
+export function options(args, sections) {
+  try {
+    return read(args, sections);
+  } catch (error) {
+    console.error(`error: ${error.message}`);
+    process.exit(2);
+  }
+}
+
+function read(args, sections) {
+  const { values } = parseArgs({
+    args,
+    options: {
+      quick: { type: 'boolean', default: false },
+      only: { type: 'string', default: sections.join(',') },
+      contenders: { type: 'string' },
+      rounds: { type: 'string' },
+      messages: { type: 'string' },
+      json: { type: 'string' },
+      markdown: { type: 'string' },
+    },
+  });
+  const { quick, json, markdown } = values;
+  const only = values.only.split(',');
+  const unknown = only.filter((name) => !sections.includes(name));
+  if (unknown.length > 0)
+    throw new Error(`--only names ${unknown.join(', ')}, expected some of ${sections.join(',')}`);
+  const whole = (name, fallback) => {
+    const number = Number(values[name] ?? fallback);
+    if (Number.isInteger(number) && number > 0) return number;
+    throw new Error(`--${name} is ${values[name]}, expected a whole number from 1`);
+  };
+  const usual = quick ? 20_000 : 1_000_000;
+  const messages = whole('messages', usual);
+  // Who asks for few of the million wants few of everything.
+  const share = Math.min(1, messages / usual);
+  return {
+    quick,
+    only,
+    rounds: whole('rounds', quick ? 1 : 5),
+    messages,
+    /** Of those that handle; undefined: all. BullMQ alone is always there to compare with. */
+    contenders: values.contenders?.split(','),
+    /** Of the messages, and of the error records, that a measurement takes when there is time. */
+    scale: (quick ? 0.15 : 1) * share,
+    errorScale: (quick ? 0.1 : 1) * share,
+    json,
+    markdown,
+  };
+}

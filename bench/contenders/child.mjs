@@ -1,0 +1,7 @@
+// One contender in a process of its own:  child.mjs <file> <role> <settings as JSON>
+import { meter } from '../meter.mjs';
+
+const [file, role, json] = process.argv.slice(2);
+const settings = JSON.parse(json);
+const contender = await import(file);
+await contender[role](settings, meter(settings));

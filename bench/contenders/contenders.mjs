@@ -1,0 +1,70 @@
+// Who takes part, and how each is filled and started. They are filled from here, before anything is measured.
+import { resolve } from 'node:path';
+import { openGroup } from '../../harness/group.mjs';
+import { startProgram } from '../../harness/processes.mjs';
+
+const here = import.meta.dirname;
+const CHILD = resolve(here, 'child.mjs');
+const MEASURED = resolve(here, '../measured.mjs');
+const IDLE = resolve(here, '../idle.mjs');
+
+/** One whose code is a file of its own, here or among the peers. */
+function program(name, label, file = resolve(here, `${name}.mjs`)) {
+  return {
+    name,
+    label,
+    async fill(server, settings) {
+      await (await import(file)).fill({ ...settings, port: server.port });
+    },
+    async start(server, role, settings, onMessage) {
+      const args = JSON.stringify({ ...settings, port: server.port });
+      const child = startProgram([CHILD, file, role, args], {}, { onMessage });
+      const stop = () => (child.kill('SIGKILL'), child.exited);
+      return { exited: child.exited, stop };
+    },
+  };
+}
+
+export const bullmq = program('bullmq', 'BullMQ alone');
+const list = program('list', 'reliable list (BLMOVE, LREM)');
+const floor = program('floor', 'the floor (empty EVALSHA)');
+const bull = program('bull', 'Bull', resolve(here, '../peers/bull.mjs'));
+const beeQueue = program('beeQueue', 'bee-queue', resolve(here, '../peers/beeQueue.mjs'));
+
+/** An instance. One that follows has a leader elsewhere, which generates and handles nothing, and only listens. */
+function instance(name, label, { follows = false, env = {} } = {}) {
+  return {
+    name,
+    label,
+    fill: bullmq.fill,
+    async start(server, role, { concurrency = 1, ...settings }, onMessage) {
+      const group = openGroup(server.client, { REDISURL: server.url });
+      if (follows) {
+        group.start({ TASK: IDLE, GENERATOR_HANDLES: 'false' });
+        await group.leading();
+      }
+      const { exited } = group.start(
+        {
+          TASK: MEASURED,
+          BENCH: JSON.stringify({ [role]: settings }),
+          CONCURRENCY: String(concurrency),
+          // Until the end of a measurement: nobody handles what is generated.
+          ...(role === 'generate' && { GENERATOR_HANDLES: 'false', MAX_BACKLOG: '1000000000' }),
+          ...env,
+        },
+        { onMessage },
+      );
+      return { exited, stop: () => group.killAll() };
+    },
+  };
+}
+
+export const leader = instance('leader', 'instance, as leader');
+export const follower = instance('follower', 'instance, as follower', { follows: true });
+export const generator = instance('generator', 'instance, as generator');
+const withBoard = instance('withBoard', 'instance, as follower, with the board', {
+  follows: true,
+  env: { BOARD: 'on', BOARD_PORT: '0' },
+});
+
+export const HANDLERS = [leader, follower, withBoard, bullmq, bull, beeQueue, list, floor];

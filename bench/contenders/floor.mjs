@@ -1,0 +1,16 @@
+// The least that a message in a script of its own can cost: an empty EVALSHA, there and back, over one connection.
+import { Redis } from 'ioredis';
+
+export async function fill() {}
+
+export async function handle({ port, concurrency }, tick) {
+  const client = new Redis(port);
+  const sha = await client.script('LOAD', 'return 1');
+  const loops = Array.from({ length: concurrency }, async () => {
+    for (;;) {
+      await client.evalsha(sha, 0);
+      tick();
+    }
+  });
+  await Promise.all(loops);
+}

@@ -1,0 +1,41 @@
+// What it costs, measured: everything in turn, on Redis servers of its own.
+//
+//   npm run bench -- [--quick] [--only handling,generating] [--contenders leader,bullmq]
+//                    [--rounds 5] [--messages 1000000] [--json file] [--markdown docs/performance.md]
+//
+// Tables go to stdout, what is being done to stderr. --quick takes less than two minutes: fewer rounds and messages.
+// --messages is for the million. --markdown puts the tables between the two marks in that file.
+import { writeFileSync } from 'node:fs';
+import { options } from './arguments.mjs';
+import { describeMachine } from './machine.mjs';
+import { installPeers } from './peers.mjs';
+import { openProgress } from './progress.mjs';
+import { fillIn, reportText } from './report.mjs';
+import { SECTIONS } from './sections.mjs';
+import { openServer } from './server.mjs';
+import { judge } from './targets.mjs';
+
+const { only, json, markdown, ...context } = options(process.argv.slice(2), Object.keys(SECTIONS));
+
+if (only.includes('handling')) installPeers();
+const progress = openProgress();
+const startedAt = performance.now();
+const tables = [];
+for (const name of only) {
+  const server = await openServer();
+  tables.push(...(await SECTIONS[name]({ ...context, server, progress })));
+  await server.close();
+}
+progress.end();
+
+const report = {
+  machine: describeMachine(),
+  options: { only, ...context },
+  seconds: Math.round((performance.now() - startedAt) / 1000),
+  targets: judge(tables),
+  tables,
+};
+console.log(reportText(report));
+if (json !== undefined) writeFileSync(json, `${JSON.stringify(report, null, 2)}\n`);
+if (markdown !== undefined) fillIn(markdown, reportText(report));
+process.exit(0);

@@ -1,0 +1,13 @@
+// All that can be measured, in the order in which it is.
+import { atRest } from './atRest.mjs';
+import { commands } from './commands.mjs';
+import { failover } from './failover.mjs';
+import { generating } from './generating.mjs';
+import { growth } from './growth.mjs';
+import { handling } from './handling.mjs';
+import { million } from './million.mjs';
+import { shards } from './shards.mjs';
+import { start } from './start.mjs';
+
+/** Each gets `{ server, rounds, quick, messages, scale, errorScale, progress }` and gives tables. */
+export const SECTIONS = { handling, generating, million, failover, start, commands, atRest, growth, shards };
