@@ -41,6 +41,8 @@ export interface TermEntry {
 /** A term that has been taken, and what ended the one before. */
 export type TakenTerm = Pick<TermEntry, 'term' | 'cause'>;
 
+const CAUSES = ['first', 'crash', 'silence', 'hand-over'] as const;
+
 /** Terms that the history keeps. */
 const TERMS_KEPT = 50;
 
@@ -109,8 +111,8 @@ export async function takeTerm(
     TAKE_TERM_SCRIPT,
     ...[4, leader, ended, instances, terms],
     ...[instance, since, unrenewed, TERMS_KEPT],
-  )) as [number, TermEntry['cause']];
-  return { term, cause };
+  )) as [number, string];
+  return { term, cause: CAUSES.find((known) => known === cause) ?? 'silence' };
 }
 
 /** What is known of the end of a term. */
