@@ -27,10 +27,11 @@ export async function provideRedis(
       directory: '.redis',
       mayStart: !config.production,
       onStarted: ({ address, directory }) =>
-        logger.info('REDISURL is not set: started a Redis server here; "npm run redis:stop" stops it', {
-          address,
-          directory,
-        }),
+        // The installed package has no scripts of npm's.
+        logger.info(
+          `REDISURL is not set: started a Redis server here; "npm run redis:stop" stops it, or "redis-cli -p ${SERVER.port} shutdown"`,
+          { address, directory },
+        ),
     });
   }
   return redisOf(config);

@@ -127,9 +127,7 @@ it('message and cursor types flow through runTask', () => {
       return sensor;
     },
   };
-  expectTypeOf<Parameters<typeof runTask<Reading, number>>>().toEqualTypeOf<
-    [task: Task<Reading, number>, options?: RunTaskOptions<number>]
-  >();
+  expectTypeOf<Parameters<typeof runTask<Reading, number>>[0]>().toEqualTypeOf<Task<Reading, number>>();
   const check = async () => {
     const run = await runTask(task, { cursor: 3 });
     expectTypeOf(run.batches).toEqualTypeOf<readonly Batch<Reading, number>[]>();
