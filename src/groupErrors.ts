@@ -45,7 +45,7 @@ export class GroupErrors {
     const found = await newestErrors(client, keys, SHOWN, LONGEST_RECORD);
     const errors = {
       total,
-      newest: found.map(toLiveError).sort((a, b) => (a.failedAt < b.failedAt ? 1 : -1)),
+      newest: found.map(toLiveError).sort(byTime),
     };
     // A job that failed just now may not have its record yet: then it is looked for again.
     const complete = found.length === Math.min(SHOWN, total);
@@ -99,6 +99,11 @@ export class GroupErrors {
     if (records.length > 0) await errorLog.clear(records);
     return { done: records.length, left };
   }
+}
+
+/** The newest first. Those of the same millisecond stay in the order of the failed set. */
+function byTime(a: LiveError, b: LiveError): number {
+  return a.failedAt === b.failedAt ? 0 : a.failedAt < b.failedAt ? 1 : -1;
 }
 
 /** Anybody can write into Redis: nothing is taken for what it should be. */

@@ -80,7 +80,7 @@ export class LiveFeed {
     this.#wake.abort();
   }
 
-  /** Says goodbye to every page. */
+  /** Says goodbye to every page. A look that is under way is not waited for. */
   async close(): Promise<void> {
     this.#closed = true;
     const goodbye = frameOf({ goodbye: true });
@@ -90,7 +90,8 @@ export class LiveFeed {
     }
     this.#views.clear();
     this.#wake.abort();
-    await this.#running;
+    // Time to get on its way.
+    await new Promise((resolve) => setImmediate(resolve));
   }
 
   async #run(): Promise<void> {
@@ -105,7 +106,7 @@ export class LiveFeed {
       try {
         this.#publish(await withDeadline(reading, READ_DEADLINE_MS, 'a look at Redis'));
       } catch (thrown) {
-        this.#publishTrouble(toError(thrown));
+        if (!this.#closed) this.#publishTrouble(toError(thrown));
         // One at a time, also when Redis is slow.
         await reading.catch(() => undefined);
       }
@@ -136,7 +137,7 @@ export class LiveFeed {
   #publishTrouble(error: Error): void {
     const news = this.#trouble === undefined;
     if (news) this.#options.logger.warn('the live view can not see the group', { error });
-    this.#trouble ??= { text: error.message.split('\n', 1)[0]!.slice(0, 200), since: Date.now() };
+    this.#trouble ??= { text: textOf(error), since: Date.now() };
     this.#everything = undefined;
     if (news || this.#isBeatDue()) this.#send(frameOf({ trouble: this.#trouble }));
   }
@@ -174,6 +175,12 @@ export class LiveFeed {
       view.cut();
     }
   }
+}
+
+/** For people: how a client says that there is no connection tells nobody anything. */
+function textOf({ message }: Error): string {
+  const away = /writeable|Connection is closed|timed out|took longer|ECONN|EPIPE|Max retries/i.test(message);
+  return away ? 'it does not answer' : message.split('\n', 1)[0]!.slice(0, 200);
 }
 
 const frameOf = (content: object) => encode(JSON.stringify(content));
