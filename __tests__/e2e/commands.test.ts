@@ -115,7 +115,7 @@ describe('a wrong configuration', () => {
         result,
         2,
         'configuration: REDISURL is "redis://***@127.0.0.1:***", ' +
-          'expected redis://[user:password@]host[:port][/db], or rediss:// for TLS',
+          'expected redis://[user:password@]host[:port][/db]',
       );
     }
   });

@@ -34,7 +34,8 @@ describe('what is packed', () => {
   it('is what a user needs, and nothing else', () => {
     const expected = [
       /^dist\/(?:\w+\/)?\w+\.(?:js|d\.ts)$/,
-      /^docs\/\w+\.md$/,
+      /^dist\/web\/live\/\w+\.(?:html|css|js|svg)$/,
+      /^docs\/[\w-]+\.(?:md|png)$/,
       /^examples\/[\w/]+\.(?:mjs|ts|md|sql|json)$/,
       /^deploy\/[\w@-]+\.(?:service|mjs|json|yml)$/,
       /^(?:package\.json|README\.md|LICENSE|CHANGELOG\.md|\.env\.example)$/,
@@ -42,7 +43,15 @@ describe('what is packed', () => {
     expect(installed.files.filter((file) => !expected.some((pattern) => pattern.test(file)))).toEqual([]);
     expect(installed.files).toEqual(
       expect.arrayContaining([
-        ...['dist/main.js', 'dist/index.d.ts', 'docs/embedding.md', 'examples/lines.mjs', '.env.example'],
+        ...[
+          'dist/main.js',
+          'dist/index.d.ts',
+          'dist/web/live/index.html',
+          'dist/messages/recorderThread.js',
+          'docs/embedding.md',
+          'examples/lines.mjs',
+          '.env.example',
+        ],
         ...['examples/outbox/schema.sql', 'examples/embedded/src/server.ts', 'LICENSE', 'README.md'],
       ]),
     );

@@ -219,7 +219,10 @@ describe('/readyz', () => {
       expect(await readiness(url, 503)).toEqual(['leadership']);
       const late = await Scrape.of(url);
       expect(late.value('nic_leader_overdue')).toBe(1);
-      expect(late.value('nic_lease_renewals_total', { outcome: 'unanswered' })).toBeGreaterThan(0);
+      await waitFor(async () => {
+        const scrape = await Scrape.of(url);
+        return scrape.value('nic_lease_renewals_total', { outcome: 'unanswered' })! > 0;
+      }, 'a renewal without an answer');
       await instance.logged('stepped down');
       await readiness(url, 200);
       expect((await Scrape.of(url)).value('nic_leader')).toBe(0);

@@ -13,7 +13,7 @@ import {
   type Logger,
   type Task,
 } from '../../src/index';
-import { type FailedMessage, type HandledMessage, runTask, type RunTaskOptions } from '../../src/testing';
+import { type FailedMessage, type HandledMessage, runTask } from '../../src/testing';
 
 /*
  * What the types promise is checked by the compiler, `npm run lint`: an error that is expected here and does not come
