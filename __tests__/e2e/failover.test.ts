@@ -235,7 +235,8 @@ it('a task that fails to generate gives up leadership, longer each time, while o
 });
 
 it('with GENERATOR_HANDLES=false the generator handles nothing until it no longer is the generator', async () => {
-  const env = { GENERATOR_HANDLES: 'false', PAUSE_MS: '5' };
+  // Long enough for the leader to stay it, however busy the machine.
+  const env = { GENERATOR_HANDLES: 'false', PAUSE_MS: '5', LEASE_TTL_MS: '10000' };
   const instances = [start(env), start(env)];
   const leader = await leaderOf(instances);
   await waitFor(async () => (await ledger.client.llen('handled')) > 50, 'messages handled');

@@ -49,7 +49,7 @@ it('a user with just the listed rights runs everything', async () => {
 
   await waitFor(async () => (await jobCounts(redis.client)).failed > 3, 'failed messages');
   for (const [command, said] of [
-    [['status'], /2$/m],
+    [['status'], /^instances +2/m],
     [['getErrors'], /2 attempts/],
     [['retryErrors', '--all'], /^$/],
     [['getErrors', '--clear'], /^/],

@@ -43,7 +43,7 @@ afterAll(async () => {
 });
 
 it('an instance works over TLS with the authority that REDIS_CA_FILE names', async () => {
-  const instance = startInstance({ REDISURL: url, REDIS_CA_FILE: file('server.crt') });
+  const instance = startInstance({ REDISURL: url, REDIS_CA_FILE: file('server.crt'), DEMO_ERROR_RATE: '0' });
   await instance.logged(ELECTED);
   await instance.logged('message 1 handled');
 });
@@ -63,7 +63,7 @@ it('an instance works over TLS in a Cluster, whose nodes tell where the others l
     await client.call('CLUSTER', 'ADDSLOTSRANGE', 0, 16383);
     await waitFor(async () => (await client.cluster('INFO')).includes('cluster_state:ok'), 'the Cluster');
     const REDISURL = started.url.replace('rediss:', 'rediss+cluster:');
-    const instance = startInstance({ REDISURL, REDIS_CA_FILE: file('server.crt') });
+    const instance = startInstance({ REDISURL, REDIS_CA_FILE: file('server.crt'), DEMO_ERROR_RATE: '0' });
     await instance.logged('message 1 handled');
     const { code, stderr } = await runCommand(['status'], { REDISURL });
     expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringMatching(/certificate/) as string });

@@ -144,7 +144,11 @@ export class RedisLease implements Lease {
   }
 }
 
-/** How long one command to a lease node may take, in milliseconds: several fit into the time between renewals. */
+/**
+ * How long one command to a lease node may take, in milliseconds. Less than the time between renewals, and no less than it
+ * has to be: where every write waits for a busy disk, a lease that is got too late for its asker is nobody's, and with
+ * each attempt anew.
+ */
 export function leaseTimeoutMs(ttlMs: number): number {
-  return Math.max(50, Math.floor(ttlMs / 10));
+  return Math.max(50, Math.floor(ttlMs / 4));
 }
