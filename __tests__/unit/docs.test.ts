@@ -114,6 +114,25 @@ it.each([...DOCUMENTS, 'CHANGELOG.md', ...markdownIn('examples')])('%s leads to 
   expect([...broken.map(({ line, target }) => `${file}:${line}: ${target}`), ...named]).toEqual([]);
 });
 
+it('the invariants of CONTRIBUTING.md are guarded by tests that there are', () => {
+  const cells = [
+    ...readFileSync('CONTRIBUTING.md', 'utf8').matchAll(/^\|[^|]+\| `(\w+\.test\.ts)`(: "[^|]+)?/gm),
+  ];
+  expect(cells.length).toBeGreaterThan(10);
+  const tests = readdirSync('__tests__', { recursive: true, encoding: 'utf8' });
+  const missing = cells.flatMap(([, file, names = '']) => {
+    const code = readFileSync(
+      join(
+        '__tests__',
+        tests.find((each) => each.endsWith(`/${file}`))!,
+      ),
+      'utf8',
+    );
+    return [...names.matchAll(/"([^"]+)"/g)].map(([, name]) => name!).filter((name) => !code.includes(name));
+  });
+  expect(missing).toEqual([]);
+});
+
 describe('code', () => {
   it('compiles, TypeScript with the types of the package as it is built', () => {
     const files = new Map(scripts.map((block) => [resolve('docs-blocks', pathOf(block)), block]));
