@@ -6,7 +6,6 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
-  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -18,6 +17,7 @@ import { DockerfileParser } from 'dockerfile-ast';
 import ts from 'typescript';
 import { parseAllDocuments } from 'yaml';
 import { anchorsIn, type CodeBlock, codeBlocks, linksIn, proseOf } from '../helpers/markdown';
+import { isWritten } from '../helpers/writtenTexts';
 import { checkShell, type Reader } from '../helpers/shellChecks';
 import { shellCommands } from '../helpers/shellLines';
 
@@ -42,7 +42,7 @@ const CHECKS: Record<string, (block: CodeBlock) => Found | Promise<Found>> = {
   json: ({ code }) => (isJson(code) ? [] : lines(code, isJson, 'no JSON')),
   yaml: ({ code }) =>
     parseAllDocuments(code).flatMap(({ errors }) =>
-      errors.map(({ message }): [number, string] => [0, message]),
+      errors.map(({ message, linePos }): [number, string] => [linePos![0].line - 1, message.split('\n')[0]!]),
     ),
   dockerfile: checkDockerfile,
   // leastPrivilege.test.ts runs instances with just these rights.
@@ -81,9 +81,7 @@ it.each(DOCUMENTS)('%s shows what is so', async (file) => {
   const problems: string[] = [];
   for (const block of blocks.filter((each) => each.file === file)) {
     const language = SCRIPT.test(block.language) ? 'js' : (ALIASES[block.language] ?? block.language);
-    const check = CHECKS[language];
-    const found: Found =
-      check === undefined ? [[0, `nothing checks blocks of the language "${language}"`]] : await check(block);
+    const found = await findIn(block, language).catch((error: Error): Found => [[0, error.message]]);
     problems.push(...found.map(([line, problem]) => `${file}:${block.line + line}: ${problem}`));
   }
   expect(problems).toEqual([]);
@@ -254,6 +252,13 @@ it('what is wrong is seen', async () => {
   for (const code of fine) expect(await checkShell(shellCommands(code), reading)).toEqual([]);
 });
 
+/** What is wrong with a block of a language; rejects with what it can not be read for. */
+async function findIn(block: CodeBlock, language: string): Promise<Found> {
+  const check = CHECKS[language];
+  if (check === undefined) return [[0, `nothing checks blocks of the language "${language}"`]];
+  return check(block);
+}
+
 function markdownIn(directory: string): string[] {
   return readdirSync(directory, { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.md') && !name.includes('node_modules'))
@@ -278,10 +283,19 @@ function importsOf({ code }: CodeBlock): string[] {
 const isTask = ({ code }: CodeBlock) =>
   /^export .*\bgenerate\b/m.test(code) && /^export .*\bhandle\b/m.test(code);
 
+/** What can not be read as shell is told where the block itself is checked. */
+function writesOf(code: string): readonly string[] {
+  try {
+    return shellCommands(code).flatMap(({ writes }) => writes);
+  } catch {
+    return [];
+  }
+}
+
 function readerOf(file: string): Reader {
   const own = blocks.filter((block) => block.file === file);
   const written = own.flatMap(({ language, code }) =>
-    /^(sh|bash|shell)$/.test(language) ? shellCommands(code).flatMap(({ writes }) => writes) : [],
+    /^(sh|bash|shell)$/.test(language) ? writesOf(code) : [],
   );
   const named = new Set([...written, ...own.map(nameOf)]);
   const prose = proseOf(file).join('\n');
@@ -368,37 +382,6 @@ function checkShown(block: CodeBlock): Found | Promise<Found> {
   return isDrawing || (isOutput && block.language !== '')
     ? []
     : [[0, 'neither a log, nor settings, nor a drawing; what a command of this section prints is ```text']];
-}
-
-let patterns: RegExp[] | undefined;
-
-/** Whether some text of the program or an example reads so, with anything in place of what it inserts. */
-function isWritten(message: string): boolean {
-  patterns ??= [...sourcesIn('src'), ...sourcesIn('examples')].flatMap((file) => {
-    const found: RegExp[] = [];
-    const visit = (node: ts.Node): void => {
-      if (ts.isStringLiteralLike(node)) found.push(exactly(node.text));
-      else if (ts.isTemplateExpression(node)) {
-        const [head, ...spans] = [node.head.text, ...node.templateSpans.map(({ literal }) => literal.text)];
-        // One that is nothing but what it inserts would read like anything.
-        if (`${head}${spans.join('')}`.length > 3) found.push(exactly(head, ...spans));
-      }
-      ts.forEachChild(node, visit);
-    };
-    visit(ts.createSourceFile(file, readFileSync(file, 'utf8'), ts.ScriptTarget.Latest));
-    return found;
-  });
-  return patterns.some((pattern) => pattern.test(message));
-}
-
-const exactly = (...pieces: string[]) =>
-  new RegExp(`^${pieces.map((piece) => piece.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')).join('.*')}$`);
-
-function sourcesIn(directory: string): string[] {
-  return readdirSync(directory, { recursive: true, encoding: 'utf8' })
-    .filter((name) => /\.(ts|mjs)$/.test(name) && !name.includes('node_modules'))
-    .map((name) => join(directory, name))
-    .filter((name) => statSync(name).isFile());
 }
 
 /** Runs tasks as tests of them would, all in one process. */
