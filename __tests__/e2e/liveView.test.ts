@@ -207,6 +207,25 @@ inBrowser('as things happen', () => {
     await page.getByText(/The instance of this page, a-again, was stopped at/).waitFor();
   });
 
+  it('a page says that Redis is away, draws nothing on, and goes on when it is back', async () => {
+    const { page } = await open('c');
+    await page
+      .locator('#errors > li')
+      .nth(ERRORS - 1)
+      .waitFor();
+    redis.process.kill('SIGSTOP');
+    await page.locator('body[data-connection=trouble]').waitFor();
+    await page.getByText(/Redis can not be read since \d\d:\d\d:\d\d: it does not answer/).waitFor();
+    const drawn = () => page.locator('#chart-flow .line.completed').getAttribute('d');
+    const before = await drawn();
+    // Longer than it takes to say so again.
+    await page.waitForTimeout(6000);
+    expect(await drawn()).toBe(before);
+    redis.process.kill('SIGCONT');
+    await page.locator('body[data-connection=live]').waitFor();
+    await waitFor(async () => (await drawn()) !== before, 'the chart to go on');
+  });
+
   it('a retry that succeeds takes the error out, and so does clearing it, by keyboard alone', async () => {
     const { page, faults } = await open('c');
     await page

@@ -27,7 +27,8 @@ function onFrame({ now, ...sections }) {
   if (now !== undefined) ahead = now - Date.now();
   lost = undefined;
   showConnection();
-  if (state.leader === undefined) return;
+  // While Redis is away nothing is known of this moment: what is there stays as it is.
+  if (state.leader === undefined || state.trouble !== undefined) return;
   show();
   const news = sections.leader === undefined ? undefined : newsOf(before, state);
   if (news !== undefined) setText(byId('news'), news);
