@@ -22,7 +22,8 @@ async function readHelp(args: string[]): Promise<string> {
     version: '0',
     write,
     tell: () => undefined,
-    isTerminal: false,
+    stdout: {},
+    screenSize: () => undefined,
     stopSignal: never,
     run: never,
   };

@@ -375,8 +375,14 @@ function checkShown(block: CodeBlock): Found | Promise<Found> {
       /^(sh|bash|shell)$/.test(other.language),
   );
   const rows = code.split('\n').filter((row) => row !== '');
-  if (rows.every((row) => /^\d\d:\d\d:\d\d (error|warn|info|debug) /.test(row)))
-    return lines(code, (row) => isWritten(/^\S+ \w+ +(.*?)(?: {2}|$)/.exec(row)![1]!), 'nothing logs this');
+  // Between the lines of a log, a hint to the person at the terminal is indented.
+  const isHint = (row: string): boolean => row.startsWith('  ');
+  if (rows.every((row) => isHint(row) || /^\d\d:\d\d:\d\d (error|warn|info|debug) /.test(row)))
+    return lines(
+      code,
+      (row) => isHint(row) || isWritten(/^\S+ \w+ +(.*?)(?: {2}|$)/.exec(row)![1]!),
+      'nothing logs this',
+    );
   if (rows.every((row) => /^(#.*|[A-Z][A-Z0-9_]*=\S*)$/.test(row)))
     return checkShell(shellCommands(code), readerOf(file));
   return isDrawing || (isOutput && block.language !== '')
