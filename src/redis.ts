@@ -50,7 +50,7 @@ const WITHOUT_INFO: Settings & { skipVersionCheck: true } = {
 const NOT_HERE = /^(READONLY|MOVED|ASK|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|UNBLOCKED) /;
 
 /** How long a first connection may take, in milliseconds: the commands promise to give up within 5 s. */
-const CONNECT_DEADLINE_MS = 3500;
+const CONNECT_DEADLINE_MS = 2500;
 
 export interface RedisConnectorOptions {
   readonly address: RedisAddress;
@@ -81,7 +81,7 @@ export class RedisConnector {
    * A client that is connected and ready.
    *
    * @param overrides `commandTimeout` in milliseconds, say.
-   * @throws AppError (exit code 1) naming the address and the reason, after 3.5 s at the latest.
+   * @throws AppError (exit code 1) naming the address and the reason, after 2.5 s at the latest.
    */
   async connect(role: Role, overrides: Settings = {}): Promise<Redis> {
     const mayAskInfo = await (this.#mayAskInfo ??= this.#askInfo());
