@@ -16,6 +16,7 @@ import { type Keys, QUEUE_NAME } from '../keys';
 import type { Logger } from '../logger';
 import { sleep } from '../time';
 import type { ErrorLog } from './errorLog';
+import { readingErrors } from './eventReader';
 
 export interface ErrorRecorderOptions {
   /** A connection of the role `queue`; the listener duplicates it. */
@@ -60,13 +61,17 @@ async function listen(options: ErrorRecorderOptions): Promise<void> {
   const resumes = stored !== null && compareIds(stored, first) >= 0 && compareIds(stored, last) <= 0;
   const start = resumes ? stored : last;
 
-  const events = new QueueEvents(QUEUE_NAME, { connection, prefix: keys.queuePrefix, lastEventId: start });
+  const settings = { connection, prefix: keys.queuePrefix, lastEventId: start };
+  const events = new QueueEvents(QUEUE_NAME, settings, readingErrors(control, keys));
   const pending = new PendingEvents(start);
   events.on('error', (error) => logger.debug('the event listener had an error', { error }));
   events.on('failed', ({ jobId }, id) => pending.add(id, jobId));
   events.on('removed', ({ jobId }, id) => pending.add(id, jobId));
   events.on('waiting', ({ jobId, prev }, id) => pending.add(id, prev === 'failed' ? jobId : undefined));
-  events.on('completed', (_, id) => pending.add(id));
+  // Of the others, what matters is how far they go.
+  for (const other of ['added', 'active', 'completed', 'delayed'] as const)
+    events.on(other, (_: unknown, id: string) => pending.add(id));
+  events.on('drained', (id) => pending.add(id));
   events.on('cleaned', ({ count }, id) => pending.add(id, count === '0' ? undefined : MANY));
   options.onListening?.(true);
   try {
