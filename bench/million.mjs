@@ -16,7 +16,8 @@ const GROUPS = [
 
 export async function million({ rounds, quick, messages: total, progress }) {
   const of = await interleave(
-    Math.min(rounds, 3),
+    // Some ten minutes each.
+    Math.ceil(rounds / 3),
     GROUPS,
     (group) => runOnce(group, { total, batch: BATCH, restMs: quick ? 500 : 3000 }, progress),
     (text) => progress.say(`${total} messages: ${text}`),

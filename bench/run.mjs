@@ -25,17 +25,24 @@ for (const name of only) {
   const server = await openServer();
   tables.push(...(await SECTIONS[name]({ ...context, server, progress })));
   await server.close();
+  // Also what a run has found that does not get to its end.
+  write(report());
 }
 progress.end();
-
-const report = {
-  machine: describeMachine(),
-  options: { only, ...context },
-  seconds: Math.round((performance.now() - startedAt) / 1000),
-  targets: judge(tables),
-  tables,
-};
-console.log(reportText(report));
-if (json !== undefined) writeFileSync(json, `${JSON.stringify(report, null, 2)}\n`);
-if (markdown !== undefined) fillIn(markdown, reportText(report));
+console.log(reportText(report()));
 process.exit(0);
+
+function report() {
+  return {
+    machine: describeMachine(),
+    options: { only, ...context },
+    seconds: Math.round((performance.now() - startedAt) / 1000),
+    targets: judge(tables),
+    tables,
+  };
+}
+
+function write(found) {
+  if (json !== undefined) writeFileSync(json, `${JSON.stringify(found, null, 2)}\n`);
+  if (markdown !== undefined) fillIn(markdown, reportText(found));
+}

@@ -10,4 +10,4 @@ import { shards } from './shards.mjs';
 import { start } from './start.mjs';
 
 /** Each gets `{ server, rounds, quick, messages, scale, errorScale, progress }` and gives tables. */
-export const SECTIONS = { handling, generating, million, failover, start, commands, atRest, growth, shards };
+export const SECTIONS = { handling, generating, failover, start, commands, atRest, growth, shards, million };
