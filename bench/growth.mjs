@@ -28,9 +28,9 @@ async function backlogs({ server, rounds, quick, scale, progress }) {
     await bullmq.fill(server, { from: waiting + 1, count: backlog - waiting, bytes: 100 });
     waiting = backlog;
     const settings = {
-      // Fewer in all than the least that waits, or the handler would run dry.
-      count: Math.ceil(6000 * scale),
-      warmUp: Math.ceil(1500 * scale),
+      // Both handle before either generates: together fewer than the least that waits, or the second would run dry.
+      count: Math.ceil(3000 * scale),
+      warmUp: Math.ceil(750 * scale),
       batch: 100,
       bytes: 100,
     };
