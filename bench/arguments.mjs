@@ -46,7 +46,7 @@ function read(args, sections) {
     /** Of those that handle; undefined: all. BullMQ alone is always there to compare with. */
     contenders: values.contenders?.split(','),
     /** Of the messages, and of the error records, that a measurement takes when there is time. */
-    scale: (quick ? 0.15 : 1) * share,
+    scale: (quick ? 0.1 : 1) * share,
     errorScale: (quick ? 0.1 : 1) * share,
     json,
     markdown,
