@@ -1,7 +1,8 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { openAccess } from './commands/access';
-import type { GetErrorsOptions, Write } from './commands/getErrors';
-import type { ScreenSize } from './commands/screen';
+import type { GetErrorsOptions } from './commands/getErrors';
+import type { Write } from './terminal/write';
+import type { ScreenSize } from './terminal/screen';
 import type { Config, Environment } from './config';
 import { AppError } from './errors';
 
@@ -53,7 +54,7 @@ export async function runCommandLine(args: readonly string[], terminal: Terminal
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
     if (!(error instanceof CommanderError || error instanceof AppError)) throw error;
-    const { printable } = await import('./logger.js');
+    const { printable } = await import('./terminal/printable.js');
     if (error instanceof AppError) {
       terminal.tell(printable(`error: ${error.message}`));
       return error.exitCode;
@@ -136,7 +137,7 @@ function buildProgram(terminal: Terminal): Command {
           2,
         );
       }
-      const { retryAllErrors, retryErrors } = await import('./messages/retryErrors.js');
+      const { retryAllErrors, retryErrors } = await import('./errorLog/retry.js');
       await withRedis(terminal, async (source) => {
         const { retried, unknown } = all ? await retryAllErrors(source) : await retryErrors(source, ids);
         if (retried > 0 || unknown.length === 0) {
@@ -152,9 +153,9 @@ function buildProgram(terminal: Terminal): Command {
     .option('--json', 'one JSON object')
     .option('--watch', 'again every second until Ctrl-C')
     .action(async ({ json = false, watch = false }: { json?: boolean; watch?: boolean }) => {
-      const { readStatus } = await import('./commands/status.js');
+      const { readStatus } = await import('./group/status.js');
       const { showStatus } = await import('./commands/showStatus.js');
-      const { paintFor } = await import('./colors.js');
+      const { paintFor } = await import('./terminal/colors.js');
       await withRedis(terminal, async (source, config) => {
         const lease = await source.openLease();
         await showStatus(() => readStatus({ ...source, lease }), {
@@ -184,8 +185,8 @@ async function withRedis(
   try {
     await use(access, config);
   } catch (error) {
-    const { explainFailure } = await import('./redis.js');
-    const { redisOf } = await import('./chooseRedis.js');
+    const { explainFailure } = await import('./redis/connector.js');
+    const { redisOf } = await import('./redis/resolve.js');
     throw explainFailure(error, redisOf(config));
   } finally {
     await access.close();

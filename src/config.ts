@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { AppError } from './errors';
-import { parseRedisUrl, redactUrl, type RedisAddress, RedisUrlError } from './redisUrl';
+import { parseRedisUrl, redactUrl, type RedisAddress, RedisUrlError } from './redis/address';
 
 /** What an instance runs with. Durations are milliseconds. docs/configuration.md explains each. */
 export interface Config {

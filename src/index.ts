@@ -3,14 +3,14 @@
  *
  * @module
  */
-import { provideRedis } from './chooseRedis';
+import { provideRedis } from './redis/resolve';
 import { type Environment, resolveConfig } from './config';
 import { runInstance } from './instance';
 import { createLogger } from './logger';
 import { createDemoTask, describeDemo } from './tasks/demo';
 import { checkTask, loadTask } from './tasks/load';
 import type { Task } from './tasks/task';
-import type { Traces } from './traces';
+import type { Traces } from './tracing';
 
 export type { Environment } from './config';
 export type { Logger } from './logger';
@@ -47,7 +47,7 @@ export function createInstance<Message = unknown, Cursor = unknown>(
     const config = resolveConfig(options.env ?? process.env);
     const logger = createLogger(config);
     const task = await chooseTask();
-    traces = config.traces ? (await import('./traces.js')).openTraces(logger) : undefined;
+    traces = config.traces ? (await import('./tracing.js')).openTraces(logger) : undefined;
     const redis = await provideRedis(config, logger);
     const run = () => runInstance({ config, redis, task, telemetry: traces?.telemetry, logger });
     running = await (traces?.detached(run) ?? run());

@@ -6,6 +6,14 @@ export const QUEUE_NAME = 'messages';
  * namespace live in one slot, so that a commit can be one transaction.
  */
 export interface Keys {
+  /** What belongs to the keeper. */
+  readonly keeper: RoleKeys;
+  /** What belongs to one source; without a name, to the generator of a task without named sources. */
+  source(name?: string): SourceKeys;
+  /** Hash, field `generating`: by whom and since when generating is paused (JSON); absent when it is not. */
+  readonly paused: string;
+  /** Hash, role to the instance and term that took it last: all fencing records in one read. */
+  readonly roles: string;
   /** Prefix that BullMQ puts before `:messages:*`. */
   readonly queuePrefix: string;
   /** String, the Redlock lease. */
@@ -47,10 +55,46 @@ export interface Keys {
   presence(instance: string): string;
 }
 
+/** Keys of a role: a duty that exactly one instance holds at a time. */
+export interface RoleKeys {
+  /** String, the Redlock lease. */
+  readonly lease: string;
+  /** Hash, the fencing record: instance, term, since. */
+  readonly leader: string;
+  /** Hash, how the newest term that is known to have ended came to its end: term, cause, note, at. */
+  readonly ended: string;
+  /** List, the newest first: each term as it was taken, with what ended the one before. */
+  readonly terms: string;
+}
+
+export interface SourceKeys extends RoleKeys {
+  /** Hash, what has been committed: cursor, generated, term. */
+  readonly cursor: string;
+  /** List, the newest first: the position at the start of each term, and those replaced by hand. */
+  readonly positions: string;
+}
+
 export function keysOf(namespace: string): Keys {
   const prefix = `{${namespace}}`;
   const queue = `${prefix}:${QUEUE_NAME}`;
+  const sourceKeys = (root: string): SourceKeys => ({
+    lease: `${root}:lease`,
+    leader: `${root}:leader`,
+    ended: `${root}:ended`,
+    terms: `${root}:terms`,
+    cursor: `${root}:cursor`,
+    positions: `${root}:positions`,
+  });
   return {
+    keeper: {
+      lease: `${prefix}:lease:keeper`,
+      leader: `${prefix}:keeper`,
+      ended: `${prefix}:ended:keeper`,
+      terms: `${prefix}:terms:keeper`,
+    },
+    source: (name) => sourceKeys(name === undefined ? prefix : `${prefix}:source:${name}`),
+    paused: `${prefix}:paused`,
+    roles: `${prefix}:roles`,
     queuePrefix: prefix,
     lease: `${prefix}:lease`,
     leader: `${prefix}:leader`,

@@ -1,8 +1,9 @@
 import { inspect } from 'node:util';
 import { createLogger as createWinston, format, transports } from 'winston';
-import { type Paint, paintFor, type Style } from './colors';
+import { type Paint, paintFor, type Style } from './terminal/colors';
 import type { Config } from './config';
-import { redact } from './redisUrl';
+import { redact } from './redis/address';
+import { printable } from './terminal/printable';
 
 /**
  * What the program's parts and tasks log through. Spelled out here rather than taken over from the library behind it,
@@ -91,14 +92,4 @@ function shown(value: unknown): string | undefined {
   } catch {
     return inspect(value, { breakLength: Infinity });
   }
-}
-
-/**
- * Control characters made visible, so that text from a message can not drive somebody's terminal, nor be shown in
- * another order than it has. Line ends and tabs stay. JSON remains the same JSON.
- */
-export function printable(text: string): string {
-  return text.replace(/[^\P{Cc}\n\t]|[\p{Bidi_Control}\u2028\u2029]/gu, (character) => {
-    return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
-  });
 }

@@ -5,7 +5,7 @@
  */
 import { toError } from './errors';
 import type { Logger } from './logger';
-import { generateMessages } from './messages/generator';
+import { generateMessages } from './generating/generator';
 import { checkTask } from './tasks/load';
 import type { Batch, GenerateContext, Task } from './tasks/task';
 

@@ -1,10 +1,10 @@
 import { keysOf } from '../../src/keys';
 import { CrashWatch } from '../../src/leadership/crashWatch';
 import { RedisLease } from '../../src/leadership/lease';
-import { Presence } from '../../src/leadership/presence';
+import { Presence } from '../../src/membership/presence';
 import { takeTerm } from '../../src/leadership/term';
-import { RedisConnector } from '../../src/redis';
-import { parseRedisUrl } from '../../src/redisUrl';
+import { RedisConnector } from '../../src/redis/connector';
+import { parseRedisUrl } from '../../src/redis/address';
 import { startProxy } from '../../harness/proxy.cjs';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
 import { silentLogger } from '../helpers/silentLogger';

@@ -1,8 +1,8 @@
 import { Redis } from 'ioredis';
 import { keysOf } from '../../src/keys';
-import { watchForDeafness } from '../../src/messages/deafness';
-import { JOB_NAME, openQueue } from '../../src/messages/queue';
-import { MessageWorker } from '../../src/messages/worker';
+import { watchForDeafness } from '../../src/handling/workerWatchdog';
+import { JOB_NAME, openQueue } from '../../src/redis/queue';
+import { MessageWorker } from '../../src/handling/worker';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
 import { silentLogger as logger } from '../helpers/silentLogger';
 import { waitFor } from '../helpers/waitFor';

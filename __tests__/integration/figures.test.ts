@@ -1,5 +1,5 @@
 import { keysOf } from '../../src/keys';
-import { readFigures } from '../../src/web/figures';
+import { readFigures } from '../../src/group/gauges';
 import { Metrics } from '../../src/web/metrics';
 import { Scrape } from '../helpers/probes';
 import { type RedisServer, startRedis } from '../helpers/redisServer';

@@ -1,10 +1,10 @@
 import { Queue, Worker } from 'bullmq';
 import { once } from 'node:events';
-import { GroupState } from '../../src/groupState';
+import { GroupState } from '../../src/group/view';
 import { keysOf } from '../../src/keys';
 import { RedisLease } from '../../src/leadership/lease';
 import { markEnd, takeTerm } from '../../src/leadership/term';
-import { ErrorLog } from '../../src/messages/errorLog';
+import { ErrorLog } from '../../src/errorLog/errorLog';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
 
 const keys = keysOf('nic');

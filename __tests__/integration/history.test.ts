@@ -1,6 +1,6 @@
 import { keysOf } from '../../src/keys';
-import { recordHistory, samplesOf } from '../../src/messages/history';
-import { openQueue } from '../../src/messages/queue';
+import { recordHistory, samplesOf } from '../../src/group/samples';
+import { openQueue } from '../../src/redis/queue';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
 import { silentLogger } from '../helpers/silentLogger';
 import { waitFor } from '../helpers/waitFor';

@@ -16,7 +16,11 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import ts from 'typescript';
-import { findOrStartLocalRedis, type LocalRedisOptions, type StartedServer } from '../../src/localRedis';
+import {
+  findOrStartLocalRedis,
+  type LocalRedisOptions,
+  type StartedServer,
+} from '../../src/redis/localServer';
 import { AppError } from '../../src/errors';
 import { freePort, startRedis } from '../helpers/redisServer';
 

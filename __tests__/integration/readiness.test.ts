@@ -1,5 +1,5 @@
 import { keysOf } from '../../src/keys';
-import { createProbes, type ProbedParts } from '../../src/probes';
+import { createProbes, type ProbedParts } from '../../src/readiness';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
 import { Redis } from 'ioredis';
 

@@ -1,8 +1,8 @@
 import { resolve } from 'node:path';
 import type { Redis } from 'ioredis';
 import { keysOf } from '../../src/keys';
-import { openQueue } from '../../src/messages/queue';
-import { redeliver } from '../../src/messages/redelivery';
+import { openQueue } from '../../src/redis/queue';
+import { redeliver } from '../../src/handling/redelivery';
 import { jobCounts } from '../helpers/history';
 import { ELECTED, killAll, startInstance } from '../helpers/instance';
 import { type RedisServer, startRedis } from '../helpers/redisServer';

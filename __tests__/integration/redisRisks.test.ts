@@ -1,7 +1,7 @@
 import { killAll, startInstance } from '../helpers/instance';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
 import { runCommand } from '../helpers/runCommand';
-import { findRisks } from '../../src/redisRisks';
+import { findRisks } from '../../src/redis/durabilityCheck';
 
 let redis: RedisServer | undefined;
 

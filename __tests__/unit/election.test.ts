@@ -1,6 +1,6 @@
 import { DeposedError } from '../../src/errors';
 import { Election } from '../../src/leadership/election';
-import type { ElectionOptions, Term } from '../../src/leadership/electionOptions';
+import type { ElectionOptions, Term } from '../../src/leadership/options';
 import type { HeldLease, Lease } from '../../src/leadership/lease';
 import { silentLogger } from '../helpers/silentLogger';
 import { VirtualProcess, VirtualTime } from '../helpers/virtualTime';

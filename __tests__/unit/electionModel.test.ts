@@ -6,7 +6,7 @@
 import fc from 'fast-check';
 import { DeposedError } from '../../src/errors';
 import { Election } from '../../src/leadership/election';
-import type { Term } from '../../src/leadership/electionOptions';
+import type { Term } from '../../src/leadership/options';
 import type { HeldLease, Lease } from '../../src/leadership/lease';
 import { silentLogger } from '../helpers/silentLogger';
 import { VirtualProcess, VirtualTime } from '../helpers/virtualTime';

@@ -1,7 +1,7 @@
 import { DelayedError, RateLimitError, UnrecoverableError, WaitingChildrenError, WaitingError } from 'bullmq';
 import fc from 'fast-check';
 import { toError } from '../../src/errors';
-import { errorRecordOf, type FailedJob, storableError } from '../../src/messages/errorRecord';
+import { errorRecordOf, type FailedJob, storableError } from '../../src/errorLog/record';
 
 /** The job as BullMQ gives it back after a failure with this error. */
 function failedWith(thrown: unknown): FailedJob {

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import fc from 'fast-check';
-import { printable } from '../../src/logger';
+import { printable } from '../../src/terminal/printable';
 
 /** What a process of its own writes whose logger has these settings and does that. */
 async function log(settings: object, statements: string): Promise<{ stdout: string; stderr: string }> {

@@ -1,4 +1,4 @@
-import { MessageInHand } from '../../src/messages/messageInHand';
+import { MessageInHand } from '../../src/handling/activeMessage';
 import { silentLogger } from '../helpers/silentLogger';
 
 describe('the signal of a message', () => {

@@ -6,7 +6,7 @@ import {
   redactUrl,
   type RedisAddress,
   RedisUrlError,
-} from '../../src/redisUrl';
+} from '../../src/redis/address';
 
 describe('a Redis URL', () => {
   it.each<[string, RedisAddress]>([

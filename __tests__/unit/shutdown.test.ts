@@ -1,5 +1,5 @@
 import type { Logger } from '../../src/logger';
-import { Releases } from '../../src/shutdown';
+import { Releases } from '../../src/supervision/releases';
 
 let logged: { message: string; error: string }[];
 let released: string[];

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
-import { colored } from '../../src/colors';
-import { fit, widthOf } from '../../src/commands/columns';
-import { Screen } from '../../src/commands/screen';
-import type { Status } from '../../src/commands/status';
+import { colored } from '../../src/terminal/colors';
+import { fit, widthOf } from '../../src/terminal/columns';
+import { Screen } from '../../src/terminal/screen';
+import type { Status } from '../../src/group/status';
 import { formatStatus } from '../../src/commands/statusTable';
 
 const NOW = Date.UTC(2024, 0, 1, 12);

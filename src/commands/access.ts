@@ -1,12 +1,12 @@
 import type { Redis } from 'ioredis';
-import { redisOf } from '../chooseRedis';
+import { redisOf } from '../redis/resolve';
 import type { Config } from '../config';
 import { type Keys, keysOf } from '../keys';
 import { leaseTimeoutMs, RedisLease } from '../leadership/lease';
-import { ErrorLog } from '../messages/errorLog';
-import { openQueue } from '../messages/queue';
-import { closeClient, RedisConnector } from '../redis';
-import type { RedisAddress } from '../redisUrl';
+import { ErrorLog } from '../errorLog/errorLog';
+import { openQueue } from '../redis/queue';
+import { closeClient, RedisConnector } from '../redis/connector';
+import type { RedisAddress } from '../redis/address';
 
 /** What a command needs of Redis: it looks and mends, and takes no part. */
 export async function openAccess(config: Config) {

@@ -1,6 +1,7 @@
-import { printable } from '../logger';
-import type { ErrorLog } from '../messages/errorLog';
-import { type GetErrorsResult, readRecord, type Write } from './getErrors';
+import { printable } from '../terminal/printable';
+import type { ErrorLog } from '../errorLog/errorLog';
+import type { Write } from '../terminal/write';
+import { type GetErrorsResult, readRecord } from './getErrors';
 
 /** Errors of one text: one line of `--summary --json`. */
 interface Group {

@@ -1,7 +1,8 @@
-import type { ErrorLog } from '../messages/errorLog';
-import type { StoredError } from '../messages/errorPages';
-import type { ErrorRecord } from '../messages/errorRecord';
-import { printable } from '../logger';
+import type { ErrorLog } from '../errorLog/errorLog';
+import type { StoredError } from '../errorLog/pages';
+import type { ErrorRecord } from '../errorLog/record';
+import { printable } from '../terminal/printable';
+import type { Write } from '../terminal/write';
 
 export interface GetErrorsOptions {
   readonly json?: boolean;
@@ -10,9 +11,6 @@ export interface GetErrorsOptions {
   /** At most so many. Default: all. */
   readonly limit?: number;
 }
-
-/** Where output goes. Resolves to false once nobody reads it any more. */
-export type Write = (text: string) => Promise<boolean>;
 
 export interface GetErrorsResult {
   readonly written: number;

@@ -1,9 +1,9 @@
-import type { Paint } from '../colors';
-import { printable } from '../logger';
+import type { Paint } from '../terminal/colors';
+import { printable } from '../terminal/printable';
 import { sleep, untilAborted } from '../time';
-import type { Write } from './getErrors';
-import { Screen, type ScreenSize } from './screen';
-import type { Status } from './status';
+import type { Write } from '../terminal/write';
+import { Screen, type ScreenSize } from '../terminal/screen';
+import type { Status } from '../group/status';
 import { formatStatus } from './statusTable';
 
 export interface ShowStatusOptions {

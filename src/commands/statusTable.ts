@@ -1,6 +1,6 @@
-import { type Paint, plain } from '../colors';
-import { fit, oneLine, padEnd, padStart, widthOf } from './columns';
-import type { Status } from './status';
+import { type Paint, plain } from '../terminal/colors';
+import { fit, oneLine, padEnd, padStart, widthOf } from '../terminal/columns';
+import type { Status } from '../group/status';
 
 export interface TableOptions {
   /** Columns that no line exceeds, whatever the names. */

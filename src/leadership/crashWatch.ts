@@ -15,7 +15,7 @@ import type { Keys } from '../keys';
 import type { Logger } from '../logger';
 import { sleep } from '../time';
 import type { RedisLease } from './lease';
-import { presentAmong } from './presence';
+import { presentAmong } from '../membership/presence';
 import { type LeaderRecord, markEnd, readLeader } from './term';
 
 export interface CrashWatchOptions {

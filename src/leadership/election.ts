@@ -25,7 +25,7 @@
 import { DeposedError, toError } from '../errors';
 import type { Logger } from '../logger';
 import { aborted, withDeadline } from '../time';
-import type { ElectionOptions, StepDownCause, Term } from './electionOptions';
+import type { ElectionOptions, StepDownCause, Term } from './options';
 import type { HeldLease } from './lease';
 import { TrustDeadline } from './trustDeadline';
 

@@ -11,11 +11,11 @@
  * No label ever holds anything that came with a message.
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { RenewalOutcome } from '../leadership/electionOptions';
+import type { RenewalOutcome } from '../leadership/options';
 import type { EndCause } from '../leadership/term';
-import type { HandlingObserver, MessageOutcome } from '../messages/worker';
+import type { HandlingObserver, MessageOutcome } from '../handling/worker';
 import { withDeadline } from '../time';
-import type { Figures } from './figures';
+import type { Figures } from '../group/gauges';
 
 /** What an instance is doing now. */
 export interface Doing {

@@ -1,4 +1,4 @@
-import type { Write } from './getErrors';
+import type { Write } from './write';
 
 export interface ScreenSize {
   readonly columns: number;

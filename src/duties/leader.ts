@@ -1,21 +1,21 @@
 import type { Queue, Telemetry } from 'bullmq';
-import type { Config } from './config';
-import type { Connections } from './connections';
-import { toError } from './errors';
-import type { Keys } from './keys';
-import type { StepDownCause, Term } from './leadership/electionOptions';
-import { forgetTheGone, goneAmong } from './leadership/registry';
-import { markEnd } from './leadership/term';
-import type { Logger } from './logger';
-import { Committer } from './messages/commit';
-import { generateMessages } from './messages/generator';
-import { recordErrorsAside } from './messages/recorderHost';
-import { recordHistory } from './messages/history';
-import { jobOptions } from './messages/queue';
-import { redeliver } from './messages/redelivery';
-import type { RedisAddress } from './redisUrl';
-import type { Task } from './tasks/task';
-import { sleep } from './time';
+import type { Config } from '../config';
+import type { Connections } from '../redis/connections';
+import { toError } from '../errors';
+import type { Keys } from '../keys';
+import type { StepDownCause, Term } from '../leadership/options';
+import { forgetTheGone, goneAmong } from '../membership/registry';
+import { markEnd } from '../leadership/term';
+import type { Logger } from '../logger';
+import { Committer } from '../generating/committer';
+import { generateMessages } from '../generating/generator';
+import { recordErrorsAside } from '../errorLog/recorderHost';
+import { recordHistory } from '../group/samples';
+import { jobOptions } from '../redis/queue';
+import { redeliver } from '../handling/redelivery';
+import type { RedisAddress } from '../redis/address';
+import type { Task } from '../tasks/task';
+import { sleep } from '../time';
 
 export interface LeaderOptions {
   readonly connections: Connections;

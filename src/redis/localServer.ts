@@ -3,7 +3,7 @@ import { closeSync, mkdirSync, openSync, readFileSync, statSync } from 'node:fs'
 import { connect } from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AppError } from './errors';
+import { AppError } from '../errors';
 
 /** How long one question to a server on this machine may take, in milliseconds. */
 const ANSWER_MS = 2000;

@@ -1,7 +1,7 @@
 import type { ConnectionOptions } from 'node:tls';
 import { Redis } from 'ioredis';
-import { toError } from './errors';
-import type { RedisAddress, RedisNode } from './redisUrl';
+import { toError } from '../errors';
+import type { RedisAddress, RedisNode } from './address';
 
 export interface MasterQuestionOptions {
   /** Of Sentinels or of a Cluster. */

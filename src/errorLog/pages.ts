@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { Keys } from '../keys';
-import type { ErrorRecord } from './errorRecord';
+import type { ErrorRecord } from './record';
 
 /** A record as it is stored. */
 export interface StoredError {

@@ -6,8 +6,8 @@ import { type Keys, QUEUE_NAME } from '../keys';
 import type { Logger } from '../logger';
 import type { Task } from '../tasks/task';
 import { sleep } from '../time';
-import { storableError } from './errorRecord';
-import { MessageInHand } from './messageInHand';
+import { storableError } from '../errorLog/record';
+import { MessageInHand } from './activeMessage';
 
 export type MessageOutcome = 'completed' | 'failed' | 'retried';
 

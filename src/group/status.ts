@@ -2,7 +2,7 @@ import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Keys } from '../keys';
 import type { RedisLease } from '../leadership/lease';
-import { livingInstances } from '../leadership/registry';
+import { livingInstances } from '../membership/registry';
 import { type LeaderRecord, readLeader } from '../leadership/term';
 
 /** The state of a whole group of instances. Its shape is a promise. */

@@ -1,8 +1,8 @@
 import type { Logger } from '../logger';
 import type { Batch, Task } from '../tasks/task';
 import { sleep, untilAborted } from '../time';
-import type { Committer, EncodedBatch } from './commit';
-import type { Position } from './snapshot';
+import type { Committer, EncodedBatch } from './committer';
+import type { Position } from './position';
 
 export interface GeneratorOptions {
   readonly task: Pick<Task, 'generate'>;

@@ -15,10 +15,10 @@
 import { connect as connectSocket, Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { AbstractConnector, type RedisOptions } from 'ioredis';
-import { toError } from './errors';
-import { type MasterAnswer, MasterQuestion, type MasterQuestionOptions } from './redisNodes';
-import type { RedisNode } from './redisUrl';
-import { aborted, sleep } from './time';
+import { toError } from '../errors';
+import { type MasterAnswer, MasterQuestion, type MasterQuestionOptions } from './masterQuery';
+import type { RedisNode } from './address';
+import { aborted, sleep } from '../time';
 
 /** Pause between two looks, in milliseconds. */
 const WATCH_MS = 1000;

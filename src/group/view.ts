@@ -1,9 +1,9 @@
-import { GroupErrors, type GroupErrorsOptions } from './groupErrors';
-import type { RedisLease } from './leadership/lease';
-import { knownInstances, type KnownInstance } from './leadership/registry';
-import { leaderRecordOf, termEntriesOf } from './leadership/term';
-import { HISTORY_STEP_MS, samplesOf } from './messages/history';
-import type { LiveGroup, LiveInstance, LiveLeader, LiveState, LiveTerm } from './web/liveGroup';
+import { GroupErrors, type GroupErrorsOptions } from './errors';
+import type { RedisLease } from '../leadership/lease';
+import { knownInstances, type KnownInstance } from '../membership/registry';
+import { leaderRecordOf, termEntriesOf } from '../leadership/term';
+import { HISTORY_STEP_MS, samplesOf } from './samples';
+import type { LiveGroup, LiveInstance, LiveLeader, LiveState, LiveTerm } from '../web/liveGroup';
 
 export interface GroupStateOptions extends GroupErrorsOptions {
   readonly lease: Pick<RedisLease, 'holder'>;

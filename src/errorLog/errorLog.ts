@@ -9,8 +9,8 @@
 import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Keys } from '../keys';
-import { errorPages, PORTION, scanErrors, type StoredError } from './errorPages';
-import { errorRecordOf } from './errorRecord';
+import { errorPages, PORTION, scanErrors, type StoredError } from './pages';
+import { errorRecordOf } from './record';
 
 /** Ids looked at in one round trip. */
 const PAGE = 500;

@@ -15,7 +15,7 @@ export interface RecorderHostOptions extends RecorderData {
 }
 
 /** Built, also where this file is not. */
-const THREAD = join(__dirname, '..', '..', 'dist', 'messages', 'recorderThread.js');
+const THREAD = join(__dirname, '..', '..', 'dist', 'errorLog', 'recorderThread.js');
 /** A new generator first generates: recording goes on from where the last recorder stood in any case. In milliseconds. */
 const START_AFTER_MS = 100;
 const RETRY_MS = 500;

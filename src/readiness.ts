@@ -1,11 +1,11 @@
-import type { Connections } from './connections';
+import type { Connections } from './redis/connections';
 import type { Keys } from './keys';
-import type { Leader } from './leader';
+import type { Leader } from './duties/leader';
 import type { Election } from './leadership/election';
-import { presentAmong } from './leadership/presence';
-import type { MessageWorker } from './messages/worker';
+import { presentAmong } from './membership/presence';
+import type { MessageWorker } from './handling/worker';
 import { withDeadline } from './time';
-import { readFigures } from './web/figures';
+import { readFigures } from './group/gauges';
 import type { Metrics } from './web/metrics';
 import type { Probes, Readiness } from './web/settings';
 

@@ -1,9 +1,9 @@
 import type { Redis } from 'ioredis';
-import type { Keys } from './keys';
-import type { Logger } from './logger';
-import { closeClient, RedisConnector, type Role } from './redis';
-import type { RedisAddress } from './redisUrl';
-import type { Releases } from './shutdown';
+import type { Keys } from '../keys';
+import type { Logger } from '../logger';
+import { closeClient, RedisConnector, type Role } from './connector';
+import type { RedisAddress } from './address';
+import type { Releases } from '../supervision/releases';
 
 /** The Redis connections of one instance, by role. */
 export interface Connections {

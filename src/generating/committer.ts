@@ -26,8 +26,8 @@ import { DeposedError, toError } from '../errors';
 import type { Keys } from '../keys';
 import type { Logger } from '../logger';
 import { sleep } from '../time';
-import { JOB_NAME, openQueue } from './queue';
-import { type Position, type Snapshot, watchAndRead } from './snapshot';
+import { JOB_NAME, openQueue } from '../redis/queue';
+import { type Position, type Snapshot, watchAndRead } from './position';
 
 /** A batch, checked and turned to JSON. */
 export interface EncodedBatch {

@@ -1,7 +1,7 @@
-import type { Config } from './config';
-import { findOrStartLocalRedis } from './localRedis';
-import type { Logger } from './logger';
-import type { RedisAddress } from './redisUrl';
+import type { Config } from '../config';
+import { findOrStartLocalRedis } from './localServer';
+import type { Logger } from '../logger';
+import type { RedisAddress } from './address';
 
 const SERVER = { host: '127.0.0.1', port: 6379 };
 const LOCAL: RedisAddress = { kind: 'single', nodes: [SERVER], db: 0, tls: false };

@@ -16,7 +16,7 @@ import { type Keys, QUEUE_NAME } from '../keys';
 import type { Logger } from '../logger';
 import { sleep } from '../time';
 import type { ErrorLog } from './errorLog';
-import { readingErrors } from './eventReader';
+import { readingErrors } from './eventFilter';
 
 export interface ErrorRecorderOptions {
   /** A connection of the role `queue`; the listener duplicates it. */

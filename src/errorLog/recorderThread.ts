@@ -5,11 +5,11 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { keysOf } from '../keys';
 import type { Logger } from '../logger';
-import { closeClient, RedisConnector } from '../redis';
-import type { RedisAddress } from '../redisUrl';
+import { closeClient, RedisConnector } from '../redis/connector';
+import type { RedisAddress } from '../redis/address';
 import { ErrorLog } from './errorLog';
-import { recordErrors } from './errorRecorder';
-import { openQueue } from './queue';
+import { recordErrors } from './recorder';
+import { openQueue } from '../redis/queue';
 
 /** What the thread is given. */
 export interface RecorderData {

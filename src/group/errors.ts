@@ -1,12 +1,12 @@
 import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
-import type { Keys } from './keys';
-import type { ErrorLog } from './messages/errorLog';
-import type { StoredError } from './messages/errorPages';
-import type { ErrorRecord } from './messages/errorRecord';
-import { newestErrors, type NewestError } from './messages/newestErrors';
-import { retryAllErrors, retryErrors } from './messages/retryErrors';
-import type { LiveError, LiveErrors, LiveGroup, ShownError } from './web/liveGroup';
+import type { Keys } from '../keys';
+import type { ErrorLog } from '../errorLog/errorLog';
+import type { StoredError } from '../errorLog/pages';
+import type { ErrorRecord } from '../errorLog/record';
+import { newestErrors, type NewestError } from '../errorLog/newest';
+import { retryAllErrors, retryErrors } from '../errorLog/retry';
+import type { LiveError, LiveErrors, LiveGroup, ShownError } from '../web/liveGroup';
 
 export interface GroupErrorsOptions {
   readonly client: Redis;

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { Redis, type RedisOptions } from 'ioredis';
-import { AppError, toError } from './errors';
-import { MasterLocator } from './redisMaster';
-import { displayAddress, type RedisAddress } from './redisUrl';
+import { AppError, toError } from '../errors';
+import { MasterLocator } from './masterLocator';
+import { displayAddress, type RedisAddress } from './address';
 
 /**
  * What a connection is for decides how it behaves when Redis is slow or away:

@@ -1,6 +1,6 @@
-import { toError } from './errors';
-import type { Logger } from './logger';
-import { withDeadline } from './time';
+import { toError } from '../errors';
+import type { Logger } from '../logger';
+import { withDeadline } from '../time';
 
 interface Release {
   readonly name: string;

@@ -1,0 +1,2 @@
+/** Where output goes. Resolves to false once nobody reads it any more. */
+export type Write = (text: string) => Promise<boolean>;
