@@ -157,8 +157,8 @@ function buildProgram(terminal: Terminal): Command {
       const { showStatus } = await import('./commands/showStatus.js');
       const { paintFor } = await import('./terminal/colors.js');
       await withRedis(terminal, async (source, config) => {
-        const lease = await source.openLease();
-        await showStatus(() => readStatus({ ...source, lease }), {
+        const leases = await source.openLeases();
+        await showStatus(() => readStatus({ ...source, leases }), {
           json,
           watching: watch ? terminal.stopSignal() : undefined,
           screenSize: terminal.screenSize,

@@ -17,6 +17,8 @@ export interface Config {
   /** Path of the task module; undefined: the demo. */
   readonly task: string | undefined;
   readonly generatorHandles: boolean;
+  /** Whether this instance may become a generator. */
+  readonly canGenerate: boolean;
   readonly concurrency: number;
   readonly attempts: number;
   readonly backoffMs: number;
@@ -115,6 +117,7 @@ export function resolveConfig(env: Environment): Config {
     ),
     task: env['TASK'] || undefined,
     generatorHandles: flag('GENERATOR_HANDLES', true),
+    canGenerate: flag('CAN_GENERATE', true),
     concurrency: whole('CONCURRENCY', 1, 1, 10_000),
     attempts: whole('ATTEMPTS', 1, 1, 1_000_000),
     backoffMs: milliseconds('BACKOFF_MS', 1000, 0),

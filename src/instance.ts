@@ -1,51 +1,67 @@
+import { EventEmitter } from 'node:events';
 import { hostname } from 'node:os';
-import type { Telemetry } from 'bullmq';
+import type { Queue, Telemetry } from 'bullmq';
 import type { Config } from './config';
-import { type Connections, openConnections } from './redis/connections';
-import { AppError, toError } from './errors';
-import { GroupState } from './group/view';
-import { type Keys, keysOf } from './keys';
-import { Leader } from './duties/leader';
-import { CrashWatch } from './leadership/crashWatch';
-import { Election } from './leadership/election';
-import { leaseTimeoutMs, RedisLease } from './leadership/lease';
-import { Presence } from './membership/presence';
-import { Heartbeat } from './membership/registry';
-import { takeTerm } from './leadership/term';
-import type { Logger } from './logger';
-import { watchForDeafness } from './handling/workerWatchdog';
+import { Balancer } from './duties/balancer';
+import { GeneratorDuty } from './duties/generator';
+import { keepPromises } from './duties/keeper';
+import { type Duty, RoleElections } from './duties/roleElections';
+import { describeRoles } from './duties/roleReports';
+import { AppError } from './errors';
 import { ErrorLog } from './errorLog/errorLog';
-import { openQueue } from './redis/queue';
-import { giveBackUnheard } from './handling/redelivery';
+import { GroupState } from './group/view';
+import { reclaimUndelivered } from './handling/redelivery';
 import { MessageWorker } from './handling/worker';
+import { watchWorker } from './handling/workerWatchdog';
+import { type Keys, keysOf } from './keys';
+import { generatorRole, keeperRole } from './leadership/role';
+import { timingsOf } from './leadership/timings';
+import type { Logger } from './logger';
+import { Heartbeat } from './membership/registry';
+import { showPresence } from './membership/presence';
 import { createProbes } from './readiness';
+import type { RedisAddress } from './redis/address';
+import { type Connections, openConnections } from './redis/connections';
 import { explainFailure } from './redis/connector';
 import { findRisks } from './redis/durabilityCheck';
-import type { RedisAddress } from './redis/address';
+import { openQueue } from './redis/queue';
 import { Releases } from './supervision/releases';
+import { Supervisor } from './supervision/supervisor';
 import type { Task } from './tasks/task';
-import { sleep, systemClock } from './time';
 import type { Metrics } from './web/metrics';
 
 export interface InstanceOptions {
   readonly config: Config;
   readonly redis: RedisAddress;
   readonly task: Task;
+  /** Names of the sources; undefined: the task has one source without a name. */
+  readonly sources?: readonly string[] | undefined;
   /** Traces messages; undefined: nothing is traced. */
   readonly telemetry?: Telemetry | undefined;
   readonly logger: Logger;
 }
 
-/** Spread of followers that all hear of the same hand-over, in milliseconds. */
-const HANDOVER_JITTER_MS = 15;
+/** What an instance is made of before it has parts that do anything. */
+interface Foundation extends InstanceOptions {
+  readonly keys: Keys;
+  readonly connections: Connections;
+  readonly supervisor: Supervisor;
+  readonly queue: Queue;
+  readonly errorLog: ErrorLog;
+  /** Undefined without a board: then nobody could ask for them. */
+  readonly metrics: Metrics | undefined;
+  /** Emits `changed` when who leads has changed. */
+  readonly events: EventEmitter;
+  readonly stopped: AbortSignal;
+}
 
 /**
  * One running instance: built by hand from its parts, started in order. Gives what stops it again, in reverse.
  *
- * @throws AppError (exit code 1) if Redis can not be reached; nothing is left running then.
+ * @throws AppError (exit code 1) if Redis cannot be reached; nothing is left running then.
  */
 export async function runInstance(options: InstanceOptions): Promise<{ stop(): Promise<void> }> {
-  const { config, redis } = options;
+  const { redis, config } = options;
   const logger = options.logger.child({ instance: config.instanceName });
   const releases = new Releases(logger);
   const stopped = new AbortController();
@@ -55,24 +71,11 @@ export async function runInstance(options: InstanceOptions): Promise<{ stop(): P
     return releases.releaseAll();
   };
   try {
-    const connections = await openConnections({
-      address: redis,
-      keys: keysOf(config.namespace),
-      leaseAddresses: config.leaseRedis,
-      leaseTimeoutMs: leaseTimeoutMs(config.leaseTtlMs),
-      releases,
-      stopped: stopped.signal,
-      logger,
-    });
-    const risks = await findRisks(connections.control);
-    if (config.strictRedis && risks.length > 0) throw new AppError(`STRICT_REDIS: ${risks.join('; ')}`, 1);
-    for (const risk of risks) logger.warn(risk);
-    // Loaded before there is anything to note; without a board nobody could ask for it.
-    const metrics = config.board.on
-      ? new (await import('./web/metrics.js')).Metrics(config.namespace)
-      : undefined;
-    const parts = build({ ...options, logger, metrics }, connections, stopped.signal);
-    await start(parts, config, releases, logger);
+    const foundation = await layFoundation({ ...options, logger }, releases, stopped.signal);
+    const handling = buildHandling(foundation);
+    const leading = buildLeading(foundation, handling);
+    const visible = buildVisible(foundation, handling, leading);
+    await start(foundation, { ...handling, ...leading, ...visible }, releases);
   } catch (error) {
     await stop();
     throw explainFailure(error, redis);
@@ -80,97 +83,150 @@ export async function runInstance(options: InstanceOptions): Promise<{ stop(): P
   return { stop: () => (stopping ??= stop().then(() => void logger.info('stopped'))) };
 }
 
-/** Makes the parts and ties them together. Nothing runs yet. */
-function build(
-  {
-    config,
-    redis,
-    task,
-    telemetry,
-    logger,
-    metrics,
-  }: InstanceOptions & { readonly metrics: Metrics | undefined },
-  connections: Connections,
+/** Connects, and looks whether this Redis keeps what it is given. */
+async function layFoundation(
+  options: InstanceOptions,
+  releases: Releases,
   stopped: AbortSignal,
-) {
-  const { instanceName: instance, leaseTtlMs: ttlMs } = config;
-  const { control } = connections;
-  const keys: Keys = keysOf(config.namespace);
+): Promise<Foundation> {
+  const { config, redis, logger } = options;
+  const keys = keysOf(config.namespace);
+  const connections = await openConnections({
+    address: redis,
+    keys,
+    leaseAddresses: config.leaseRedis,
+    leaseTimeoutMs: timingsOf(config.leaseTtlMs).leaseCommandTimeout.ms,
+    releases,
+    stopped,
+    logger,
+  });
+  const risks = await findRisks(connections.control);
+  if (config.strictRedis && risks.length > 0) throw new AppError(`STRICT_REDIS: ${risks.join('; ')}`, 1);
+  for (const risk of risks) logger.warn(risk);
   const queue = openQueue(connections.queue, keys);
-  const errorLog = new ErrorLog(control, queue, keys);
-  const worker = new MessageWorker({
-    connection: connections.queue,
+  return {
+    ...options,
     keys,
-    task,
-    instance,
-    config,
-    observer: metrics,
-    telemetry,
-    logger,
-  });
-  const leader = new Leader({ connections, address: redis, queue, keys, task, config, telemetry, logger });
-  const lease = new RedisLease({ nodes: connections.lease, key: keys.lease, ttlMs });
-  const group = new GroupState({ client: control, queue, keys, lease, errorLog });
-  const view: View = { address: undefined, changed: () => undefined };
+    connections,
+    queue,
+    errorLog: new ErrorLog(connections.control, queue, keys),
+    supervisor: new Supervisor({ canProgress: () => connections.control.status === 'ready', logger }),
+    metrics: config.board.on ? new (await import('./web/metrics.js')).Metrics(config.namespace) : undefined,
+    events: new EventEmitter(),
+    stopped,
+  };
+}
 
-  const election: Election = new Election({
-    lease,
-    async takeTerm(unrenewedMs) {
-      const { term, cause } = await takeTerm(control, keys, instance, unrenewedMs);
-      if (cause !== 'first') metrics?.tookOver(cause);
-      return term;
+function buildHandling({
+  connections,
+  keys,
+  task,
+  config,
+  metrics: observer,
+  telemetry,
+  logger,
+}: Foundation) {
+  const { instanceName: instance } = config;
+  return {
+    worker: new MessageWorker({
+      connection: connections.queue,
+      keys,
+      task,
+      instance,
+      config,
+      observer,
+      telemetry,
+      logger,
+    }),
+  };
+}
+
+type Handling = ReturnType<typeof buildHandling>;
+
+/** The roles that this instance campaigns for: the keeper's, and if it may generate, one for each source. */
+function buildLeading(foundation: Foundation, { worker }: Handling) {
+  const { connections, keys, config, queue, redis, supervisor, sources, task, metrics, logger, events } =
+    foundation;
+  const { control } = connections;
+  const generates = config.canGenerate;
+  const names = sources ?? [undefined];
+  const generators = !generates
+    ? []
+    : names.map((name) => {
+        const role = generatorRole(keys, name);
+        return {
+          role,
+          duty: new GeneratorDuty({
+            role,
+            connections,
+            keys,
+            task,
+            config,
+            telemetry: foundation.telemetry,
+            logger,
+          }),
+        };
+      });
+  const keeper: Duty = {
+    role: keeperRole(keys),
+    lead: (term) => keepPromises(term, { control, queue, address: redis, keys, config, supervisor, logger }),
+  };
+  const duties: Duty[] = [
+    ...generators.map(({ role, duty }) => ({ role, lead: duty.lead.bind(duty) })),
+    keeper,
+  ];
+  const undecided = new Set(generators.map(({ role }) => role.id));
+  /** A generator that handles nothing must not take a message before it knows what it is. */
+  const updateHandling = () => {
+    const generating = elections.led.some(({ role }) => role.kind === 'generator');
+    if (config.generatorHandles || (!generating && undecided.size === 0)) worker.resume();
+    else if (generating) worker.pause();
+  };
+  const elections: RoleElections = new RoleElections({
+    connections,
+    keys,
+    config,
+    duties,
+    chooseSuccessor: (role) => balancer.chooseSuccessor(role),
+    observer: {
+      changed(role, event) {
+        undecided.delete(role.id);
+        if (event === 'elected' && role.kind === 'generator' && !config.generatorHandles)
+          logger.info('the generator handles no messages itself (GENERATOR_HANDLES=false)');
+        updateHandling();
+        events.emit('changed');
+      },
+      following(role) {
+        if (undecided.delete(role.id)) updateHandling();
+      },
+      renewed: (outcome, tookMs) => metrics?.renewed(outcome, tookMs),
+      tookOver: (role, cause) => {
+        if (role.kind === 'generator') metrics?.tookOver(cause);
+      },
     },
-    lead(term) {
-      announce('elected');
-      view.changed();
-      if (!config.generatorHandles) {
-        worker.pause();
-        logger.info('the generator handles no messages itself (GENERATOR_HANDLES=false)');
-      }
-      return leader.lead(term);
-    },
-    onEnding: (term, cause) => leader.markEnd(term, cause),
-    onSteppedDown() {
-      announce('left');
-      view.changed();
-    },
-    onFollowing: () => worker.resume(),
-    onRenewal: (outcome, tookMs) => metrics?.renewed(outcome, tookMs),
-    clock: systemClock,
     logger,
-    ttlMs,
   });
-  const watch = new CrashWatch({
+  const balancer: Balancer = new Balancer({
     control,
     keys,
-    lease,
-    isLeading: () => election.term !== undefined,
-    onGone() {
-      election.wake();
-      view.changed();
-    },
+    instance: config.instanceName,
+    holders: () => elections.watch.holders,
+    led: () => elections.led.map(({ role }) => role),
+    handOver: (roleId, successor) => elections.handOver(roleId, successor),
     logger,
   });
-  const presence = new Presence({
-    control,
-    subscriber: connections.subscriber,
-    keys,
-    instance,
-    onElected() {
-      watch.relearn();
-      view.changed();
-    },
-    onSteppedDown() {
-      // Not all in the same instant.
-      void sleep(Math.random() * HANDOVER_JITTER_MS).then(() => election.wake());
-      view.changed();
-    },
-    logger,
-  });
-  const announce = (event: 'elected' | 'left') =>
-    void presence
-      .announce(event)
-      .catch((error: unknown) => logger.debug('not announced', { error: toError(error) }));
+  return { elections, generators, balancer, updateHandling };
+}
+
+type Leading = ReturnType<typeof buildLeading>;
+
+/** What others see of this instance. */
+function buildVisible(foundation: Foundation, { worker }: Handling, { elections, generators }: Leading) {
+  const { connections, keys, config, queue, errorLog, supervisor, sources, metrics, logger, stopped } =
+    foundation;
+  const { instanceName: instance } = config;
+  const { control } = connections;
+  const board: { address?: { readonly host: string; readonly port: number } } = {};
   const startedAt = new Date().toISOString();
   const heartbeat = new Heartbeat({
     control,
@@ -179,70 +235,84 @@ function build(
     report: () => ({
       ...{ host: hostname(), pid: process.pid, startedAt },
       ...worker.counts,
-      ...(view.address && { board: view.address }),
+      generates: config.canGenerate,
+      ...(sources && { sources }),
+      ...describeRoles(elections, generators),
+      ...(board.address && { board: board.address }),
     }),
-    logger,
   });
-
-  // A Redis that is back may have no leader, and may have handed out what never arrived.
-  for (const node of connections.lease) node.on('ready', () => election.wake());
-  connections.queue.on('ready', () => {
-    void giveBackUnheard({ client: control, queue, keys, instance, worker, signal: stopped, logger });
+  const lease = { holder: async () => (await elections.leases.holders([keys.source().lease]))[0] };
+  const group = new GroupState({ client: control, queue, keys, lease, errorLog });
+  const probes = createProbes({
+    connections,
+    keys,
+    instance,
+    worker,
+    elections,
+    supervisor,
+    stopped,
+    metrics,
   });
-  const listenForDeafness = () =>
-    void watchForDeafness({ client: control, queue, keys, worker, signal: stopped, logger });
-  const probes = createProbes({ connections, keys, instance, worker, election, leader, stopped, metrics });
-  const own = { queue, errorLog, worker, leader, election, watch, presence, heartbeat };
-  return { ...own, listenForDeafness, probes, group, view };
+  return { heartbeat, group, probes, board };
 }
 
-/** The board's address, and how to tell the pages open there of news: known once it has started, which comes last. */
-interface View {
-  address: { readonly host: string; readonly port: number } | undefined;
-  changed: () => void;
-}
+type Parts = Handling & Leading & ReturnType<typeof buildVisible>;
 
 /** Starts the parts in order, so that each finds what it needs, and notes how to stop them. */
-async function start(
-  parts: ReturnType<typeof build>,
-  config: Config,
-  releases: Releases,
-  logger: Logger,
-): Promise<void> {
-  const { queue, errorLog, worker, leader, election, watch, presence, heartbeat, group, view } = parts;
-  await presence.start();
-  await heartbeat.start();
-  releases.push('the heartbeat', () => heartbeat.stop(worker.inHand === 0));
-  // If nobody leads any more, nobody hears of these.
+async function start(foundation: Foundation, parts: Parts, releases: Releases): Promise<void> {
+  const { connections, keys, config, errorLog, supervisor, queue, events, stopped, logger } = foundation;
+  const { worker, elections, balancer, heartbeat, updateHandling } = parts;
+  const { control, subscriber } = connections;
+  const { instanceName: instance } = config;
+  const hear: Parameters<typeof showPresence>[0]['onAnnouncement'] = (announcement) => {
+    elections.hear(announcement);
+    events.emit('changed');
+  };
+  await showPresence({ control, subscriber, keys, instance, onAnnouncement: hear, logger });
+  await heartbeat.send();
+  releases.push('the report', () => heartbeat.leave(worker.activeCount === 0));
+  // If nobody keeps the promises any more, nobody hears of these.
   releases.push('the last errors', () => errorLog.sync(worker.failedAtTheEnd));
-  releases.push('the chores of a leader', () => leader.settled());
-  let board: Promise<{ close(): Promise<void> } | undefined> | undefined;
-  releases.push('the board', async () => (await board)?.close());
-
-  // A generator that handles nothing must not take a message before it knows what it is.
-  if (config.generatorHandles) worker.resume();
+  releases.push('the background activities', () => supervisor.stop());
+  const board = startBoardLater(foundation, parts);
+  releases.push('the board', async () => (await board())?.close());
+  updateHandling();
   releases.push('the worker', () => worker.stop(config.shutdownTimeoutMs), config.shutdownTimeoutMs + 2000);
-  parts.listenForDeafness();
-  watch.start();
-  releases.push('the crash watch', () => watch.stop());
-  election.start();
-  releases.push('leadership', () => election.stop());
-  logger.info('started', { name: config.instanceName, pid: process.pid, namespace: config.namespace });
 
-  if (config.board.on) {
-    // Loaded when messages are already being handled: it takes longer to load than all the rest.
-    board = import('./web/server.js')
+  supervisor.start({ name: 'heartbeat', run: (activity) => heartbeat.run(activity) });
+  supervisor.start({ name: 'crash watch', run: (activity) => elections.watch.run(activity) });
+  supervisor.start({ name: 'balancer', run: (activity) => balancer.run(activity), stallAfterMs: 10_000 });
+  supervisor.start({
+    name: 'worker watchdog',
+    run: (activity) => watchWorker({ client: control, queue, keys, worker, logger }, activity),
+    stallAfterMs: 15_000,
+  });
+  // Redis may have handed out what never arrived.
+  connections.queue.on('ready', () => {
+    void reclaimUndelivered({ client: control, queue, keys, instance, worker, signal: stopped, logger });
+  });
+  elections.start();
+  releases.push('leadership', () => elections.stop(), 3000);
+  logger.info('started', { name: instance, pid: process.pid, namespace: config.namespace });
+  void board();
+}
+
+/** The board loads when messages are already being handled: it takes longer to load than all the rest. */
+function startBoardLater({ config, queue, events, logger }: Foundation, { group, probes, board }: Parts) {
+  let starting: Promise<{ close(): Promise<void> } | undefined> | undefined;
+  return () => {
+    if (!config.board.on) return Promise.resolve(undefined);
+    return (starting ??= import('./web/server.js')
       .then(async ({ startBoard }) => {
         const { namespace, instanceName: instance, board: settings } = config;
-        const options = { queue, group, settings, namespace, instance, logger, ...parts.probes };
-        const started = await startBoard(options);
-        view.address = { host: settings.host, port: started.port };
-        view.changed = () => started.changed();
+        const started = await startBoard({ queue, group, settings, namespace, instance, logger, ...probes });
+        board.address = { host: settings.host, port: started.port };
+        events.on('changed', () => started.changed());
         return started;
       })
       .catch((error: unknown) => {
-        logger.warn('there is no board', { error: toError(error) });
+        logger.warn('there is no board', { error });
         return undefined;
-      });
-  }
+      }));
+  };
 }

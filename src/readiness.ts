@@ -1,21 +1,21 @@
 import type { Connections } from './redis/connections';
 import type { Keys } from './keys';
-import type { Leader } from './duties/leader';
-import type { Election } from './leadership/election';
+import type { RoleElections } from './duties/roleElections';
 import { presentAmong } from './membership/presence';
 import type { MessageWorker } from './handling/worker';
+import type { Supervisor } from './supervision/supervisor';
 import { withDeadline } from './time';
 import { readFigures } from './group/gauges';
-import type { Metrics } from './web/metrics';
+import type { InstanceStats, Metrics } from './web/metrics';
 import type { Probes, Readiness } from './web/settings';
 
 export interface ProbedParts {
   readonly connections: Pick<Connections, 'control' | 'queue'>;
   readonly keys: Keys;
   readonly instance: string;
-  readonly worker: Pick<MessageWorker, 'works' | 'inHand'>;
-  readonly election: Pick<Election, 'term' | 'overdue'>;
-  readonly leader: Pick<Leader, 'isListening'>;
+  readonly worker: Pick<MessageWorker, 'works' | 'activeCount'>;
+  readonly elections: Pick<RoleElections, 'led' | 'overdue'>;
+  readonly supervisor: Pick<Supervisor, 'stalled' | 'names'>;
   /** Aborts when the instance is stopped. */
   readonly stopped: AbortSignal;
   /** Undefined without a board. */
@@ -29,31 +29,41 @@ const OK = 'ok';
 
 /** What an instance answers to machines that watch it. */
 export function createProbes(parts: ProbedParts): Probes {
-  const { connections, keys, worker, election, metrics } = parts;
-  const doing = () => ({ term: election.term?.number, overdue: election.overdue, inHand: worker.inHand });
+  const { connections, keys, worker, elections, supervisor, metrics } = parts;
+  const stats = (): InstanceStats => {
+    const led = elections.led;
+    const stalled = new Set(supervisor.stalled.map(({ name }) => name));
+    return {
+      term: led.find(({ role }) => role.kind === 'generator')?.term.number,
+      keeper: led.some(({ role }) => role.kind === 'keeper'),
+      overdue: elections.overdue,
+      active: worker.activeCount,
+      activities: supervisor.names.map((name) => ({ name, stalled: stalled.has(name) })),
+    };
+  };
   const figures = () => readFigures(connections.control, keys);
   return {
     isHealthy: () => worker.works,
     readiness: () => checkReadiness(parts),
-    metrics: async () => (await metrics?.text(doing, figures)) ?? '',
+    metrics: async () => (await metrics?.text(stats, figures)) ?? '',
   };
 }
 
 /**
- * Whether this instance does its work: it handles messages, the others can see that it lives, and it does what a leader
- * does if it leads. One that follows is ready. Anybody may read the answer: no text in it comes from elsewhere.
+ * Whether this instance does its work: it handles messages, the others can see that it lives, and all its background
+ * activities make progress. One that follows is ready. Anybody may read the answer: no text in it comes from elsewhere.
  */
 async function checkReadiness(parts: ProbedParts): Promise<Readiness> {
-  const { worker, election, leader, stopped } = parts;
+  const { worker, elections, supervisor, stopped } = parts;
   const { redis, presence } = await askRedis(parts);
-  const leads = election.term !== undefined;
+  const stalled = supervisor.stalled.map(({ name, forMs }) => `${name} for ${Math.round(forMs / 1000)} s`);
   const checks = {
     instance: stopped.aborted ? 'is shutting down' : OK,
     redis,
     worker: worker.works ? OK : 'has stopped',
     presence,
-    listener: leads && !leader.isListening ? 'does not listen for failures, as the generator has to' : OK,
-    leadership: election.overdue ? 'leads, but could not renew its lease in time' : OK,
+    activities: stalled.length > 0 ? `no progress: ${stalled.join(', ')}` : OK,
+    leadership: elections.overdue ? 'leads, but could not renew its lease in time' : OK,
   };
   return { ready: Object.values(checks).every((found) => found === OK), checks };
 }

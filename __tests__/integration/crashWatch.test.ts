@@ -1,16 +1,19 @@
 import { keysOf } from '../../src/keys';
 import { CrashWatch } from '../../src/leadership/crashWatch';
-import { RedisLease } from '../../src/leadership/lease';
-import { Presence } from '../../src/membership/presence';
+import { LeaseNodes } from '../../src/leadership/lease';
+import { generatorRole, keeperRole, type Role } from '../../src/leadership/role';
 import { takeTerm } from '../../src/leadership/term';
-import { RedisConnector } from '../../src/redis/connector';
+import { showPresence } from '../../src/membership/presence';
 import { parseRedisUrl } from '../../src/redis/address';
+import { RedisConnector } from '../../src/redis/connector';
 import { startProxy } from '../../harness/proxy.cjs';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
 import { silentLogger } from '../helpers/silentLogger';
 import { waitFor } from '../helpers/waitFor';
 
 const keys = keysOf('nic');
+const GENERATOR = generatorRole(keys);
+const KEEPER = keeperRole(keys);
 let redis: RedisServer;
 let cleanUps: (() => unknown)[];
 
@@ -30,68 +33,95 @@ async function connect(role: 'control' | 'lease' | 'subscriber', url = redis.url
   return client;
 }
 
-/** A leader with a lease, a term and a presence, but no process of its own. */
-async function leader(instance: string) {
+/** A leader with leases, terms and a presence, but no process of its own. */
+async function leader(instance: string, roles: readonly Role[] = [GENERATOR], ttlMs = 60_000) {
   const [control, subscriber, leaseClient] = await Promise.all([
     connect('control'),
     connect('subscriber'),
     connect('lease'),
   ]);
-  const nobody = () => undefined;
-  const presence = new Presence({
-    control,
-    subscriber,
-    keys,
-    instance,
-    onElected: nobody,
-    onSteppedDown: nobody,
-    logger: silentLogger,
-  });
-  await presence.start();
-  const { held } = await new RedisLease({ nodes: [leaseClient], key: keys.lease, ttlMs: 60_000 }).acquire();
-  const { term } = await takeTerm(control, keys, instance);
-  return { presence, subscriber, held: held!, term };
+  await showPresence({ control, subscriber, keys, instance, onAnnouncement: () => undefined, logger: silentLogger });
+  const leases = new LeaseNodes({ nodes: [leaseClient], ttlMs });
+  const held = [];
+  for (const role of roles) {
+    held.push((await leases.lease(role.keys.lease).acquire())!);
+    await takeTerm(control, keys, role, instance);
+  }
+  return { subscriber, held };
 }
 
 /** A follower's watch. */
-async function watch(url = redis.url) {
+async function watch(url = redis.url, ttlMs = 60_000) {
   const [control, leaseClient] = await Promise.all([connect('control', url), connect('lease', url)]);
-  let gone = 0;
+  const vacant: string[] = [];
+  const terms = new Map<string, number>();
+  let looks = 0;
   const crashWatch = new CrashWatch({
     control,
     keys,
-    lease: new RedisLease({ nodes: [leaseClient], key: keys.lease, ttlMs: 60_000 }),
-    isLeading: () => false,
-    onGone: () => gone++,
+    leases: new LeaseNodes({ nodes: [leaseClient], ttlMs }),
+    roles: [GENERATOR, KEEPER],
+    instance: 'follower',
+    onVacant: (role, why) => vacant.push(`${role.id} ${why}`),
+    onTerms: (read) => read.forEach((term, role) => terms.set(role, term)),
+    ttlMs,
     logger: silentLogger,
   });
-  crashWatch.start();
-  cleanUps.push(() => crashWatch.stop());
-  return { crashWatch, gone: () => gone, control };
+  const stopping = new AbortController();
+  const supervise = async () => {
+    while (!stopping.signal.aborted) {
+      await crashWatch.run({ signal: stopping.signal, progress: () => looks++ }).catch(() => undefined);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  };
+  const running = supervise();
+  cleanUps.push(() => {
+    stopping.abort();
+    return running;
+  });
+  /** Several looks from now on. */
+  const looked = async () => {
+    const from = looks;
+    await waitFor(() => looks >= from + 4, 'the watch to look');
+  };
+  const crashed = () => vacant.filter((entry) => entry.endsWith('crash'));
+  return { crashWatch, vacant, crashed, control, terms, looked };
 }
 
-/** Long enough for any watch to have looked several times. */
-const severalLooks = () => new Promise((resolve) => setTimeout(resolve, 900));
-const leaseHeld = () => redis.client.exists(keys.lease);
+const leaseHeld = (role: Role = GENERATOR) => redis.client.exists(role.keys.lease);
 
-it('frees the lease of a leader whose connection has ended, within two looks', async () => {
-  const { subscriber } = await leader('a');
-  const { gone } = await watch();
-  await severalLooks();
-  expect(gone()).toBe(0);
+it('frees the leases of a leader whose connection has ended, of all its roles, within two looks', async () => {
+  const { subscriber } = await leader('a', [GENERATOR, KEEPER]);
+  const { crashed, looked } = await watch();
+  await looked();
+  expect(crashed()).toEqual([]);
   const endedAt = performance.now();
   subscriber.disconnect();
-  await waitFor(() => gone() === 1, 'the eviction');
+  await waitFor(() => crashed().length === 2, 'the eviction');
   expect(performance.now() - endedAt).toBeLessThan(700);
+  expect(crashed().sort()).toEqual(['generator crash', 'keeper crash']);
   expect(await leaseHeld()).toBe(0);
+  expect(await leaseHeld(KEEPER)).toBe(0);
+});
+
+it('touches nothing of a leader that lives, while another one is dead', async () => {
+  const a = await leader('a');
+  const b = await leader('b', [KEEPER]);
+  const { crashed, looked } = await watch();
+  await looked();
+  b.subscriber.disconnect();
+  await waitFor(() => crashed().length === 1, 'the eviction');
+  await looked();
+  expect(crashed()).toEqual(['keeper crash']);
+  expect(await a.held[0]!.extend()).toBe('extended');
 });
 
 it('suspects nobody whom it has not seen alive', async () => {
   const { subscriber } = await leader('a');
   subscriber.disconnect();
-  const { gone } = await watch();
-  await severalLooks();
-  expect(gone()).toBe(0);
+  const { crashed, looked } = await watch();
+  await looked();
+  expect(crashed()).toEqual([]);
   expect(await leaseHeld()).toBe(1);
 });
 
@@ -99,8 +129,8 @@ it('suspects nobody because of a reconnect of its own', async () => {
   const proxy = await startProxy(redis.port);
   cleanUps.push(() => proxy.close());
   const { subscriber } = await leader('a');
-  const { gone, control } = await watch(proxy.url);
-  await severalLooks();
+  const { crashed, control, looked } = await watch(proxy.url);
+  await looked();
   // While it is away the leader leaves; it was not seen alive on the connection that follows.
   proxy.refuse(true);
   proxy.cut();
@@ -108,34 +138,53 @@ it('suspects nobody because of a reconnect of its own', async () => {
   subscriber.disconnect();
   proxy.refuse(false);
   await waitFor(() => control.status === 'ready', 'the connection to be back');
-  await severalLooks();
-  expect(gone()).toBe(0);
+  await looked();
+  expect(crashed()).toEqual([]);
   expect(await leaseHeld()).toBe(1);
 });
 
 it('suspects nobody after a restart of Redis, until the leader is there again', async () => {
   const { subscriber } = await leader('a');
-  const { gone, control } = await watch();
-  await severalLooks();
+  const { crashed, control, looked } = await watch();
+  await looked();
   await redis.kill();
   await redis.restart();
   await waitFor(() => control.status === 'ready' && subscriber.status === 'ready', 'all to be back');
-  await severalLooks();
-  expect(gone()).toBe(0);
+  await looked();
+  expect(crashed()).toEqual([]);
   expect(await leaseHeld()).toBe(1);
   subscriber.disconnect();
-  await waitFor(() => gone() === 1, 'the eviction');
+  await waitFor(() => crashed().length === 1, 'the eviction');
 });
 
 it('takes nothing from a successor that has the lease already', async () => {
   const first = await leader('a');
-  const { gone } = await watch();
-  await severalLooks();
+  const { crashed, looked } = await watch();
+  await looked();
   // All at once: the first is gone, and the second in its place.
-  await first.held.release();
+  await first.held[0]!.release();
   const second = await leader('b');
   first.subscriber.disconnect();
-  await severalLooks();
-  expect(gone()).toBe(0);
-  expect(await second.held.extend()).toBe('extended');
+  await looked();
+  expect(crashed()).toEqual([]);
+  expect(await second.held[0]!.extend()).toBe('extended');
+});
+
+it('notices right when the lease of a silent leader expires', async () => {
+  await leader('a', [GENERATOR], 1500);
+  const acquiredAt = performance.now();
+  const { vacant } = await watch(redis.url, 1500);
+  await waitFor(() => vacant.includes('generator expired'), 'the expiry');
+  expect(performance.now() - acquiredAt).toBeLessThan(1500 * 1.1);
+});
+
+it('notices a role that nobody holds, and tells the newest terms', async () => {
+  await leader('a', [GENERATOR]);
+  await takeTerm(redis.client, keys, GENERATOR, 'somebody');
+  const { vacant, terms, crashWatch } = await watch();
+  await waitFor(() => vacant.includes('keeper free'), 'the vacancy');
+  expect(terms.get('generator')).toBe(2);
+  await takeTerm(redis.client, keys, GENERATOR, 'another');
+  crashWatch.refresh();
+  await waitFor(() => terms.get('generator') === 3, 'the new term');
 });

@@ -1,4 +1,5 @@
 import { keysOf } from '../../src/keys';
+import { generatorRole } from '../../src/leadership/role';
 import { readLeader, markEnd, takeTerm, type TermEntry, termEntriesOf } from '../../src/leadership/term';
 import { ELECTED, killAll, startInstance } from '../helpers/instance';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
@@ -18,9 +19,11 @@ afterEach(async () => {
 
 afterAll(() => redis.stop());
 
-const take = (instance: string, unrenewedMs?: number) => takeTerm(redis.client, keys, instance, unrenewedMs);
+const role = generatorRole(keys);
+const take = (instance: string, sinceRenewalMs?: number) =>
+  takeTerm(redis.client, keys, role, instance, sinceRenewalMs);
 const mark = (instance: string, term: number, cause: 'crash' | 'hand-over', agoMs = 0, note = '') =>
-  markEnd(redis.client, keys, { instance, term, cause, note, agoMs });
+  markEnd(redis.client, role.keys, { instance, term, cause, note, agoMs });
 const history = async () => termEntriesOf(await redis.client.lrange(keys.terms, 0, -1));
 const newest = async () => (await history())[0]!;
 

@@ -10,7 +10,8 @@ const TTL = 3000;
 /** A lease that answers as the test says; by default it is free, and extends for ever. */
 function scriptedLease() {
   const script = {
-    acquire: (): 'free' | number | Error => 'free',
+    /** For how long another holds it; 0: it is free. */
+    heldFor: (): number | Error => 0,
     extend: (): Promise<'extended' | 'lost'> => Promise.resolve('extended'),
     log: [] as string[],
   };
@@ -25,11 +26,15 @@ function scriptedLease() {
     },
   };
   const lease: Lease = {
+    heldForMs: () => {
+      const answer = script.heldFor();
+      if (answer instanceof Error) return Promise.reject(answer);
+      if (answer > 0) script.log.push('refused');
+      return Promise.resolve(answer);
+    },
     acquire: () => {
       script.log.push('acquire');
-      const answer = script.acquire();
-      if (answer instanceof Error) return Promise.reject(answer);
-      return Promise.resolve(answer === 'free' ? { held } : { heldForMs: answer });
+      return Promise.resolve(held);
     },
   };
   return { script, lease };
@@ -42,6 +47,7 @@ function setUp(overrides: Partial<ElectionOptions> = {}) {
   const endings: string[] = [];
   let number = 0;
   const election = new Election({
+    role: { id: 'generator', kind: 'generator' },
     lease,
     takeTerm: () => Promise.resolve(++number),
     lead: (term) => {
@@ -76,26 +82,26 @@ it('leads with the lease, and renews it every third of its time to live', async 
   expect(terms[0]!.isTrusted()).toBe(true);
 });
 
-it('follows while another holds the lease, and campaigns when it runs out', async () => {
+it('follows while another holds the lease, and campaigns again by itself', async () => {
   const freeAt = 2345;
   const time = new VirtualTime();
   const { script, lease } = scriptedLease();
-  script.acquire = () => (time.now >= freeAt ? 'free' : freeAt - time.now);
+  script.heldFor = () => Math.max(0, freeAt - time.now);
   const { terms } = setUp({ lease, clock: new VirtualProcess(time).clock });
   await time.passUntil(freeAt - 1);
   expect(terms).toHaveLength(0);
-  await time.passUntil(freeAt + 20);
+  await time.passUntil(freeAt + TTL / 3);
   expect(terms).toHaveLength(1);
 });
 
 it('campaigns at once when woken, even while it is being refused', async () => {
   const { script, lease } = scriptedLease();
-  script.acquire = () => TTL;
+  script.heldFor = () => TTL;
   const { time, terms, election } = setUp({ lease });
   await time.passUntil(100);
-  script.acquire = () => {
+  script.heldFor = () => {
     // Somebody steps down just now: the answer is already out of date.
-    script.acquire = () => 'free';
+    script.heldFor = () => 0;
     election.wake();
     return TTL;
   };
@@ -204,38 +210,93 @@ it('campaigns again soon when it was deposed', async () => {
   expect(script.log.filter((entry) => entry === 'acquire')).toHaveLength(2);
 });
 
-it('gives the lease back when the term can not be taken, and does not try again in a hot loop', async () => {
+it('gives the lease back when the term cannot be taken, and leaves it to others for a second', async () => {
   const { time, script, terms } = setUp({ takeTerm: () => Promise.reject(new Error('Redis is away')) });
-  await time.passUntil(TTL / 10);
-  expect(script.log.slice(0, 3)).toEqual(['acquire', 'release', 'announce']);
-  expect(script.log.length).toBeLessThan(15);
+  await time.passUntil(999);
+  expect(script.log).toEqual(['acquire', 'release', 'announce']);
+  await time.passUntil(1001);
+  expect(script.log.length).toBe(6);
   expect(terms).toHaveLength(0);
 });
 
-it('knows for how long the lease that it takes over had not been renewed', async () => {
-  const time = new VirtualTime();
+it('lets others go first when it is told to, unless it is woken again', async () => {
   const { script, lease } = scriptedLease();
-  // Renewed last at 500, and never again.
-  script.acquire = () => (time.now >= 500 + TTL ? 'free' : 500 + TTL - time.now);
-  const told: (number | undefined)[] = [];
-  const { election } = setUp({
-    lease,
-    clock: new VirtualProcess(time).clock,
-    takeTerm: (unrenewedMs) => Promise.resolve(told.push(unrenewedMs)),
-    lead: () => (told.length === 1 ? Promise.reject(new Error('no')) : new Promise(() => undefined)),
+  script.heldFor = () => TTL;
+  const { time, terms, election } = setUp({ lease });
+  await time.passUntil(10);
+  script.heldFor = () => 0;
+  election.wake(150);
+  await time.passUntil(159);
+  expect(terms).toHaveLength(0);
+  await time.passUntil(161);
+  expect(terms).toHaveLength(1);
+});
+
+it('hands over to the named successor, and leaves the role to others for a second', async () => {
+  const named: (string | undefined)[] = [];
+  const { time, terms, endings, election } = setUp({ onSteppedDown: (successor) => named.push(successor) });
+  await time.passUntil(10);
+  election.handOver('b');
+  await time.passUntil(1000);
+  expect(endings).toEqual(['handed over']);
+  expect(named).toEqual(['b']);
+  expect(terms).toHaveLength(1);
+  await time.passUntil(1011);
+  expect(terms).toHaveLength(2);
+});
+
+it('names a successor when it steps down in order, and none when it was deposed', async () => {
+  const named: (string | undefined)[] = [];
+  const { time, election } = setUp({
+    chooseSuccessor: () => Promise.resolve('c'),
+    onSteppedDown: (successor) => named.push(successor),
   });
-  await time.passUntil(500 + TTL + 5000);
-  expect(election.term?.number).toBe(2);
-  expect(told[0]).toBeGreaterThanOrEqual(TTL);
-  expect(told[0]).toBeLessThan(TTL + 50);
-  // Of its own term it needs no such guess.
-  expect(told[1]).toBeUndefined();
+  await time.passUntil(10);
+  election.depose(2);
+  await time.passUntil(1000);
+  await election.stop();
+  expect(named).toEqual([undefined, 'c']);
+});
+
+it('is deposed by a newer term alone', async () => {
+  const { time, endings, election } = setUp();
+  await time.passUntil(10);
+  election.depose(1);
+  await time.passUntil(20);
+  expect(endings).toEqual([]);
+  election.depose(2);
+  await time.passUntil(30);
+  expect(endings).toEqual(['deposed']);
+});
+
+it('renews in time although taking the term took long', async () => {
+  const time = new VirtualTime();
+  const slow = () => new Promise<number>((resolve) => time.after(TTL * 0.4, () => resolve(1)));
+  const { script, terms } = setUp({ clock: new VirtualProcess(time).clock, takeTerm: slow });
+  await time.passUntil(TTL * 0.4 + TTL / 30 + 1);
+  expect(script.log).toContain('extend');
+  await time.passUntil(TTL * 3);
+  expect(terms[0]!.signal.aborted).toBe(false);
+});
+
+it('tells why its last term failed, since when, and when it campaigns again', async () => {
+  let fails = true;
+  const lead = () =>
+    fails ? Promise.reject(new Error('the feed is down')) : new Promise<void>(() => undefined);
+  const { time, election } = setUp({ lead });
+  await time.passUntil(2000);
+  const { error, since, retryAt } = election.failure!;
+  expect(error.message).toBe('the feed is down');
+  expect(retryAt - since).toBeGreaterThanOrEqual(2000);
+  fails = false;
+  await time.passUntil(4000);
+  expect(election.term).toBeDefined();
 });
 
 it('goes on asking while the lease can not be asked for', async () => {
   let asked = 0;
   const { script, lease } = scriptedLease();
-  script.acquire = () => (++asked < 5 ? new Error('Redis is away') : 'free');
+  script.heldFor = () => (++asked < 5 ? new Error('Redis is away') : 0);
   const { time, terms } = setUp({ lease });
   await time.passUntil(TTL * 3);
   expect(asked).toBe(5);

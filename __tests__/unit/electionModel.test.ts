@@ -87,14 +87,16 @@ class World {
 
   leaseFor(process: VirtualProcess): Lease {
     return {
+      heldForMs: () =>
+        this.ask(process, () => (this.#holder() === undefined ? 0 : this.#lease!.expiresAt - this.time.now)),
       acquire: async () => {
         const secret = `s${++this.#secrets}`;
-        const heldForMs = await this.ask(process, () => {
-          if (this.#holder() !== undefined) return this.#lease!.expiresAt - this.time.now;
+        const acquired = await this.ask(process, () => {
+          if (this.#holder() !== undefined) return false;
           this.#lease = { holder: secret, expiresAt: this.time.now + TTL };
-          return 0;
+          return true;
         });
-        return heldForMs > 0 ? { heldForMs } : { held: this.#held(process, secret) };
+        return acquired ? this.#held(process, secret) : undefined;
       },
     };
   }
@@ -147,6 +149,7 @@ async function play(scenario: Scenario): Promise<World> {
   const elections = Array.from({ length: scenario.instances }, (_, instance) => {
     const process = new VirtualProcess(world.time);
     const election = new Election({
+      role: { id: 'generator', kind: 'generator' },
       lease: world.leaseFor(process),
       takeTerm: () => world.takeTerm(process, instance),
       async lead(term) {

@@ -2,7 +2,8 @@ import type { Redis } from 'ioredis';
 import { redisOf } from '../redis/resolve';
 import type { Config } from '../config';
 import { type Keys, keysOf } from '../keys';
-import { leaseTimeoutMs, RedisLease } from '../leadership/lease';
+import { LeaseNodes } from '../leadership/lease';
+import { timingsOf } from '../leadership/timings';
 import { ErrorLog } from '../errorLog/errorLog';
 import { openQueue } from '../redis/queue';
 import { closeClient, RedisConnector } from '../redis/connector';
@@ -22,14 +23,14 @@ export async function openAccess(config: Config) {
     keys,
     namespace: config.namespace,
     errorLog: new ErrorLog(client, queue, keys),
-    /** The lease, to look at. Its nodes are asked for only by who needs them. */
-    async openLease(): Promise<RedisLease> {
+    /** The leases, to look at. Their nodes are asked for only by who needs them. */
+    async openLeases(): Promise<LeaseNodes> {
       const nodes =
         config.leaseRedis === undefined
           ? [client]
           : await leaseNodes(config.leaseRedis, keys, config.leaseTtlMs);
       if (config.leaseRedis !== undefined) opened.push(...nodes);
-      return new RedisLease({ nodes, key: keys.lease, ttlMs: config.leaseTtlMs });
+      return new LeaseNodes({ nodes, ttlMs: config.leaseTtlMs });
     },
     close: () => Promise.all(opened.map((each) => closeClient(each))),
   };
@@ -37,7 +38,7 @@ export async function openAccess(config: Config) {
 
 /** Connections to the nodes of the lease, as far as they can be reached. */
 function leaseNodes(addresses: readonly RedisAddress[], { lease }: Keys, ttlMs: number): Promise<Redis[]> {
-  const commandTimeout = leaseTimeoutMs(ttlMs);
+  const commandTimeout = timingsOf(ttlMs).leaseCommandTimeout.ms;
   return Promise.all(
     addresses.map((address) => {
       const connector = new RedisConnector({ address, key: lease });

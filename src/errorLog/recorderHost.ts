@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { toError } from '../errors';
 import type { Logger } from '../logger';
+import type { Activity } from '../supervision/supervisor';
 import { sleep } from '../time';
 import type { RecorderData, RecorderNews } from './recorderThread';
 
@@ -23,8 +24,14 @@ const RETRY_MS = 500;
 const END_MS = 1000;
 
 /** Records errors in a thread of their own until the signal aborts. Never rejects: when Redis is away it tries again. */
-export async function recordErrorsAside(options: RecorderHostOptions): Promise<void> {
-  const { signal, logger } = options;
+export async function runRecorderThread(
+  given: Pick<RecorderHostOptions, 'address' | 'namespace' | 'logger'>,
+  { signal, progress }: Activity,
+): Promise<void> {
+  const { logger } = given;
+  const options: RecorderHostOptions = { ...given, signal, onListening: progress };
+  const beat = setInterval(progress, 1000);
+  signal.addEventListener('abort', () => clearInterval(beat));
   await sleep(START_AFTER_MS, signal);
   while (!signal.aborted) {
     try {

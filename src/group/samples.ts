@@ -6,9 +6,8 @@
  * not know yet that it is none, do no harm: the script takes no sample that comes too soon after the last.
  */
 import type { Redis } from 'ioredis';
-import { toError } from '../errors';
 import type { Keys } from '../keys';
-import type { Logger } from '../logger';
+import type { Activity } from '../supervision/supervisor';
 import { sleep } from '../time';
 
 /** Time between two samples, in milliseconds. */
@@ -50,23 +49,21 @@ redis.call('RPUSH', KEYS[1], cjson.encode({
 redis.call('LTRIM', KEYS[1], -ARGV[2], -1)
 `;
 
-export interface HistoryOptions {
+export interface SamplesOptions {
   readonly client: Redis;
   readonly keys: SampledKeys;
-  /** Sampling ends when it aborts. */
-  readonly signal: AbortSignal;
-  readonly logger: Logger;
 }
 
-/** Takes samples until the signal aborts. Never rejects: while Redis is away there are none. */
-export async function recordHistory({ client, keys, signal, logger }: HistoryOptions): Promise<void> {
+/** Takes samples until the signal aborts. Rejects when Redis does not answer. */
+export async function recordSamples(
+  { client, keys }: SamplesOptions,
+  { signal, progress }: Activity,
+): Promise<void> {
   const { history, waiting, active, delayed, completedCount, failedCount, cursor } = keys;
   const sampled = [history, waiting, active, delayed, completedCount, failedCount, cursor];
-  const leastMs = HISTORY_STEP_MS / 2;
   while (!signal.aborted) {
-    await client
-      .eval(SAMPLE_SCRIPT, sampled.length, ...sampled, leastMs, SAMPLES_KEPT)
-      .catch((error: unknown) => logger.debug('no sample for the history', { error: toError(error) }));
+    await client.eval(SAMPLE_SCRIPT, sampled.length, ...sampled, HISTORY_STEP_MS / 2, SAMPLES_KEPT);
+    progress();
     await sleep(HISTORY_STEP_MS, signal);
   }
 }

@@ -1,7 +1,7 @@
 import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Keys } from '../keys';
-import type { RedisLease } from '../leadership/lease';
+import type { LeaseNodes } from '../leadership/lease';
 import { livingInstances } from '../membership/registry';
 import { type LeaderRecord, readLeader } from '../leadership/term';
 
@@ -10,6 +10,8 @@ export interface Status {
   readonly namespace: string;
   /** Null while nobody holds the lease. */
   readonly leader: LeaderRecord | null;
+  /** Null while nobody holds the keeper's lease. */
+  readonly keeper: LeaderRecord | null;
   readonly instances: readonly {
     readonly instance: string;
     readonly host: string;
@@ -36,24 +38,27 @@ export interface StatusSource {
   readonly queue: Queue;
   readonly keys: Keys;
   readonly namespace: string;
-  readonly lease: Pick<RedisLease, 'holder'>;
+  readonly leases: Pick<LeaseNodes, 'holders'>;
 }
 
-export async function readStatus({ client, queue, keys, namespace, lease }: StatusSource): Promise<Status> {
-  const [held, record, living, generated, counts, completed, errors] = await Promise.all([
-    // Without a majority of its nodes nobody holds it.
-    lease.holder().catch(() => undefined),
-    readLeader(client, keys),
-    livingInstances(client, keys),
-    client.hget(keys.cursor, 'generated'),
-    queue.getJobCounts('wait', 'active', 'delayed', 'completed', 'failed'),
-    queue.getMetrics('completed', 0, 0),
-    client.hlen(keys.errors),
-  ]);
+export async function readStatus({ client, queue, keys, namespace, leases }: StatusSource): Promise<Status> {
+  const [[held, keeperHeld], record, keeperRecord, living, generated, counts, completed, errors] =
+    await Promise.all([
+      // Without a majority of its nodes nobody holds it.
+      leases.holders([keys.source().lease, keys.keeper.lease]).catch(() => []),
+      readLeader(client, keys.source()),
+      readLeader(client, keys.keeper),
+      livingInstances(client, keys),
+      client.hget(keys.cursor, 'generated'),
+      queue.getJobCounts('wait', 'active', 'delayed', 'completed', 'failed'),
+      queue.getMetrics('completed', 0, 0),
+      client.hlen(keys.errors),
+    ]);
   const leader = held !== undefined && record !== undefined ? record : null;
   return {
     namespace,
     leader,
+    keeper: keeperHeld !== undefined && keeperRecord !== undefined ? keeperRecord : null,
     instances: living.map(({ instance, host, pid, startedAt, handled, failed }) => {
       return { instance, host, pid, startedAt, leader: instance === leader?.instance, handled, failed };
     }),

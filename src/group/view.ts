@@ -1,12 +1,12 @@
 import { GroupErrors, type GroupErrorsOptions } from './errors';
-import type { RedisLease } from '../leadership/lease';
 import { knownInstances, type KnownInstance } from '../membership/registry';
 import { leaderRecordOf, termEntriesOf } from '../leadership/term';
 import { HISTORY_STEP_MS, samplesOf } from './samples';
 import type { LiveGroup, LiveInstance, LiveLeader, LiveState, LiveTerm } from '../web/liveGroup';
 
 export interface GroupStateOptions extends GroupErrorsOptions {
-  readonly lease: Pick<RedisLease, 'holder'>;
+  /** The secret of whoever holds the generator's lease; undefined if nobody does. */
+  readonly lease: { holder(): Promise<string | undefined> };
 }
 
 /** Terms shown. */

@@ -13,6 +13,7 @@ import type { Redis } from 'ioredis';
 import { toError } from '../errors';
 import type { Keys } from '../keys';
 import type { Logger } from '../logger';
+import type { Activity } from '../supervision/supervisor';
 import { sleep } from '../time';
 import type { MessageWorker } from './worker';
 
@@ -21,10 +22,8 @@ export interface RedeliveryOptions {
   readonly queue: Queue;
   readonly keys: Pick<Keys, 'lock'>;
   /** Of the given instances, those whose processes are known to have gone. */
-  readonly goneAmong: (instances: readonly string[]) => Promise<Set<string>>;
+  readonly filterDead: (instances: readonly string[]) => Promise<Set<string>>;
   readonly onStall: 'retry' | 'fail';
-  /** Redelivery ends when it aborts. */
-  readonly signal: AbortSignal;
   readonly logger: Logger;
 }
 
@@ -33,8 +32,8 @@ const LOOK_MS = 200;
 const GONE_FOR_MS = 2000;
 
 /** Redelivers until the signal aborts. Never rejects: when Redis is away it waits. */
-export async function redeliver(options: RedeliveryOptions): Promise<void> {
-  const { client, queue, goneAmong, signal, logger } = options;
+export async function redeliver(options: RedeliveryOptions, { signal, progress }: Activity): Promise<void> {
+  const { client, queue, filterDead, logger } = options;
   let goneSince = new Map<string, number>();
   // On a new connection nothing is known of who was there before.
   const forget = () => goneSince.clear();
@@ -45,7 +44,8 @@ export async function redeliver(options: RedeliveryOptions): Promise<void> {
       if (signal.aborted) return;
       try {
         const jobs = await activeJobs(queue);
-        const gone = await goneAmong([...new Set(jobs.map(({ processedBy }) => processedBy!))]);
+        progress();
+        const gone = await filterDead([...new Set(jobs.map(({ processedBy }) => processedBy!))]);
         const now = performance.now();
         goneSince = new Map([...gone].map((instance) => [instance, goneSince.get(instance) ?? now]));
         for (const job of jobs) {
@@ -82,7 +82,7 @@ export interface UnheardOptions {
 const UNHEARD_FOR_MS = 1000;
 
 /** Gives back what Redis believes in this instance's hands and is not. To be called after a reconnect. */
-export async function giveBackUnheard(options: UnheardOptions): Promise<void> {
+export async function reclaimUndelivered(options: UnheardOptions): Promise<void> {
   const { client, queue, keys, instance, worker, signal, logger } = options;
   const unheard = async () => {
     const mine = (await activeJobs(queue)).filter(

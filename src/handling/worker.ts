@@ -110,7 +110,7 @@ export class MessageWorker {
   }
 
   /** Messages being handled now. */
-  get inHand(): number {
+  get activeCount(): number {
     return this.#inHand.size;
   }
 

@@ -8,6 +8,7 @@ import type { Redis } from 'ioredis';
 import { toError } from '../errors';
 import type { Keys } from '../keys';
 import type { Logger } from '../logger';
+import type { Activity } from '../supervision/supervisor';
 import { sleep } from '../time';
 import type { MessageWorker } from './worker';
 
@@ -16,7 +17,6 @@ export interface DeafnessOptions {
   readonly queue: Pick<Queue, 'isPaused'>;
   readonly keys: Pick<Keys, 'waiting'>;
   readonly worker: Pick<MessageWorker, 'isIdle' | 'taken' | 'rebuild'>;
-  readonly signal: AbortSignal;
   readonly logger: Logger;
   /** Pause between two looks, in milliseconds. Default 5000: as long as a worker waits before it asks of itself. */
   readonly lookMs?: number;
@@ -26,13 +26,14 @@ export interface DeafnessOptions {
 const LOOKS = 3;
 
 /** Rebuilds the worker whenever it is deaf, until the signal aborts. Never rejects. */
-export async function watchForDeafness(options: DeafnessOptions): Promise<void> {
-  const { client, queue, keys, worker, signal, logger, lookMs = 5000 } = options;
+export async function watchWorker(options: DeafnessOptions, { signal, progress }: Activity): Promise<void> {
+  const { client, queue, keys, worker, logger, lookMs = 5000 } = options;
   let looks = 0;
   let taken = worker.taken;
   while (!signal.aborted) {
     await sleep(lookMs, signal);
     try {
+      progress();
       const idled = worker.isIdle && worker.taken === taken;
       taken = worker.taken;
       // Redis is asked only by who has nothing to do.

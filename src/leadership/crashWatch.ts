@@ -1,142 +1,189 @@
 /*
- * The crash watch: a follower's eye on the leader's presence, so that a leader whose process has died is replaced at
- * once and not when its lease runs out.
+ * The crash watch: one process's eye on the leaders of all roles, so that a leader whose process has died is replaced at
+ * once, and one that fell silent right when its lease expires.
  *
- * Only a leader that was seen alive can be seen to be gone, and seen on this very connection: after a Redis restart, or
+ * Only a leader that was seen alive can be seen to be dead, and seen on this very connection: after a Redis restart, or
  * a reconnect of one's own, nobody is subscribed for a moment. Absent twice in a row, and still the holder of the same
- * lease under the same term, it loses that lease, and this instance campaigns.
+ * leases under the same terms, it loses those leases, and this instance campaigns.
  *
- * A suspicion may be wrong, as when the leader's subscription alone was cut. That costs a hand-over and never a
+ * A suspicion can be wrong, as when the leader's subscription alone was cut. That costs a hand-over and never a
  * message: the fence makes it safe.
+ *
+ * What it costs does not depend on the number of roles: one NUMSUB for the leaders of all of them, five times a second;
+ * two reads every few seconds; and for each instance that leads anything, one PTTL every third of the lease.
  */
 import type { Redis } from 'ioredis';
 import { toError } from '../errors';
 import type { Keys } from '../keys';
 import type { Logger } from '../logger';
-import { sleep } from '../time';
-import type { RedisLease } from './lease';
 import { presentAmong } from '../membership/presence';
-import { type LeaderRecord, markEnd, readLeader } from './term';
+import { sleep } from '../time';
+import { type Holder, Holders, type Holding } from './holders';
+import type { LeaseNodes } from './lease';
+import type { Role } from './role';
+import { markEnd, readLeader } from './term';
+import { timingsOf, WATCH_TIMINGS } from './timings';
 
 export interface CrashWatchOptions {
   readonly control: Redis;
-  readonly keys: Keys;
-  readonly lease: Pick<RedisLease, 'holder' | 'evict'>;
-  /** Whether this instance leads itself; then there is nobody to watch. */
-  readonly isLeading: () => boolean;
-  /** The leader is gone and its lease is free. */
-  readonly onGone: () => void;
+  readonly keys: Pick<Keys, 'presence' | 'roles'>;
+  readonly leases: Pick<LeaseNodes, 'holders' | 'heldForMs' | 'evict'>;
+  /** The roles that this instance campaigns for. */
+  readonly roles: readonly Role[];
+  readonly instance: string;
+  /** Nobody holds the lease of this role. */
+  readonly onVacant: (role: Role, why: 'crash' | 'expired' | 'free') => void;
+  /** The newest term of each role, by its id, as last read: an older one is over. */
+  readonly onTerms: (terms: ReadonlyMap<string, number>) => void;
+  readonly ttlMs: number;
   readonly logger: Logger;
 }
 
-/** Pause between two looks, in milliseconds: one command each, spread so that many followers look at different times. */
-const LOOK_MS = { least: 130, most: 230 };
-/** Pause before the look that confirms an absence, in milliseconds. */
-const CONFIRM_MS = 30;
-/** How long to go without asking who leads, in milliseconds, should an announcement have been missed. */
-const RELEARN_MS = 5000;
-
-interface Watched {
-  readonly leader: LeaderRecord;
-  readonly leaseSecret: string;
-  readonly learntAt: number;
-  /** When it was last seen alive; undefined if it never was. */
-  aliveAt: number | undefined;
-}
+/** How late after its expiry a lease is looked at, in milliseconds: a part of it spreads followers. */
+const EXPIRY_SPREAD_MS = 20;
 
 export class CrashWatch {
   readonly #options: CrashWatchOptions;
-  readonly #stopping = new AbortController();
-  #watching: Promise<void> | undefined;
-  #watched: Watched | undefined;
-  #relearn = new AbortController();
+  readonly #holders: Holders;
+  readonly #leasePollMs: number;
+  #refreshAt = 0;
+  #wake = new AbortController();
 
   constructor(options: CrashWatchOptions) {
+    const { control, keys, leases, roles, ttlMs } = options;
     this.#options = options;
-    // What was seen on a connection that broke proves nothing.
-    options.control.on('close', () => (this.#watched = undefined));
+    this.#holders = new Holders(control, keys, leases, roles);
+    this.#leasePollMs = timingsOf(ttlMs).leasePoll.ms;
+    control.on('close', () => this.#holders.forget());
   }
 
-  start(): void {
-    this.#watching ??= this.#watch();
+  /** Who leads: the instances by their names, with the roles that they hold, as last read. */
+  get holders(): readonly Pick<Holder, 'instance' | 'holdings'>[] {
+    return this.#holders.all;
   }
 
-  async stop(): Promise<void> {
-    this.#stopping.abort();
-    await this.#watching;
+  /** For how long the lease of a role had not been renewed when it expired, in milliseconds; asked for once. */
+  takeSinceRenewalMs(role: Role): number | undefined {
+    const ms = this.#holders.sinceRenewalMs.get(role.id);
+    this.#holders.sinceRenewalMs.delete(role.id);
+    return ms;
   }
 
-  /** There is a new leader: looks at once who it is. */
-  relearn(): void {
-    this.#watched = undefined;
-    this.#relearn.abort();
+  /** Something has changed: reads at once who leads. */
+  refresh(): void {
+    this.#refreshAt = 0;
+    this.#wake.abort();
   }
 
-  async #watch(): Promise<void> {
-    const { isLeading, logger } = this.#options;
-    const signal = this.#stopping.signal;
+  /** Watches until the signal aborts. Rejects when Redis does not answer. */
+  async run({ signal, progress }: { signal: AbortSignal; progress(): void }): Promise<void> {
+    this.#holders.forget();
+    this.#refreshAt = 0;
     while (!signal.aborted) {
-      this.#relearn = new AbortController();
-      try {
-        if (!isLeading()) await this.#look();
-      } catch (error) {
-        this.#watched = undefined;
-        logger.debug('the leader can not be watched', { error: toError(error) });
+      this.#wake = new AbortController();
+      await this.#look(signal);
+      progress();
+      await sleep(this.#pauseMs(), signal, this.#wake.signal);
+    }
+  }
+
+  /** Until the next look, or the next lease expires. */
+  #pauseMs(): number {
+    const { min, max } = WATCH_TIMINGS.presencePoll;
+    const pause = min + Math.random() * (max - min);
+    const now = performance.now();
+    const expiries = this.#others.map(
+      ({ expiresAt = Infinity }) => expiresAt - now + Math.random() * EXPIRY_SPREAD_MS,
+    );
+    return Math.max(1, Math.min(pause, ...expiries));
+  }
+
+  get #others(): Holder[] {
+    return this.#holders.all.filter(({ instance }) => instance !== this.#options.instance);
+  }
+
+  async #look(signal: AbortSignal): Promise<void> {
+    if (performance.now() >= this.#refreshAt) await this.#refresh('free');
+    await this.#pollLeases();
+    const absent = await this.#absent(this.#others);
+    const suspects = absent.filter(({ aliveAt }) => aliveAt !== undefined);
+    if (suspects.length === 0) return;
+    await sleep(WATCH_TIMINGS.confirmation, signal);
+    for (const suspect of await this.#absent(suspects)) {
+      // A connection that broke in between has made everything seen on it void.
+      if (this.#holders.of(suspect.instance) === suspect && !signal.aborted) await this.#evict(suspect);
+    }
+  }
+
+  async #refresh(why: 'expired' | 'free'): Promise<void> {
+    const { min } = WATCH_TIMINGS.presencePoll;
+    this.#refreshAt = performance.now() + WATCH_TIMINGS.refreshInterval - Math.random() * min;
+    const { vacant } = await this.#holders.refresh();
+    this.#options.onTerms(this.#holders.terms);
+    for (const role of vacant) this.#options.onVacant(role, why);
+  }
+
+  /** Asks for each leader when its leases expire; those of one instance are renewed together. */
+  async #pollLeases(): Promise<void> {
+    const now = performance.now();
+    const due = this.#others.filter(({ renewedAt, expiresAt = 0 }) => {
+      return now >= expiresAt || renewedAt === undefined || now - renewedAt > 2 * this.#leasePollMs;
+    });
+    let expired = false;
+    for (const holder of due) {
+      const heldForMs = await this.#options.leases.heldForMs(holder.holdings[0]!.role.keys.lease);
+      const at = performance.now();
+      if (heldForMs === 0) expired = true;
+      else {
+        holder.expiresAt = at + heldForMs;
+        holder.renewedAt = at - Math.max(0, this.#options.ttlMs - heldForMs);
       }
-      await sleep(
-        LOOK_MS.least + Math.random() * (LOOK_MS.most - LOOK_MS.least),
-        signal,
-        this.#relearn.signal,
-      );
     }
+    if (expired) await this.#refresh('expired');
   }
 
-  async #look(): Promise<void> {
-    if (this.#watched === undefined || performance.now() - this.#watched.learntAt > RELEARN_MS) {
-      this.#watched = await this.#learn(this.#watched);
+  /** Those who are not connected now; notes when the others were seen alive. */
+  async #absent(holders: readonly Holder[]): Promise<Holder[]> {
+    const { control, keys, logger } = this.#options;
+    const present = await presentAmong(
+      control,
+      keys,
+      holders.map(({ instance }) => instance),
+    );
+    for (const holder of holders) {
+      if (!present.has(holder.instance)) continue;
+      if (holder.aliveAt === undefined) {
+        for (const { role, term } of holder.holdings)
+          logger.info('following', { role: role.id, [role.kind]: holder.instance, term });
+      }
+      holder.aliveAt = performance.now();
     }
-    const watched = this.#watched;
-    if (watched === undefined) return;
-    if (await this.#isPresent(watched)) {
-      const { instance: generator, term } = watched.leader;
-      if (watched.aliveAt === undefined) this.#options.logger.info('following', { generator, term });
-      watched.aliveAt = performance.now();
-      return;
-    }
-    if (watched.aliveAt === undefined) return;
-    await sleep(CONFIRM_MS, this.#stopping.signal);
-    if (await this.#isPresent(watched)) return;
-    // A connection that broke in between has made everything seen on it void.
-    if (this.#watched === watched && !this.#stopping.signal.aborted)
-      await this.#evict(watched, watched.aliveAt);
+    return holders.filter(({ instance }) => !present.has(instance));
   }
 
-  async #evict({ leader, leaseSecret }: Watched, aliveAt: number): Promise<void> {
-    const { control, keys, lease, onGone, logger } = this.#options;
-    this.#watched = undefined;
-    const now = await readLeader(control, keys);
-    if (now?.instance !== leader.instance || now.term !== leader.term) return;
-    logger.info('the generator is gone', { generator: leader.instance, term: leader.term });
+  async #evict({ instance, holdings, aliveAt }: Holder): Promise<void> {
+    const { leases, onVacant } = this.#options;
+    this.#holders.drop(instance);
+    await Promise.all(
+      holdings.map(async (holding) => {
+        if (!(await this.#markCrash(holding, aliveAt!))) return;
+        await leases.evict(holding.role.keys.lease, holding.secret);
+        onVacant(holding.role, 'crash');
+      }),
+    );
+    this.#refreshAt = 0;
+  }
+
+  /** False: somebody else has taken the role already. */
+  async #markCrash({ role, instance, term }: Holding, aliveAt: number): Promise<boolean> {
+    const { control, logger } = this.#options;
+    const newest = await readLeader(control, role.keys);
+    if (newest?.instance !== instance || newest.term !== term) return false;
+    logger.info(`the ${role.kind} is dead`, { role: role.id, [role.kind]: instance, term });
     // Not waited for: a term is taken on this same connection, and finds the mark there.
-    const { instance, term } = leader;
-    markEnd(control, keys, { instance, term, cause: 'crash', agoMs: performance.now() - aliveAt }).catch(
+    markEnd(control, role.keys, { instance, term, cause: 'crash', agoMs: performance.now() - aliveAt }).catch(
       (error: unknown) => logger.debug('the crash is not on record', { error: toError(error) }),
     );
-    await lease.evict(leaseSecret);
-    onGone();
-  }
-
-  /** Who leads, and under which lease; that it was seen alive is kept only for the very same leadership. */
-  async #learn(known: Watched | undefined): Promise<Watched | undefined> {
-    const { control, keys, lease } = this.#options;
-    const [leader, leaseSecret] = await Promise.all([readLeader(control, keys), lease.holder()]);
-    if (leader === undefined || leaseSecret === undefined) return undefined;
-    const same = known?.leader.term === leader.term && known.leaseSecret === leaseSecret;
-    return { leader, leaseSecret, learntAt: performance.now(), aliveAt: same ? known.aliveAt : undefined };
-  }
-
-  async #isPresent({ leader }: Watched): Promise<boolean> {
-    const { control, keys } = this.#options;
-    return (await presentAmong(control, keys, [leader.instance])).has(leader.instance);
+    return true;
   }
 }

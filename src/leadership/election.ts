@@ -1,65 +1,74 @@
 /*
- * Election: which instance is the leader.
+ * Election: which instance holds a role.
  *
  *                  lease acquired, term taken
  *      follower ────────────────────────────────► leader
  *         ▲                                          │
  *         └──────────────────────────────────────────┘
- *            lease lost · trust deadline passed · the work of the term ended · told to stop
+ *            lease lost · trust deadline passed · the work of the term failed · handed over · told to stop
  *
- * The lease only decides who *should* lead. A paused process can not know that its lease has run out, so nothing may
- * rest on it alone: every commit is fenced by the term as well (messages/commit.ts).
+ * The lease only decides who *should* lead. A paused process cannot know that its lease has expired, so nothing may
+ * rest on it alone: every commit is fenced by the term as well (generating/committer.ts).
  *
  * Trust deadline. Leadership is believed until the start of the last successful acquire or extend, plus the lease's
  * time to live, less a margin, on the monotonic clock, whatever Redis answers or does not answer. It is anchored to
- * the *start* of the attempt, since Redis can not have begun to count the time to live any earlier. (The rule of
+ * the *start* of the command, since Redis cannot have begun to count the time to live any earlier. (The rule of
  * River's elector.)
  *
  * Order of stepping down: the term's signal aborts; the work of the term ends (waited for, but not for ever: what
  * still runs is refused by the fence); the lease is released; the hand-over is announced. Released any earlier,
- * two generators would be at work at once, and the fence would have to make up for it.
+ * two leaders would be at work at once, and the fence would have to make up for it.
  *
  * A term whose work fails is given up, and this instance does not campaign again for a while, longer each time in a
- * row, so that another may try.
+ * row, so that another can try. So is a lease under which no term could be taken.
+ *
+ * Followers do not poll often. Whoever knows of a vacancy wakes them: an announcement, or the crash watch, which watches
+ * the leases and leaders of all roles for the whole process (crashWatch.ts).
  */
-import { DeposedError, toError } from '../errors';
+import { toError } from '../errors';
 import type { Logger } from '../logger';
-import { aborted, withDeadline } from '../time';
-import type { ElectionOptions, StepDownCause, Term } from './options';
+import { withDeadline } from '../time';
 import type { HeldLease } from './lease';
+import { type ElectionOptions, type Failure, IN_ORDER, type StepDownCause, type Term } from './options';
+import { Tenure, type TenureEnd } from './tenure';
+import { type Timings, timingsOf } from './timings';
 import { TrustDeadline } from './trustDeadline';
-
-/** Longest wait for the work of a term to end once it is over, in milliseconds. */
-const END_OF_TERM_MS = 1000;
-/** Pause after a term whose work failed, in milliseconds: doubled for each failure in a row, up to the longest. */
-const FAILURE_PAUSE_MS = 1000;
-const LONGEST_FAILURE_PAUSE_MS = 60_000;
-/** Spread of followers that all wait for the same lease to run out, in milliseconds. */
-const EXPIRY_JITTER_MS = 20;
 
 export class Election {
   readonly #options: ElectionOptions;
+  readonly #timings: Timings;
   readonly #stopping = new AbortController();
   #running: Promise<void> | undefined;
   #wake = new AbortController();
   #failuresInARow = 0;
-  #term: Term | undefined;
-  #trust: TrustDeadline | undefined;
-  /** When the leader that was followed last renewed its lease, so far as the remaining time to live told. */
-  #renewedAt: number | undefined;
+  #failure: Failure | undefined;
+  #tenure: Tenure | undefined;
+  #successor: string | undefined;
+  #engaged = false;
 
   constructor(options: ElectionOptions) {
     this.#options = options;
+    this.#timings = timingsOf(options.ttlMs);
   }
 
   /** The term that this instance leads, if it does. */
   get term(): Term | undefined {
-    return this.#term;
+    return this.#tenure?.term;
+  }
+
+  /** Whether it holds the lease, also while the term is being taken or has ended. */
+  get engaged(): boolean {
+    return this.#engaged;
   }
 
   /** Whether this instance leads and its lease should have been renewed by now. */
   get overdue(): boolean {
-    return this.#term !== undefined && this.#trust?.isLate === true;
+    return this.#tenure?.isLate === true;
+  }
+
+  /** Why the last term of this instance failed; undefined once a later one has not. */
+  get failure(): Failure | undefined {
+    return this.#failure;
   }
 
   start(): void {
@@ -72,140 +81,145 @@ export class Election {
     await this.#running;
   }
 
-  /** Campaigns now instead of at the next turn: there is reason to think that nobody leads. */
-  wake(): void {
-    this.#wake.abort();
+  /**
+   * Campaigns soon instead of at the next turn: there is reason to think that nobody leads.
+   *
+   * @param delayMs how long to let others go first, in milliseconds
+   */
+  wake(delayMs = 0): void {
+    this.#wake.abort(delayMs);
+  }
+
+  /** Steps down, if leading, so that `successor` (or anybody else) can lead. */
+  handOver(successor: string | undefined): void {
+    this.#successor = successor;
+    this.#tenure?.end('handed over');
+  }
+
+  /** Steps down, if leading an older term than `newest`. */
+  depose(newest: number): void {
+    if ((this.term?.number ?? Infinity) < newest) this.#tenure?.end('deposed');
   }
 
   async #run(): Promise<void> {
-    const { clock, logger, ttlMs, random = Math.random } = this.#options;
+    const { clock, ttlMs, pollMs = this.#timings.leasePoll.ms, random = Math.random } = this.#options;
     const stopping = this.#stopping.signal;
-    while (!stopping.aborted) {
-      // Armed before the attempt: what happens while it is under way is not missed.
+    for (let delay = 0; !stopping.aborted;) {
       this.#wake = new AbortController();
-      const startedAt = clock.now();
-      let heldForMs = Infinity;
-      try {
-        const outcome = await this.#options.lease.acquire();
-        if (outcome.held !== undefined) {
-          await this.#serve(outcome.held, startedAt);
-          await clock.sleep(this.#failuresInARow > 0 ? this.#failurePause() : ttlMs / 30, stopping);
-          continue;
-        }
-        heldForMs = outcome.heldForMs;
-        this.#renewedAt = clock.now() - Math.max(0, ttlMs - heldForMs);
-      } catch (error) {
-        logger.debug('the lease can not be asked for', { error: toError(error) });
+      await clock.sleep(delay, stopping, this.#wake.signal);
+      await this.#options.beforeCampaign?.(stopping);
+      if (stopping.aborted) return;
+      // Armed before the attempt: what happens while it is under way is not missed.
+      const wake = (this.#wake = new AbortController());
+      const cause = await this.#campaign();
+      if (cause !== undefined) {
+        await clock.sleep(this.#pauseAfter(cause), stopping);
+        delay = 0;
+        continue;
       }
       this.#options.onFollowing?.();
-      // Right when it runs out, if it does: a leader that fell silent is replaced no later than its lease allows.
-      const pause = Math.min((ttlMs / 3) * (0.75 + random() * 0.5), heldForMs + random() * EXPIRY_JITTER_MS);
-      await clock.sleep(pause, stopping, this.#wake.signal);
+      await clock.sleep(Math.max(pollMs, ttlMs / 30) * (0.75 + random() * 0.5), stopping, wake.signal);
+      delay = wake.signal.aborted ? Number(wake.signal.reason) : 0;
     }
   }
 
-  #failurePause(): number {
-    return Math.min(FAILURE_PAUSE_MS * 2 ** (this.#failuresInARow - 1), LONGEST_FAILURE_PAUSE_MS);
+  /** Leads, if the lease is free. Gives why that has ended; undefined if another instance leads, or nobody knows. */
+  async #campaign(): Promise<StepDownCause | undefined> {
+    const { lease, clock, logger } = this.#options;
+    try {
+      // A failed acquire costs a second script, which releases. A look first keeps followers cheap.
+      if ((await lease.heldForMs()) > 0) return undefined;
+      const startedAt = clock.now();
+      const held = await lease.acquire();
+      if (held === undefined) return undefined;
+      this.#engaged = true;
+      return await this.#serve(held, startedAt).finally(() => (this.#engaged = false));
+    } catch (error) {
+      logger.debug('the lease cannot be acquired', { error: toError(error) });
+      return undefined;
+    }
+  }
+
+  #pauseAfter(cause: StepDownCause): number {
+    const { failurePause, maxFailurePause, handoverPause, renewalRetry } = this.#timings;
+    if (cause === 'failed')
+      return Math.min(failurePause.ms * 2 ** (this.#failuresInARow - 1), maxFailurePause.ms);
+    if (cause === 'handed over') return handoverPause.ms;
+    return cause === 'term not taken' ? failurePause.ms : renewalRetry.ms;
   }
 
   /** From a lease acquired to leadership given back. */
-  async #serve(held: HeldLease, acquiredAt: number): Promise<void> {
-    const { clock, logger } = this.#options;
-    const trust = new TrustDeadline(clock, this.#options.ttlMs, acquiredAt);
-    let cause: StepDownCause;
+  async #serve(held: HeldLease, acquiredAt: number): Promise<StepDownCause> {
+    const { clock, logger, ttlMs } = this.#options;
+    const trust = new TrustDeadline(clock, ttlMs, acquiredAt);
     let log = logger;
-    const unrenewedMs = this.#renewedAt === undefined ? undefined : clock.now() - this.#renewedAt;
-    this.#renewedAt = undefined;
+    let cause: StepDownCause;
+    let successor: string | undefined;
     try {
       const number = await withDeadline(
-        this.#options.takeTerm(unrenewedMs),
-        trust.remainingMs(),
+        this.#options.takeTerm(),
+        Math.min(trust.remainingMs(), ttlMs / 2),
         'taking the term',
         clock,
       );
       log = logger.child({ term: number });
-      cause = await this.#leadUntilOver(number, held, trust, log);
+      cause = await this.#lead(number, held, trust, log);
+      successor = await this.#chooseSuccessor(cause, log);
       this.#options.onEnding?.(number, cause);
     } catch (error) {
-      log.warn('elected, but the term could not be taken', { error: toError(error) });
-      cause = 'lease lost';
+      log.warn(`elected ${this.#options.role.kind}, but the term could not be taken: leaving it to others`, {
+        error: toError(error),
+      });
+      cause = 'term not taken';
     }
-    const lastedLong = clock.now() - acquiredAt > LONGEST_FAILURE_PAUSE_MS;
-    this.#failuresInARow = cause !== 'failed' ? 0 : lastedLong ? 1 : this.#failuresInARow + 1;
     await held
       .release()
       .catch((error: unknown) => log.debug('the lease was not released', { error: toError(error) }));
-    this.#options.onSteppedDown?.();
-  }
-
-  async #leadUntilOver(
-    number: number,
-    held: HeldLease,
-    trust: TrustDeadline,
-    log: Logger,
-  ): Promise<StepDownCause> {
-    const { clock } = this.#options;
-    if (this.#stopping.signal.aborted) return 'stopped';
-    const over = new AbortController();
-    const end = (cause: StepDownCause) => over.abort(cause);
-    const stop = () => end('stopped');
-    this.#stopping.signal.addEventListener('abort', stop, { once: true });
-
-    const term: Term = {
-      number,
-      signal: over.signal,
-      isTrusted: () => !over.signal.aborted && trust.remainingMs() > 0,
-    };
-    this.#term = term;
-    this.#trust = trust;
-    log.info('elected: this instance is the generator');
-    const work = this.#options.lead(term).catch((thrown: unknown) => {
-      if (over.signal.aborted) return;
-      if (thrown instanceof DeposedError) return end('deposed');
-      log.error('generating failed: leadership is given up', { error: toError(thrown) });
-      end('failed');
-    });
-    const watching = this.#watchTrust(trust, over);
-    const renewing = this.#renew(held, trust, over, log);
-
-    await aborted(over.signal);
-    this.#term = undefined;
-    this.#stopping.signal.removeEventListener('abort', stop);
-    const cause = over.signal.reason as StepDownCause;
-    const ended = await Promise.race([
-      Promise.all([work, watching, renewing]).then(() => true),
-      clock.sleep(END_OF_TERM_MS).then(() => false),
-    ]);
-    if (!ended) log.warn('the work of this term has not ended; the fence refuses what it may still send');
-    log.info('stepped down', { cause });
+    this.#options.onSteppedDown?.(successor);
     return cause;
   }
 
-  /** Ends the term at the trust deadline, which each renewal moves on. */
-  async #watchTrust(trust: TrustDeadline, over: AbortController): Promise<void> {
-    while (!over.signal.aborted) {
-      const remaining = trust.remainingMs();
-      if (remaining <= 0) return over.abort('trust deadline' satisfies StepDownCause);
-      await this.#options.clock.sleep(remaining, over.signal);
-    }
+  async #chooseSuccessor(cause: StepDownCause, log: Logger): Promise<string | undefined> {
+    const { chooseSuccessor, clock } = this.#options;
+    if (cause === 'handed over' && this.#successor !== undefined) return this.#successor;
+    if (chooseSuccessor === undefined || !IN_ORDER.has(cause)) return undefined;
+    return withDeadline(
+      chooseSuccessor(),
+      this.#timings.leaseCommandTimeout.ms,
+      'choosing a successor',
+      clock,
+    ).catch((error: unknown) => {
+      log.debug('no successor is named', { error: toError(error) });
+      return undefined;
+    });
   }
 
-  /** Renews every third of the lease's time to live; sooner again after a renewal without an answer. */
-  async #renew(held: HeldLease, trust: TrustDeadline, over: AbortController, log: Logger): Promise<void> {
-    const { clock, ttlMs } = this.#options;
-    let pause = ttlMs / 3;
-    for (;;) {
-      await clock.sleep(pause, over.signal);
-      if (over.signal.aborted) return;
-      const startedAt = clock.now();
-      const outcome = await held.extend().catch((error: unknown) => {
-        log.debug('the lease could not be renewed; trying again', { error: toError(error) });
-        return 'unanswered' as const;
-      });
-      this.#options.onRenewal?.(outcome, clock.now() - startedAt);
-      if (outcome === 'lost') return over.abort('lease lost' satisfies StepDownCause);
-      if (outcome === 'extended') trust.renewed(startedAt);
-      pause = outcome === 'extended' ? ttlMs / 3 : ttlMs / 30;
+  async #lead(number: number, held: HeldLease, trust: TrustDeadline, logger: Logger): Promise<StepDownCause> {
+    if (this.#stopping.signal.aborted) return 'stopped';
+    const tenure = new Tenure({ ...this.#options, number, held, trust, logger });
+    const stop = () => tenure.end('stopped');
+    const forget = () => (this.#tenure = undefined);
+    this.#stopping.signal.addEventListener('abort', stop, { once: true });
+    tenure.term.signal.addEventListener('abort', forget, { once: true });
+    this.#successor = undefined;
+    this.#tenure = tenure;
+    const end = await tenure.run();
+    this.#stopping.signal.removeEventListener('abort', stop);
+    this.#countFailure(end);
+    return end.cause;
+  }
+
+  /** A term that lasted longer than the longest pause was no failure in a row. */
+  #countFailure({ cause, error, lastedMs }: TenureEnd): void {
+    if (error === undefined) {
+      this.#failuresInARow = 0;
+      this.#failure = undefined;
+      return;
     }
+    const inARow = lastedMs <= this.#timings.maxFailurePause.ms;
+    this.#failuresInARow = inARow ? this.#failuresInARow + 1 : 1;
+    const now = Date.now();
+    const since = (inARow && this.#failure?.since) || now;
+    this.#failure = { error, since, retryAt: now + this.#pauseAfter(cause) };
   }
 }

@@ -1,23 +1,17 @@
 import type { Redis } from 'ioredis';
 import Redlock, { ExecutionError, Lock, ResourceLockedError } from 'redlock';
 import { withDeadline } from '../time';
+import { timingsOf } from './timings';
 
 /**
- * The time-bounded right to be leader. Ordinary outcomes are values; a rejection means that too few nodes gave a
- * usable answer, so that nothing is known.
+ * The time-bounded right to a role. Ordinary outcomes are values; a rejection means that too few nodes gave a usable
+ * answer, so that nothing is known.
  */
 export interface Lease {
-  acquire(): Promise<Acquired | Refused>;
-}
-
-export interface Acquired {
-  readonly held: HeldLease;
-}
-
-export interface Refused {
-  readonly held?: undefined;
-  /** Somebody else holds it, for so many more milliseconds if it is not renewed. */
-  readonly heldForMs: number;
+  /** Milliseconds until it is free, if its holder does not renew it; 0 if it is free. */
+  heldForMs(): Promise<number>;
+  /** Undefined: another instance was faster. */
+  acquire(): Promise<HeldLease | undefined>;
 }
 
 export interface HeldLease {
@@ -27,64 +21,74 @@ export interface HeldLease {
   release(): Promise<void>;
 }
 
-export interface LeaseOptions {
+export interface LeaseNodesOptions {
   /** Independent Redis nodes; a majority decides. */
   readonly nodes: readonly Redis[];
-  readonly key: string;
   readonly ttlMs: number;
 }
 
 /**
- * A Redlock lease. Redlock's own loop (`using`) is not taken: with Redis frozen it notices seconds late, and it
- * decides by wall-clock time. Here each call is a single attempt; when to call is the election's business.
+ * The Redlock leases of all roles, on the same nodes. Redlock's own loop (`using`) is not taken: with Redis frozen it
+ * notices seconds late, and it decides by wall-clock time. Here each call is a single attempt; when to call is the
+ * election's business.
  */
-export class RedisLease implements Lease {
+export class LeaseNodes {
   readonly #nodes: readonly Redis[];
-  readonly #key: string;
   readonly #ttlMs: number;
   readonly #redlock: Redlock;
   readonly #quorum: number;
   // Redlock never settles when an even number of nodes is divided: each call has a deadline of its own.
   readonly #deadlineMs: number;
 
-  constructor({ nodes, key, ttlMs }: LeaseOptions) {
+  constructor({ nodes, ttlMs }: LeaseNodesOptions) {
     this.#nodes = nodes;
-    this.#key = key;
     this.#ttlMs = ttlMs;
     this.#redlock = new Redlock(nodes, { retryCount: 0 });
     this.#quorum = Math.floor(nodes.length / 2) + 1;
-    this.#deadlineMs = leaseTimeoutMs(ttlMs) * 2;
+    this.#deadlineMs = timingsOf(ttlMs).leaseCommandTimeout.ms * 2;
   }
 
-  async acquire(): Promise<Acquired | Refused> {
-    // A failed acquire costs a second script, which releases. A look first keeps idle followers cheap, and tells
-    // when to come again.
-    const heldForMs = await this.#heldForMs();
-    if (heldForMs > 0) return { heldForMs };
-    const attempt = this.#redlock.acquire([this.#key], this.#ttlMs);
+  /** The lease that is stored under this key. */
+  lease(key: string): Lease {
+    return { heldForMs: () => this.heldForMs(key), acquire: () => this.#acquire(key) };
+  }
+
+  /** The secret of whoever holds each lease now; undefined where nobody does. One command for each node. */
+  async holders(keys: readonly string[]): Promise<(string | undefined)[]> {
+    if (keys.length === 0) return [];
+    const answers = await this.#ask((node) => node.mget(...keys));
+    return keys.map((_, index) => {
+      const secrets = answers.map((values) => values[index]);
+      const held = secrets.find(
+        (secret) => secret && secrets.filter((other) => other === secret).length >= this.#quorum,
+      );
+      return held ?? undefined;
+    });
+  }
+
+  /** Milliseconds until a majority of nodes is free, if nobody renews; 0 if it is now. */
+  async heldForMs(key: string): Promise<number> {
+    const remaining = await this.#ask((node) => node.pttl(key));
+    // -2: no such key. -1: a key that never expires was not written by us, and is waited for like any other.
+    const waits = remaining.map((ms) => (ms === -2 ? 0 : ms === -1 ? this.#ttlMs : Math.max(ms, 1)));
+    return waits.sort((a, b) => a - b)[this.#quorum - 1]!;
+  }
+
+  /** Takes the lease from the holder with this secret, who is known to be dead. Nothing happens if another has it. */
+  async evict(key: string, secret: string): Promise<void> {
+    await this.#release(new Lock(this.#redlock, [key], secret, [], 0));
+  }
+
+  async #acquire(key: string): Promise<HeldLease | undefined> {
+    const attempt = this.#redlock.acquire([key], this.#ttlMs);
     try {
-      return { held: this.#hold(await withDeadline(attempt, this.#deadlineMs, 'acquiring the lease')) };
+      return this.#hold(await withDeadline(attempt, this.#deadlineMs, 'acquiring the lease'));
     } catch (error) {
-      // Should it succeed after all, nobody would know of it until it expires.
+      // If it succeeds after all, nobody knows of it: it would stay held until it expires.
       attempt.then((lock) => lock.release()).catch(() => undefined);
-      if (await this.#refused(error)) return { heldForMs: this.#ttlMs };
+      if (await this.#refused(error)) return undefined;
       throw error;
     }
-  }
-
-  /** The secret of whoever holds the lease now; undefined if nobody does. */
-  async holder(): Promise<string | undefined> {
-    const values = await this.#ask((node) => node.get(this.#key));
-    return (
-      values.find(
-        (value) => value !== null && values.filter((other) => other === value).length >= this.#quorum,
-      ) ?? undefined
-    );
-  }
-
-  /** Takes the lease from the holder with this secret, who is known to be gone. Nothing happens if another has it. */
-  async evict(secret: string): Promise<void> {
-    await this.#release(new Lock(this.#redlock, [this.#key], secret, [], 0));
   }
 
   #hold(lock: Lock): HeldLease {
@@ -94,11 +98,8 @@ export class RedisLease implements Lease {
         // the script extends nothing that is not ours any more.
         lock.expiration = Number.MAX_SAFE_INTEGER;
         try {
-          lock = await withDeadline(
-            this.#redlock.extend(lock, this.#ttlMs),
-            this.#deadlineMs,
-            'extending the lease',
-          );
+          const extending = this.#redlock.extend(lock, this.#ttlMs);
+          lock = await withDeadline(extending, this.#deadlineMs, 'renewing the lease');
           return 'extended';
         } catch (error) {
           if (await this.#refused(error)) return 'lost';
@@ -117,22 +118,13 @@ export class RedisLease implements Lease {
     }
   }
 
-  /** Milliseconds until a majority of nodes is free, if nobody renews; 0 if it is now. */
-  async #heldForMs(): Promise<number> {
-    const remaining = await this.#ask((node) => node.pttl(this.#key));
-    // -2: no such key. -1: a key that never expires was not written by us, and is waited for like any other.
-    const waits = remaining.map((ms) => (ms === -2 ? 0 : ms === -1 ? this.#ttlMs : Math.max(ms, 1)));
-    return waits.sort((a, b) => a - b)[this.#quorum - 1]!;
-  }
-
   /** The answers of the nodes that answer. Rejects when they are no majority. */
   async #ask<T>(question: (node: Redis) => Promise<T>): Promise<T[]> {
     const answers = await Promise.allSettled(this.#nodes.map(question));
     const given = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
     if (given.length >= this.#quorum) return given;
-    throw (
-      answers.find((answer) => answer.status === 'rejected')?.reason ?? new Error('no lease node answered')
-    );
+    const failed = answers.find((answer) => answer.status === 'rejected');
+    throw failed?.reason ?? new Error('no lease node answered');
   }
 
   /** Whether a majority of nodes answered that the lease is another's; otherwise too few answered at all. */
@@ -142,13 +134,4 @@ export class RedisLease implements Lease {
     const against = [...(votes?.votesAgainst.values() ?? [])];
     return against.filter((vote) => vote instanceof ResourceLockedError).length >= this.#quorum;
   }
-}
-
-/**
- * How long one command to a lease node may take, in milliseconds. Less than the time between renewals, and no less than it
- * has to be: where every write waits for a busy disk, a lease that is got too late for its asker is nobody's, and with
- * each attempt anew.
- */
-export function leaseTimeoutMs(ttlMs: number): number {
-  return Math.max(50, Math.floor(ttlMs / 4));
 }

@@ -1,17 +1,19 @@
 /*
  * Terms: who took the newest one (the fencing record), and how each one before came to its end.
  *
- * The fencing record is watched by every commit, so that nothing writes to it but whoever takes a term. What is known
- * of an end is marked elsewhere, by whoever knows it: a leader that steps down in order, or a follower that has seen the
+ * The fencing record is watched by every commit, so nothing writes to it but whoever takes a term. What is known of an
+ * end is marked elsewhere, by whoever knows it: a leader that steps down in order, or a follower that has seen the
  * leader's process gone. The next term is taken together with an entry in the history of terms, in one script. Where
  * nobody left a mark, the leader fell silent.
  *
  * How long nobody led is counted from the last sign of the old leader, on Redis's own clock: clocks of different machines
- * do not matter. History is there to be looked at, and must never keep anybody from leading: in the script, whatever may
- * fail about it comes after the term, and fails for itself alone.
+ * do not matter. The history is there to be looked at, and must never keep anybody from leading: in the script, whatever
+ * can fail about it comes after the term, and fails for itself alone.
  */
 import type { Redis } from 'ioredis';
-import type { Keys } from '../keys';
+import type { Keys, RoleKeys, SourceKeys } from '../keys';
+import { loadScript } from '../redis/scripts';
+import type { Role } from './role';
 
 /** The fencing record: who took the newest term, and when. */
 export interface LeaderRecord {
@@ -21,8 +23,11 @@ export interface LeaderRecord {
   readonly since: string;
 }
 
-/** What ended the leadership before: its process was gone, it was not heard of until its lease ran out, or it stepped down. */
-export type EndCause = 'crash' | 'silence' | 'hand-over';
+/**
+ * What ended the leadership before: its process died, it was silent until its lease expired, it stepped down, or somebody
+ * set the cursor.
+ */
+export type EndCause = 'crash' | 'silence' | 'hand-over' | 'by hand';
 
 /** One term in the history of terms. */
 export interface TermEntry {
@@ -41,76 +46,37 @@ export interface TermEntry {
 /** A term that has been taken, and what ended the one before. */
 export type TakenTerm = Pick<TermEntry, 'term' | 'cause'>;
 
-const CAUSES = ['first', 'crash', 'silence', 'hand-over'] as const;
+const CAUSES = ['first', 'crash', 'silence', 'hand-over', 'by hand'] as const;
 
-/** Terms that the history keeps. */
-const TERMS_KEPT = 50;
+/** Terms, and positions, that the history keeps. */
+export const TERMS_KEPT = 50;
+export const POSITIONS_KEPT = 50;
 
-const NOW = `
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-`;
-
-/**
- * KEYS: leader, ended, instances, terms. ARGV: instance, since, for how long the lease had not been renewed ('' if that is
- * not known), terms kept. What is read of other keys is read with pcall: it may be of any type.
- */
-const TAKE_TERM_SCRIPT = `
-local before = redis.call('HMGET', KEYS[1], 'instance', 'term')
-local term = redis.call('HINCRBY', KEYS[1], 'term', 1)
-redis.call('HSET', KEYS[1], 'instance', ARGV[1], 'since', ARGV[2])
-${NOW}
-local entry = { term = term, instance = ARGV[1], since = now, cause = 'first' }
-if before[2] then
-  entry.cause = 'silence'
-  local lastSign
-  local mark = redis.pcall('HMGET', KEYS[2], 'term', 'cause', 'at', 'note')
-  if mark[1] == before[2] and mark[2] then
-    entry.cause = mark[2]
-    entry.note = mark[4] or nil
-    lastSign = tonumber(mark[3])
-  else
-    local report = redis.pcall('HGET', KEYS[3], before[1] or '')
-    if type(report) == 'string' then lastSign = tonumber(string.match(report, '^{"seen":(%d+)')) end
-    if ARGV[3] ~= '' then lastSign = math.max(lastSign or 0, now - tonumber(ARGV[3])) end
-  end
-  if lastSign then entry.vacantMs = math.max(0, now - lastSign) end
-end
-redis.pcall('LPUSH', KEYS[4], cjson.encode(entry))
-redis.pcall('LTRIM', KEYS[4], 0, ARGV[4] - 1)
-return { term, entry.cause }
-`;
-
-/** KEYS: leader, ended. ARGV: instance, term, cause, note, how long ago. The first to say why a term has ended is right. */
-const END_TERM_SCRIPT = `
-local newest = redis.call('HMGET', KEYS[1], 'instance', 'term')
-if newest[1] ~= ARGV[1] or newest[2] ~= ARGV[2] then return end
-if redis.call('HGET', KEYS[2], 'term') == ARGV[2] then return end
-${NOW}
-redis.call('DEL', KEYS[2])
-redis.call('HSET', KEYS[2], 'term', ARGV[2], 'cause', ARGV[3], 'at', string.format('%d', now - ARGV[5]))
-if ARGV[4] ~= '' then redis.call('HSET', KEYS[2], 'note', ARGV[4]) end
-`;
+const TAKE_TERM = loadScript(__dirname, 'takeTerm');
+const END_TERM = loadScript(__dirname, 'endTerm');
 
 /**
- * Writes `instance` into the fencing record under the next term. From then on Redis refuses every commit of an older
- * term: they all watch this key.
+ * Writes `instance` into the role's fencing record under the next term. From then on Redis refuses every commit of an
+ * older term: they all watch this key.
  *
- * @param unrenewedMs for how long the lease had not been renewed when it ran out, in milliseconds, if that is known
+ * @param sinceRenewalMs for how long the lease had not been renewed when it expired, in milliseconds, if that is known
  */
 export async function takeTerm(
   client: Redis,
-  keys: Pick<Keys, 'leader' | 'ended' | 'instances' | 'terms'>,
+  keys: Pick<Keys, 'instances' | 'roles'>,
+  role: Pick<Role, 'id' | 'keys'>,
   instance: string,
-  unrenewedMs?: number,
+  sinceRenewalMs?: number,
 ): Promise<TakenTerm> {
-  const { leader, ended, instances, terms } = keys;
-  const unrenewed = unrenewedMs === undefined ? '' : Math.round(unrenewedMs);
-  const since = new Date().toISOString();
+  const { leader, ended, terms, cursor, positions } = role.keys as RoleKeys & Partial<SourceKeys>;
+  const touched = [leader, ended, keys.instances, terms, keys.roles, cursor, positions].filter(
+    (key) => key !== undefined,
+  );
+  const unrenewed = sinceRenewalMs === undefined ? '' : Math.round(sinceRenewalMs);
   const [term, cause] = (await client.eval(
-    TAKE_TERM_SCRIPT,
-    ...[4, leader, ended, instances, terms],
-    ...[instance, since, unrenewed, TERMS_KEPT],
+    TAKE_TERM,
+    ...[touched.length, ...touched],
+    ...[instance, new Date().toISOString(), unrenewed, TERMS_KEPT, role.id, POSITIONS_KEPT],
   )) as [number, string];
   return { term, cause: CAUSES.find((known) => known === cause) ?? 'silence' };
 }
@@ -128,17 +94,17 @@ export interface TermEnd {
 /** Marks why and when a term has ended, for whoever takes the next one. Does nothing once somebody has. */
 export async function markEnd(
   client: Redis,
-  keys: Pick<Keys, 'leader' | 'ended'>,
+  keys: Pick<RoleKeys, 'leader' | 'ended'>,
   { instance, term, cause, note = '', agoMs }: TermEnd,
 ): Promise<void> {
   const ago = Math.max(0, Math.round(agoMs));
-  await client.eval(END_TERM_SCRIPT, 2, keys.leader, keys.ended, instance, term, cause, note, ago);
+  await client.eval(END_TERM, 2, keys.leader, keys.ended, instance, term, cause, note, ago);
 }
 
 /** Undefined before the first leader. */
 export async function readLeader(
   client: Redis,
-  keys: Pick<Keys, 'leader'>,
+  keys: Pick<RoleKeys, 'leader'>,
 ): Promise<LeaderRecord | undefined> {
   return leaderRecordOf(await client.hgetall(keys.leader));
 }

@@ -9,49 +9,30 @@
 import type { Redis } from 'ioredis';
 import type { Keys } from '../keys';
 import type { Logger } from '../logger';
+import { type Announcement, parseAnnouncement } from './announcements';
 
 export interface PresenceOptions {
   readonly control: Redis;
   /** A connection of the role `subscriber`. */
   readonly subscriber: Redis;
-  readonly keys: Keys;
+  readonly keys: Pick<Keys, 'presence' | 'leadership'>;
   readonly instance: string;
-  /** Another instance has been elected. */
-  readonly onElected: () => void;
-  /** Another instance has stepped down: nobody leads. */
-  readonly onSteppedDown: () => void;
-  readonly logger: Logger;
+  /** Another instance, or a command, has announced something. */
+  readonly onAnnouncement: (announcement: Announcement) => void;
+  readonly logger: Pick<Logger, 'warn'>;
 }
 
-export class Presence {
-  readonly #options: PresenceOptions;
-
-  constructor(options: PresenceOptions) {
-    this.#options = options;
+/** Resolves once this instance can be seen to be alive, and hears what is announced. */
+export async function showPresence(options: PresenceOptions): Promise<void> {
+  const { control, subscriber, keys, instance, onAnnouncement, logger } = options;
+  if ((await presentAmong(control, keys, [instance])).has(instance)) {
+    logger.warn('another living instance has this name: INSTANCE_NAME must be unique');
   }
-
-  /** Resolves once this instance can be seen to be alive. */
-  async start(): Promise<void> {
-    const { control, subscriber, keys, instance, logger } = this.#options;
-    const own = keys.presence(instance);
-    if ((await presentAmong(control, keys, [instance])).has(instance)) {
-      logger.warn('another living instance has this name: INSTANCE_NAME must be unique');
-    }
-    subscriber.on('message', (channel: string, text: string) => {
-      if (channel !== keys.leadership) return;
-      const [event, who] = text.split(' ', 2);
-      if (who === instance) return;
-      if (event === 'elected') this.#options.onElected();
-      if (event === 'left') this.#options.onSteppedDown();
-    });
-    await subscriber.subscribe(own, keys.leadership);
-  }
-
-  /** Tells the others what has become of this instance's leadership. */
-  async announce(event: 'elected' | 'left'): Promise<void> {
-    const { control, keys, instance } = this.#options;
-    await control.publish(keys.leadership, `${event} ${instance}`);
-  }
+  subscriber.on('message', (channel: string, text: string) => {
+    const announcement = channel === keys.leadership ? parseAnnouncement(text) : undefined;
+    if (announcement !== undefined && announcement.who !== instance) onAnnouncement(announcement);
+  });
+  await subscriber.subscribe(keys.presence(instance), keys.leadership);
 }
 
 /** Those of the instances whose processes are connected now. */

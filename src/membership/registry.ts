@@ -1,22 +1,9 @@
 import type { Redis } from 'ioredis';
-import { toError } from '../errors';
 import type { Keys } from '../keys';
-import type { Logger } from '../logger';
+import type { Activity } from '../supervision/supervisor';
 import { sleep } from '../time';
+import type { InstanceReport } from './member';
 import { presentAmong } from './presence';
-
-/** What an instance says of itself. */
-export interface InstanceReport {
-  readonly host: string;
-  readonly pid: number;
-  /** ISO 8601. */
-  readonly startedAt: string;
-  /** Messages that this instance has completed, and that finally failed on it. */
-  readonly handled: number;
-  readonly failed: number;
-  /** Where its board listens, if it has one. */
-  readonly board?: { readonly host: string; readonly port: number };
-}
 
 /** How often an instance reports when nothing has changed, and at most while it handles messages, in milliseconds. */
 const IDLE_HEARTBEAT_MS = 5000;
@@ -38,56 +25,41 @@ export interface HeartbeatOptions {
   readonly keys: Pick<Keys, 'instances'>;
   readonly instance: string;
   readonly report: () => InstanceReport;
-  readonly logger: Logger;
 }
 
-/** Keeps this instance's report up to date until it is stopped. */
+/** Keeps this instance's report up to date. */
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
-  readonly #stopping = new AbortController();
-  #beating: Promise<void> | undefined;
+  #sent = '';
+  #sentAt = 0;
 
   constructor(options: HeartbeatOptions) {
     this.#options = options;
   }
 
-  /** Resolves once the first report is there. */
-  async start(): Promise<void> {
-    const first = JSON.stringify(this.#options.report());
-    await this.#send(first);
-    this.#beating = this.#beat(first);
+  /** Resolves once the report is there. */
+  async send(): Promise<void> {
+    const { control, keys, instance, report } = this.#options;
+    const text = JSON.stringify(report());
+    await control.eval(REPORT_SCRIPT, 1, keys.instances, instance, text);
+    this.#sent = text;
+    this.#sentAt = performance.now();
   }
 
-  /** @param leave whether the report goes as well; it stays where messages are still in hand, to be redelivered */
-  async stop(leave: boolean): Promise<void> {
-    this.#stopping.abort();
-    await this.#beating;
-    const { control, keys, instance } = this.#options;
-    if (leave) await control.hdel(keys.instances, instance);
-  }
-
-  async #beat(first: string): Promise<void> {
-    const { report, logger } = this.#options;
-    const signal = this.#stopping.signal;
-    let sent = first;
-    let sentAt = performance.now();
+  /** Reports until the signal aborts. Rejects when Redis does not answer. */
+  async run({ signal, progress }: Activity): Promise<void> {
     while (!signal.aborted) {
+      const changed = JSON.stringify(this.#options.report()) !== this.#sent;
+      if (changed || performance.now() - this.#sentAt >= IDLE_HEARTBEAT_MS) await this.send();
+      progress();
       await sleep(BUSY_HEARTBEAT_MS, signal);
-      const text = JSON.stringify(report());
-      if (signal.aborted || (text === sent && performance.now() - sentAt < IDLE_HEARTBEAT_MS)) continue;
-      try {
-        await this.#send(text);
-        sent = text;
-        sentAt = performance.now();
-      } catch (error) {
-        logger.debug('no heartbeat', { error: toError(error) });
-      }
     }
   }
 
-  async #send(report: string): Promise<void> {
+  /** @param remove whether the report goes as well; it stays where messages are still active, to be redelivered */
+  async leave(remove: boolean): Promise<void> {
     const { control, keys, instance } = this.#options;
-    await control.eval(REPORT_SCRIPT, 1, keys.instances, instance, report);
+    if (remove) await control.hdel(keys.instances, instance);
   }
 }
 
@@ -131,7 +103,7 @@ export async function knownInstances(
 }
 
 /** Of the given instances, those that have reported and whose processes are gone. */
-export async function goneAmong(
+export async function filterDead(
   client: Redis,
   keys: Keys,
   instances: readonly string[],
@@ -145,7 +117,7 @@ export async function goneAmong(
 }
 
 /** Removes what instances that are long gone said of themselves. */
-export async function forgetTheGone(client: Redis, keys: Keys): Promise<void> {
+export async function pruneDead(client: Redis, keys: Keys): Promise<void> {
   const { reports, present, now } = await readReports(client, keys);
   const gone = reports.filter(
     ({ instance, seen }) => !present.has(instance) && now - seen > FORGOTTEN_AFTER_MS,

@@ -18,11 +18,14 @@ import { withDeadline } from '../time';
 import type { Figures } from '../group/gauges';
 
 /** What an instance is doing now. */
-export interface Doing {
-  /** Number of the term that it leads. */
+export interface InstanceStats {
+  /** Number of the term in which it generates. */
   readonly term: number | undefined;
+  readonly keeper: boolean;
   readonly overdue: boolean;
-  readonly inHand: number;
+  /** Messages being handled. */
+  readonly active: number;
+  readonly activities: readonly { readonly name: string; readonly stalled: boolean }[];
 }
 
 /** Longest wait for Redis, in milliseconds; what does not depend on it is then told without. */
@@ -34,7 +37,7 @@ const RENEWAL_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 
 const MESSAGE_OUTCOMES = { completed: 0, failed: 0, retried: 0 } satisfies Record<MessageOutcome, 0>;
 const RENEWAL_OUTCOMES = { extended: 0, lost: 0, unanswered: 0 } satisfies Record<RenewalOutcome, 0>;
-const CAUSES = { crash: 0, silence: 0, 'hand-over': 0 } satisfies Record<EndCause, 0>;
+const CAUSES = { crash: 0, silence: 0, 'hand-over': 0, 'by hand': 0 } satisfies Record<EndCause, 0>;
 
 /** Of the process: shared by all instances in it. */
 let ofProcess: Registry | undefined;
@@ -78,22 +81,25 @@ export class Metrics implements HandlingObserver {
    * All of it in Prometheus's text format. Never rejects; what Redis does not tell in time is left out. Asked for
    * again while it is still being gathered, it is gathered once.
    */
-  text(doing: () => Doing, figures: () => Promise<Figures>): Promise<string> {
-    return (this.#text ??= this.#gather(doing, figures).finally(() => (this.#text = undefined)));
+  text(stats: () => InstanceStats, figures: () => Promise<Figures>): Promise<string> {
+    return (this.#text ??= this.#gather(stats, figures).finally(() => (this.#text = undefined)));
   }
 
-  async #gather(doing: () => Doing, figures: () => Promise<Figures>): Promise<string> {
+  async #gather(stats: () => InstanceStats, figures: () => Promise<Figures>): Promise<string> {
     const known = await withDeadline(figures(), REDIS_DEADLINE_MS, 'asking Redis').catch(() => undefined);
-    this.#set(doing(), known);
+    this.#set(stats(), known);
     const texts = await Promise.all([this.#registry.metrics(), processRegistry().metrics()]);
     return texts.join('\n');
   }
 
-  #set({ term, overdue, inHand }: Doing, known: Figures | undefined): void {
+  #set({ term, keeper, overdue, active, activities }: InstanceStats, known: Figures | undefined): void {
     const own = this.#own;
     own.leader.set(term === undefined ? 0 : 1);
     own.overdue.set(overdue ? 1 : 0);
-    own.inHand.set(inHand);
+    own.keeper.set(keeper ? 1 : 0);
+    own.inHand.set(active);
+    own.stalled.reset();
+    for (const { name, stalled } of activities) own.stalled.set({ activity: name }, stalled ? 1 : 0);
     own.redisUp.set(known === undefined ? 0 : 1);
     // A value of some time ago would pass for one of now.
     for (const metric of [own.term, own.backlog, own.errors, own.generated]) clear(metric);
@@ -117,6 +123,12 @@ export class Metrics implements HandlingObserver {
       new Histogram({ name, help, buckets, registers });
     return {
       leader: gauge('nic_leader', 'Whether this instance is the generator'),
+      keeper: gauge('nic_keeper', 'Whether this instance is the keeper'),
+      stalled: gauge(
+        'nic_activity_stalled',
+        'Whether a background activity has made no progress for too long',
+        ['activity'],
+      ),
       overdue: gauge(
         'nic_leader_overdue',
         'Whether this instance leads and its lease was not renewed in time',

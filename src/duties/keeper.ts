@@ -1,0 +1,81 @@
+import type { Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
+import type { Config } from '../config';
+import { toError } from '../errors';
+import { runRecorderThread } from '../errorLog/recorderHost';
+import { recordSamples } from '../group/samples';
+import { redeliver } from '../handling/redelivery';
+import type { Keys } from '../keys';
+import type { Term } from '../leadership/options';
+import type { Logger } from '../logger';
+import { filterDead, pruneDead } from '../membership/registry';
+import type { RedisAddress } from '../redis/address';
+import type { Activity, Supervisor } from '../supervision/supervisor';
+import { aborted, sleep } from '../time';
+
+export interface KeeperDutyOptions {
+  readonly control: Redis;
+  readonly queue: Queue;
+  readonly address: RedisAddress;
+  readonly keys: Keys;
+  readonly config: Pick<Config, 'namespace' | 'onStall'>;
+  readonly supervisor: Pick<Supervisor, 'start'>;
+  readonly logger: Logger;
+}
+
+/** How often reports of instances that are long dead are removed, in milliseconds. */
+const SWEEP_INTERVAL_MS = 10_000;
+
+/**
+ * What an instance does while it is the keeper: it keeps the promises that the group makes whatever the task does. None of
+ * it is fenced, since a brief overlap between two keepers is harmless: each operation makes something true that may be
+ * made true twice.
+ */
+export function keepPromises(term: Term, options: KeeperDutyOptions): Promise<void> {
+  const { control, queue, address, keys, config, supervisor } = options;
+  const { signal } = term;
+  const logger = options.logger.child({ term: term.number });
+  supervisor.start({
+    name: 'error recorder',
+    run: (activity) => runRecorderThread({ address, namespace: config.namespace, logger }, activity),
+    signal,
+  });
+  supervisor.start({
+    name: 'redelivery',
+    run: (activity) => {
+      const dead = (instances: readonly string[]) => filterDead(control, keys, instances);
+      return redeliver(
+        { client: control, queue, keys, filterDead: dead, onStall: config.onStall, logger },
+        activity,
+      );
+    },
+    signal,
+  });
+  supervisor.start({
+    name: 'samples',
+    run: (activity) => recordSamples({ client: control, keys }, activity),
+    stallAfterMs: 12_000,
+    signal,
+  });
+  supervisor.start({
+    name: 'sweeping',
+    run: (activity) => sweep(options, activity),
+    stallAfterMs: 2 * SWEEP_INTERVAL_MS,
+    signal,
+  });
+  return aborted(signal);
+}
+
+async function sweep(
+  { control, keys, logger }: KeeperDutyOptions,
+  { signal, progress }: Activity,
+): Promise<void> {
+  while (!signal.aborted) {
+    await sleep(SWEEP_INTERVAL_MS, signal);
+    if (signal.aborted) return;
+    await pruneDead(control, keys).catch((error: unknown) =>
+      logger.debug('reports of dead instances were not removed', { error: toError(error) }),
+    );
+    progress();
+  }
+}

@@ -1,0 +1,191 @@
+import type { Connections } from '../redis/connections';
+import type { Config } from '../config';
+import { toError } from '../errors';
+import type { Keys } from '../keys';
+import { CrashWatch } from '../leadership/crashWatch';
+import { Election } from '../leadership/election';
+import { LeaseNodes } from '../leadership/lease';
+import type { Failure, RenewalOutcome, StepDownCause, Term } from '../leadership/options';
+import type { Role } from '../leadership/role';
+import { type EndCause, markEnd, takeTerm } from '../leadership/term';
+import { WATCH_TIMINGS } from '../leadership/timings';
+import type { Logger } from '../logger';
+import { announce, type Announcement } from '../membership/announcements';
+import { sleep, systemClock } from '../time';
+
+export interface Duty {
+  readonly role: Role;
+  /** The work of one term. */
+  lead(term: Term): Promise<void>;
+}
+
+/** Told what becomes of this instance's roles. */
+export interface RoleObserver {
+  /** This instance leads the role, or leads it no longer. */
+  changed(role: Role, event: 'elected' | 'steppedDown', term: number | undefined): void;
+  /** A campaign for the role was not won: another instance leads. */
+  following(role: Role): void;
+  /** A renewal of a lease went so. */
+  renewed(outcome: RenewalOutcome, tookMs: number): void;
+  /** This instance took the role over from another. */
+  tookOver(role: Role, cause: EndCause): void;
+}
+
+export interface RoleElectionsOptions {
+  readonly connections: Pick<Connections, 'control' | 'lease'>;
+  readonly keys: Keys;
+  readonly config: Pick<Config, 'instanceName' | 'leaseTtlMs'>;
+  readonly duties: readonly Duty[];
+  /** Who should take the role over when this instance steps down in order. */
+  readonly chooseSuccessor: (role: Role) => Promise<string | undefined>;
+  readonly observer: RoleObserver;
+  readonly logger: Logger;
+}
+
+/** The elections of one instance, one for each role that it campaigns for, and the crash watch that wakes them. */
+export class RoleElections {
+  readonly leases: LeaseNodes;
+  readonly watch: CrashWatch;
+  readonly #options: RoleElectionsOptions;
+  readonly #elections = new Map<string, { role: Role; election: Election }>();
+
+  constructor(options: RoleElectionsOptions) {
+    const { connections, keys, config, duties, logger } = options;
+    this.#options = options;
+    const ttlMs = config.leaseTtlMs;
+    this.leases = new LeaseNodes({ nodes: connections.lease, ttlMs });
+    this.watch = new CrashWatch({
+      control: connections.control,
+      keys,
+      leases: this.leases,
+      roles: duties.map(({ role }) => role),
+      instance: config.instanceName,
+      onVacant: (role) => this.#wake(role.id, Math.random() * WATCH_TIMINGS.campaignJitter),
+      onTerms: (terms) => {
+        for (const { role, election } of this.#elections.values()) election.depose(terms.get(role.id) ?? 0);
+      },
+      ttlMs,
+      logger,
+    });
+    for (const duty of duties) {
+      this.#elections.set(duty.role.id, { role: duty.role, election: this.#createElection(duty) });
+    }
+    // A Redis that is back may have no leader.
+    for (const node of connections.lease) node.on('ready', () => this.#wakeAll());
+  }
+
+  /** Roles that this instance leads, with their terms. */
+  get led(): { role: Role; term: Term }[] {
+    return [...this.#elections.values()].flatMap(({ role, election }) =>
+      election.term === undefined ? [] : [{ role, term: election.term }],
+    );
+  }
+
+  /** Roles whose work failed the last time that this instance led them. */
+  get failures(): { role: Role; failure: Failure }[] {
+    return [...this.#elections.values()].flatMap(({ role, election }) =>
+      election.failure === undefined ? [] : [{ role, failure: election.failure }],
+    );
+  }
+
+  /** Whether this instance leads a role whose lease should have been renewed by now. */
+  get overdue(): boolean {
+    return [...this.#elections.values()].some(({ election }) => election.overdue);
+  }
+
+  start(): void {
+    for (const { election } of this.#elections.values()) election.start();
+  }
+
+  /** Gives all roles up. Resolves when they have been given away. */
+  async stop(): Promise<void> {
+    await Promise.all([...this.#elections.values()].map(({ election }) => election.stop()));
+  }
+
+  /** Steps down from the role, if this instance leads it. */
+  handOver(roleId: string, successor: string | undefined): void {
+    this.#elections.get(roleId)?.election.handOver(successor);
+  }
+
+  hear({ event, role, successor }: Announcement): void {
+    if (event === 'elected' || event === 'moved') this.watch.refresh();
+    if (event === 'handover') this.handOver(role, successor);
+    if (event !== 'left') return;
+    const named = successor === undefined || successor === this.#options.config.instanceName;
+    const jitter = successor === undefined ? Math.random() * WATCH_TIMINGS.campaignJitter : 0;
+    this.#wake(
+      role,
+      named ? jitter : WATCH_TIMINGS.notNamedDelay + Math.random() * WATCH_TIMINGS.campaignJitter,
+    );
+  }
+
+  #wake(roleId: string, delayMs: number): void {
+    this.#elections.get(roleId)?.election.wake(delayMs);
+  }
+
+  #wakeAll(): void {
+    for (const { election } of this.#elections.values()) election.wake();
+    this.watch.refresh();
+  }
+
+  #createElection({ role, lead }: Duty): Election {
+    const { keys, config, duties, observer, logger, connections } = this.#options;
+    const { control } = connections;
+    const ttlMs = config.leaseTtlMs;
+    let term: number | undefined;
+    return new Election({
+      role,
+      lease: this.leases.lease(role.keys.lease),
+      takeTerm: async () => {
+        const since = this.watch.takeSinceRenewalMs(role);
+        const taken = await takeTerm(control, keys, role, config.instanceName, since);
+        if (taken.cause !== 'first') observer.tookOver(role, taken.cause);
+        return taken.term;
+      },
+      lead: (started) => {
+        term = started.number;
+        this.#announce('elected', role);
+        observer.changed(role, 'elected', term);
+        return lead(started);
+      },
+      chooseSuccessor: () => this.#options.chooseSuccessor(role),
+      onEnding: (number, cause) => this.#markEnd(role, number, cause),
+      onSteppedDown: (successor) => {
+        this.#announce('left', role, successor);
+        observer.changed(role, 'steppedDown', term);
+        term = undefined;
+      },
+      onFollowing: () => observer.following(role),
+      onRenewal: (outcome, tookMs) => observer.renewed(outcome, tookMs),
+      beforeCampaign: async (signal) => {
+        if (role.kind === 'keeper') await sleep(WATCH_TIMINGS.keeperDelay, signal);
+        const engaged = [...this.#elections.values()].filter(({ election }) => election.engaged);
+        await sleep(WATCH_TIMINGS.delayPerRole * engaged.length, signal);
+      },
+      clock: systemClock,
+      logger: logger.child({ role: role.id }),
+      ttlMs,
+      // A safety net: the crash watch wakes elections for as many roles as there are at no cost for each.
+      pollMs: ttlMs * duties.length,
+    });
+  }
+
+  /** Tells whoever leads next that this term ended in order. Other ends are not for the one who was deposed to tell. */
+  #markEnd(role: Role, term: number, cause: StepDownCause): void {
+    if (cause !== 'stopped' && cause !== 'failed' && cause !== 'handed over') return;
+    const { connections, config, logger } = this.#options;
+    const note = cause === 'failed' ? { note: 'generating failed' } : {};
+    const end = { instance: config.instanceName, term, cause: 'hand-over', ...note, agoMs: 0 } as const;
+    // Not waited for: the announcement follows on the same connection.
+    markEnd(connections.control, role.keys, end).catch((error: unknown) =>
+      logger.debug('the hand-over is not on record', { error: toError(error) }),
+    );
+  }
+
+  #announce(event: 'elected' | 'left', { id: role }: Role, successor?: string): void {
+    const { connections, keys, config, logger } = this.#options;
+    announce(connections.control, keys, { event, who: config.instanceName, role, successor }).catch(
+      (error: unknown) => logger.debug('not announced', { error: toError(error) }),
+    );
+  }
+}

@@ -1,0 +1,108 @@
+import type { Redis } from 'ioredis';
+import type { Keys } from '../keys';
+import type { LeaseNodes } from './lease';
+import type { Role } from './role';
+
+/** A leadership as Redis shows it. */
+export interface Holding {
+  readonly role: Role;
+  readonly instance: string;
+  readonly term: number;
+  /** The secret of the lease. */
+  readonly secret: string;
+}
+
+/** An instance that leads one or more roles. */
+export interface Holder {
+  readonly instance: string;
+  readonly holdings: readonly Holding[];
+  /** When it was last seen alive, on the monotonic clock in milliseconds; undefined if it never was on this connection. */
+  aliveAt?: number;
+  /** When its leases expire if it does not renew them, and when it renewed them last; undefined until asked for. */
+  expiresAt?: number;
+  renewedAt?: number;
+}
+
+/** Who holds which of the roles, in two round trips however many roles there are. */
+export class Holders {
+  readonly #client: Redis;
+  readonly #keys: Pick<Keys, 'roles'>;
+  readonly #leases: Pick<LeaseNodes, 'holders'>;
+  readonly #roles: readonly Role[];
+  #known = new Map<string, Holder>();
+  /** The newest term of each role, by whomever. */
+  readonly terms = new Map<string, number>();
+  /** For how long a lease had not been renewed when it was found to have expired, by role. */
+  readonly sinceRenewalMs = new Map<string, number>();
+
+  constructor(
+    client: Redis,
+    keys: Pick<Keys, 'roles'>,
+    leases: Pick<LeaseNodes, 'holders'>,
+    roles: readonly Role[],
+  ) {
+    this.#client = client;
+    this.#keys = keys;
+    this.#leases = leases;
+    this.#roles = roles;
+  }
+
+  get all(): Holder[] {
+    return [...this.#known.values()];
+  }
+
+  of(instance: string): Holder | undefined {
+    return this.#known.get(instance);
+  }
+
+  /** What was seen on a connection that broke proves nothing. */
+  forget(): void {
+    this.#known.clear();
+  }
+
+  drop(instance: string): void {
+    this.#known.delete(instance);
+  }
+
+  /** Reads who holds what. That a leader was seen alive is remembered only for the very same leases. */
+  async refresh(): Promise<{ vacant: Role[] }> {
+    const [records, secrets] = await Promise.all([
+      this.#client.hgetall(this.#keys.roles),
+      this.#leases.holders(this.#roles.map(({ keys }) => keys.lease)),
+    ]);
+    const found = new Map<string, Holding[]>();
+    const vacant: Role[] = [];
+    for (const [index, role] of this.#roles.entries()) {
+      const [term, instance] = (records[role.id] ?? '').split(' ', 2);
+      if (instance !== undefined) this.terms.set(role.id, Number(term));
+      const secret = secrets[index];
+      if (secret === undefined) vacant.push(role);
+      else if (instance !== undefined) {
+        const holding: Holding = { role, instance, term: Number(term), secret };
+        found.set(instance, [...(found.get(instance) ?? []), holding]);
+      }
+    }
+    const before = this.#known;
+    for (const role of vacant) this.#noteExpiry(role);
+    this.#known = new Map(
+      [...found].map(([instance, holdings]) => {
+        const known = before.get(instance);
+        const seen =
+          known !== undefined && holdings.some((now) => known.holdings.some((then) => same(then, now)));
+        return [instance, seen ? { ...known, holdings } : { instance, holdings }];
+      }),
+    );
+    return { vacant };
+  }
+
+  /** For the history: since when the leader that fell silent had not been heard of. */
+  #noteExpiry(role: Role): void {
+    const holder = this.all.find(({ holdings }) => holdings.some((holding) => holding.role.id === role.id));
+    if (holder?.renewedAt === undefined) return;
+    this.sinceRenewalMs.set(role.id, performance.now() - holder.renewedAt);
+  }
+}
+
+function same(a: Holding, b: Holding): boolean {
+  return a.role.id === b.role.id && a.term === b.term && a.secret === b.secret;
+}

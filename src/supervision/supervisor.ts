@@ -1,0 +1,155 @@
+/*
+ * The supervisor: whatever must always run, runs under it.
+ *
+ * An activity is a loop that runs until its signal aborts and calls `progress` each time it has got something done. When
+ * it ends by itself or throws, it is started again, after a pause that grows with each failure in a row. When it makes
+ * no progress for too long although Redis can be reached, it is abandoned and started anew: whatever it hangs on, that
+ * run is told to end and not waited for. Nothing here waits without a deadline.
+ *
+ * Readiness, metrics and status are computed from the time of the last progress, never from flags that somebody would
+ * have to reset.
+ */
+import { toError } from '../errors';
+import type { Logger } from '../logger';
+import { sleep, withDeadline } from '../time';
+
+/** What an activity is given. */
+export interface Activity {
+  /** Aborts when this run is to end. */
+  readonly signal: AbortSignal;
+  /** Something has been done: an answer has come, a look was taken. Costs next to nothing. */
+  progress(): void;
+}
+
+export interface ActivityOptions {
+  /** As shown: `error recorder`. */
+  readonly name: string;
+  readonly run: (activity: Activity) => Promise<void>;
+  /** How long it can go without progress before it counts as stalled and is restarted, in milliseconds. Default 4000. */
+  readonly stallAfterMs?: number;
+  /** The activity ends when it aborts. Default: when the supervisor stops. */
+  readonly signal?: AbortSignal;
+}
+
+export interface StalledActivity {
+  readonly name: string;
+  /** Milliseconds since its last progress. */
+  readonly forMs: number;
+}
+
+export interface SupervisorOptions {
+  /** Whether Redis can be reached: without it nothing can make progress, and nothing is restarted for that. */
+  readonly canProgress: () => boolean;
+  readonly logger: Logger;
+}
+
+const RESTART_PAUSE_MS = { min: 100, max: 2000 };
+const STALL_AFTER_MS = 4000;
+const STALL_POLL_MS = 500;
+/** How long activities may take to end, in milliseconds; then they are abandoned. */
+const END_TIMEOUT_MS = 1500;
+
+interface Supervised {
+  readonly name: string;
+  readonly stallAfterMs: number;
+  progressAt: number;
+}
+
+export class Supervisor {
+  readonly #options: SupervisorOptions;
+  readonly #stopping = new AbortController();
+  readonly #activities = new Map<Supervised, Promise<void>>();
+  /** Since when Redis can be reached, on the monotonic clock: nothing counts as stalled for the time before. */
+  #reachableSince: number | undefined = performance.now();
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+  }
+
+  start({ name, run, stallAfterMs = STALL_AFTER_MS, signal }: ActivityOptions): void {
+    const activity: Supervised = { name, stallAfterMs, progressAt: performance.now() };
+    const stopping = this.#stopping.signal;
+    const over = signal === undefined ? stopping : AbortSignal.any([stopping, signal]);
+    const supervising = this.#supervise(activity, run, over).finally(() => this.#activities.delete(activity));
+    this.#activities.set(activity, supervising);
+  }
+
+  /** Activities that have made no progress for too long although Redis can be reached. */
+  get stalled(): StalledActivity[] {
+    return [...this.#activities.keys()].flatMap((activity) => {
+      const forMs = this.#idleMs(activity);
+      return forMs > activity.stallAfterMs ? [{ name: activity.name, forMs }] : [];
+    });
+  }
+
+  /** Names of the activities that should run now. */
+  get names(): string[] {
+    return [...this.#activities.keys()].map(({ name }) => name);
+  }
+
+  /** Ends all activities. What does not end in time is abandoned. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.settled();
+  }
+
+  /** Resolves when the activities whose signals have aborted have ended, or have been given up. */
+  async settled(): Promise<void> {
+    const ending = Promise.all(this.#activities.values());
+    await withDeadline(ending, END_TIMEOUT_MS, 'ending the background activities').catch((error: unknown) =>
+      this.#options.logger.debug('not all background activities have ended', { error: toError(error) }),
+    );
+  }
+
+  async #supervise(activity: Supervised, run: ActivityOptions['run'], over: AbortSignal): Promise<void> {
+    const { logger } = this.#options;
+    for (let failures = 0; !over.aborted;) {
+      const startedAt = performance.now();
+      const ending = new AbortController();
+      const signal = AbortSignal.any([over, ending.signal]);
+      const progress = () => {
+        // A run that was abandoned speaks for nobody.
+        if (!ending.signal.aborted) activity.progressAt = performance.now();
+      };
+      const running = Promise.resolve()
+        .then(() => run({ signal, progress }))
+        .then(
+          () => undefined,
+          (error: unknown) => toError(error),
+        );
+      const outcome = await Promise.race([running, this.#untilStalled(activity, signal)]);
+      ending.abort();
+      if (over.aborted) {
+        await Promise.race([running, sleep(END_TIMEOUT_MS)]);
+        return;
+      }
+      const stalled = outcome === 'stalled';
+      const message = stalled
+        ? 'a background activity makes no progress: restarting it'
+        : 'a background activity ended: restarting it';
+      const fields = { activity: activity.name, ...(outcome instanceof Error && { error: outcome }) };
+      if (stalled) logger.warn(message, fields);
+      else logger.debug(message, fields);
+      failures = activity.progressAt > startedAt ? 0 : failures + 1;
+      await sleep(Math.min(RESTART_PAUSE_MS.min * 2 ** failures, RESTART_PAUSE_MS.max), over);
+    }
+  }
+
+  async #untilStalled(activity: Supervised, signal: AbortSignal): Promise<'stalled' | undefined> {
+    const startedAt = performance.now();
+    while (!signal.aborted) {
+      await sleep(STALL_POLL_MS, signal);
+      const sinceStart = performance.now() - startedAt;
+      if (Math.min(this.#idleMs(activity), sinceStart) > activity.stallAfterMs) return 'stalled';
+    }
+    return undefined;
+  }
+
+  /** For how long it has made no progress although it could. */
+  #idleMs({ progressAt }: Supervised): number {
+    const now = performance.now();
+    if (!this.#options.canProgress()) this.#reachableSince = undefined;
+    else this.#reachableSince ??= now;
+    return this.#reachableSince === undefined ? 0 : now - Math.max(progressAt, this.#reachableSince);
+  }
+}
