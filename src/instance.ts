@@ -2,19 +2,15 @@ import { EventEmitter } from 'node:events';
 import { hostname } from 'node:os';
 import type { Queue, Telemetry } from 'bullmq';
 import type { Config } from './config';
-import { Balancer } from './duties/balancer';
-import { GeneratorDuty } from './duties/generator';
-import { keepPromises } from './duties/keeper';
-import { type Duty, RoleElections } from './duties/roleElections';
+import { assembleRoles } from './duties/assembleRoles';
 import { describeRoles } from './duties/roleReports';
 import { AppError } from './errors';
 import { ErrorLog } from './errorLog/errorLog';
-import { GroupState } from './group/view';
+import { LiveView } from './group/liveView';
 import { reclaimUndelivered } from './handling/redelivery';
 import { MessageWorker } from './handling/worker';
 import { watchWorker } from './handling/workerWatchdog';
 import { type Keys, keysOf } from './keys';
-import { generatorRole, keeperRole } from './leadership/role';
 import { timingsOf } from './leadership/timings';
 import type { Logger } from './logger';
 import { Heartbeat } from './membership/registry';
@@ -73,7 +69,7 @@ export async function runInstance(options: InstanceOptions): Promise<{ stop(): P
   try {
     const foundation = await layFoundation({ ...options, logger }, releases, stopped.signal);
     const handling = buildHandling(foundation);
-    const leading = buildLeading(foundation, handling);
+    const leading = assembleRoles(foundation, handling.worker);
     const visible = buildVisible(foundation, handling, leading);
     await start(foundation, { ...handling, ...leading, ...visible }, releases);
   } catch (error) {
@@ -142,88 +138,11 @@ function buildHandling({
 }
 
 type Handling = ReturnType<typeof buildHandling>;
-
-/** The roles that this instance campaigns for: the keeper's, and if it may generate, one for each source. */
-function buildLeading(foundation: Foundation, { worker }: Handling) {
-  const { connections, keys, config, queue, redis, supervisor, sources, task, metrics, logger, events } =
-    foundation;
-  const { control } = connections;
-  const generates = config.canGenerate;
-  const names = sources ?? [undefined];
-  const generators = !generates
-    ? []
-    : names.map((name) => {
-        const role = generatorRole(keys, name);
-        return {
-          role,
-          duty: new GeneratorDuty({
-            role,
-            connections,
-            keys,
-            task,
-            config,
-            telemetry: foundation.telemetry,
-            logger,
-          }),
-        };
-      });
-  const keeper: Duty = {
-    role: keeperRole(keys),
-    lead: (term) => keepPromises(term, { control, queue, address: redis, keys, config, supervisor, logger }),
-  };
-  const duties: Duty[] = [
-    ...generators.map(({ role, duty }) => ({ role, lead: duty.lead.bind(duty) })),
-    keeper,
-  ];
-  const undecided = new Set(generators.map(({ role }) => role.id));
-  /** A generator that handles nothing must not take a message before it knows what it is. */
-  const updateHandling = () => {
-    const generating = elections.led.some(({ role }) => role.kind === 'generator');
-    if (config.generatorHandles || (!generating && undecided.size === 0)) worker.resume();
-    else if (generating) worker.pause();
-  };
-  const elections: RoleElections = new RoleElections({
-    connections,
-    keys,
-    config,
-    duties,
-    chooseSuccessor: (role) => balancer.chooseSuccessor(role),
-    observer: {
-      changed(role, event) {
-        undecided.delete(role.id);
-        if (event === 'elected' && role.kind === 'generator' && !config.generatorHandles)
-          logger.info('the generator handles no messages itself (GENERATOR_HANDLES=false)');
-        updateHandling();
-        events.emit('changed');
-      },
-      following(role) {
-        if (undecided.delete(role.id)) updateHandling();
-      },
-      renewed: (outcome, tookMs) => metrics?.renewed(outcome, tookMs),
-      tookOver: (role, cause) => {
-        if (role.kind === 'generator') metrics?.tookOver(cause);
-      },
-    },
-    logger,
-  });
-  const balancer: Balancer = new Balancer({
-    control,
-    keys,
-    instance: config.instanceName,
-    holders: () => elections.watch.holders,
-    led: () => elections.led.map(({ role }) => role),
-    handOver: (roleId, successor) => elections.handOver(roleId, successor),
-    logger,
-  });
-  return { elections, generators, balancer, updateHandling };
-}
-
-type Leading = ReturnType<typeof buildLeading>;
+type Leading = ReturnType<typeof assembleRoles>;
 
 /** What others see of this instance. */
 function buildVisible(foundation: Foundation, { worker }: Handling, { elections, generators }: Leading) {
-  const { connections, keys, config, queue, errorLog, supervisor, sources, metrics, logger, stopped } =
-    foundation;
+  const { connections, keys, config, queue, errorLog, supervisor, sources, metrics, stopped } = foundation;
   const { instanceName: instance } = config;
   const { control } = connections;
   const board: { address?: { readonly host: string; readonly port: number } } = {};
@@ -236,22 +155,16 @@ function buildVisible(foundation: Foundation, { worker }: Handling, { elections,
       ...{ host: hostname(), pid: process.pid, startedAt },
       ...worker.counts,
       generates: config.canGenerate,
-      ...(sources && { sources }),
+      ...(sources && { sources: [...sources] }),
       ...describeRoles(elections, generators),
       ...(board.address && { board: board.address }),
     }),
   });
-  const lease = { holder: async () => (await elections.leases.holders([keys.source().lease]))[0] };
-  const group = new GroupState({ client: control, queue, keys, lease, errorLog });
+  const source = { client: control, queue, keys, leases: elections.leases, namespace: config.namespace };
+  const group = new LiveView({ ...source, errorLog });
   const probes = createProbes({
-    connections,
-    keys,
-    instance,
-    worker,
-    elections,
-    supervisor,
-    stopped,
-    metrics,
+    ...{ connections, keys, instance, worker, elections, supervisor, stopped, metrics },
+    group: source,
   });
   return { heartbeat, group, probes, board };
 }
@@ -261,7 +174,7 @@ type Parts = Handling & Leading & ReturnType<typeof buildVisible>;
 /** Starts the parts in order, so that each finds what it needs, and notes how to stop them. */
 async function start(foundation: Foundation, parts: Parts, releases: Releases): Promise<void> {
   const { connections, keys, config, errorLog, supervisor, queue, events, stopped, logger } = foundation;
-  const { worker, elections, balancer, heartbeat, updateHandling } = parts;
+  const { worker, elections, balancer, heartbeat, gate } = parts;
   const { control, subscriber } = connections;
   const { instanceName: instance } = config;
   const hear: Parameters<typeof showPresence>[0]['onAnnouncement'] = (announcement) => {
@@ -276,7 +189,7 @@ async function start(foundation: Foundation, parts: Parts, releases: Releases): 
   releases.push('the background activities', () => supervisor.stop());
   const board = startBoardLater(foundation, parts);
   releases.push('the board', async () => (await board())?.close());
-  updateHandling();
+  gate.open();
   releases.push('the worker', () => worker.stop(config.shutdownTimeoutMs), config.shutdownTimeoutMs + 2000);
 
   supervisor.start({ name: 'heartbeat', run: (activity) => heartbeat.run(activity) });

@@ -39,9 +39,6 @@ export interface Keys {
   readonly active: string;
   readonly delayed: string;
   readonly meta: string;
-  /** Hashes of BullMQ's metrics; `count` is how many messages ever completed, or finally failed. */
-  readonly completedCount: string;
-  readonly failedCount: string;
   readonly jobCounter: string;
   readonly failed: string;
   readonly events: string;
@@ -109,8 +106,6 @@ export function keysOf(namespace: string): Keys {
     active: `${queue}:active`,
     delayed: `${queue}:delayed`,
     meta: `${queue}:meta`,
-    completedCount: `${queue}:metrics:completed`,
-    failedCount: `${queue}:metrics:failed`,
     jobCounter: `${queue}:id`,
     failed: `${queue}:failed`,
     events: `${queue}:events`,

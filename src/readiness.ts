@@ -5,7 +5,8 @@ import { presentAmong } from './membership/presence';
 import type { MessageWorker } from './handling/worker';
 import type { Supervisor } from './supervision/supervisor';
 import { withDeadline } from './time';
-import { readFigures } from './group/gauges';
+import { toGauges } from './group/gauges';
+import { type GroupSource, readGroup } from './group/read';
 import type { InstanceStats, Metrics } from './web/metrics';
 import type { Probes, Readiness } from './web/settings';
 
@@ -16,6 +17,8 @@ export interface ProbedParts {
   readonly worker: Pick<MessageWorker, 'works' | 'activeCount'>;
   readonly elections: Pick<RoleElections, 'led' | 'overdue'>;
   readonly supervisor: Pick<Supervisor, 'stalled' | 'names'>;
+  /** Where the state of the group is read. */
+  readonly group: GroupSource;
   /** Aborts when the instance is stopped. */
   readonly stopped: AbortSignal;
   /** Undefined without a board. */
@@ -29,23 +32,23 @@ const OK = 'ok';
 
 /** What an instance answers to machines that watch it. */
 export function createProbes(parts: ProbedParts): Probes {
-  const { connections, keys, worker, elections, supervisor, metrics } = parts;
+  const { worker, elections, supervisor, metrics } = parts;
   const stats = (): InstanceStats => {
     const led = elections.led;
     const stalled = new Set(supervisor.stalled.map(({ name }) => name));
     return {
-      term: led.find(({ role }) => role.kind === 'generator')?.term.number,
+      leads: led.some(({ role }) => role.kind === 'generator'),
       keeper: led.some(({ role }) => role.kind === 'keeper'),
       overdue: elections.overdue,
       active: worker.activeCount,
       activities: supervisor.names.map((name) => ({ name, stalled: stalled.has(name) })),
     };
   };
-  const figures = () => readFigures(connections.control, keys);
+  const gauges = async () => toGauges(await readGroup(parts.group));
   return {
     isHealthy: () => worker.works,
     readiness: () => checkReadiness(parts),
-    metrics: async () => (await metrics?.text(stats, figures)) ?? '',
+    metrics: async () => (await metrics?.text(stats, gauges)) ?? '',
   };
 }
 

@@ -40,7 +40,14 @@ async function leader(instance: string, roles: readonly Role[] = [GENERATOR], tt
     connect('subscriber'),
     connect('lease'),
   ]);
-  await showPresence({ control, subscriber, keys, instance, onAnnouncement: () => undefined, logger: silentLogger });
+  await showPresence({
+    control,
+    subscriber,
+    keys,
+    instance,
+    onAnnouncement: () => undefined,
+    logger: silentLogger,
+  });
   const leases = new LeaseNodes({ nodes: [leaseClient], ttlMs });
   const held = [];
   for (const role of roles) {

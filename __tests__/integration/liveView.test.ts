@@ -10,7 +10,7 @@ import { ErrorLog } from '../../src/errorLog/errorLog';
 import { RedisConnector } from '../../src/redis/connector';
 import { parseRedisUrl } from '../../src/redis/address';
 import { LiveFeed } from '../../src/web/liveFeed';
-import type { LiveState } from '../../src/web/liveGroup';
+import type { LiveState } from '../../src/group/live';
 import { type Board, startBoard } from '../../src/web/server';
 import type { BoardSettings } from '../../src/web/settings';
 import { ask, basic, type EventStreamReader, type Frame, openEvents } from '../helpers/http';

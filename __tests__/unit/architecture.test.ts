@@ -15,9 +15,10 @@ const FLOORS = [
   ['membership/'],
   ['leadership/', 'tasks/'],
   ['generating/', 'errorLog/'],
-  ['handling/'],
-  ['group/', 'web/'],
-  ['duties/', 'readiness.ts', 'commands/'],
+  ['handling/', 'group/'],
+  ['web/'],
+  ['duties/'],
+  ['readiness.ts', 'commands/'],
   ['instance.ts'],
   ['main.ts', 'cli.ts', 'index.ts', 'testing.ts'],
 ];

@@ -128,8 +128,8 @@ export class RoleElections {
     this.watch.refresh();
   }
 
-  #createElection({ role, lead }: Duty): Election {
-    const { keys, config, duties, observer, logger, connections } = this.#options;
+  #createElection({ role, ...duty }: Duty): Election {
+    const { keys, config, duties, observer, logger, connections, chooseSuccessor } = this.#options;
     const { control } = connections;
     const ttlMs = config.leaseTtlMs;
     let term: number | undefined;
@@ -146,9 +146,9 @@ export class RoleElections {
         term = started.number;
         this.#announce('elected', role);
         observer.changed(role, 'elected', term);
-        return lead(started);
+        return duty.lead(started);
       },
-      chooseSuccessor: () => this.#options.chooseSuccessor(role),
+      chooseSuccessor: () => chooseSuccessor(role),
       onEnding: (number, cause) => this.#markEnd(role, number, cause),
       onSteppedDown: (successor) => {
         this.#announce('left', role, successor);

@@ -6,7 +6,7 @@ import type { StoredError } from '../errorLog/pages';
 import type { ErrorRecord } from '../errorLog/record';
 import { newestErrors, type NewestError } from '../errorLog/newest';
 import { retryAllErrors, retryErrors } from '../errorLog/retry';
-import type { LiveError, LiveErrors, LiveGroup, ShownError } from '../web/liveGroup';
+import type { LiveError, LiveErrors, LiveGroup, ShownError } from './live';
 
 export interface GroupErrorsOptions {
   readonly client: Redis;

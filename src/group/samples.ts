@@ -1,53 +1,38 @@
 /*
- * History: how many messages were in which state over the last minutes, for whoever wants to look at them later.
+ * Samples: how many messages were in which state over the last minutes.
  *
- * The leader takes a sample every few seconds and keeps it in Redis, so that it is the whole group's, outlives any
- * instance, and is there before anybody looks. Where no sample is, nobody led. Two leaders at a time, one of which does
- * not know yet that it is none, do no harm: the script takes no sample that comes too soon after the last.
+ * The keeper takes a sample every few seconds and keeps it in Redis, so that it is the whole group's, outlives any
+ * instance, and is there before anybody looks. Where no sample is, there was no keeper. A brief overlap between two
+ * keepers is harmless: the script takes no sample that comes too soon after the last.
  */
 import type { Redis } from 'ioredis';
+import * as v from 'valibot';
 import type { Keys } from '../keys';
+import { loadScript } from '../redis/scripts';
 import type { Activity } from '../supervision/supervisor';
 import { sleep } from '../time';
 
 /** Time between two samples, in milliseconds. */
-export const HISTORY_STEP_MS = 5000;
+export const SAMPLE_INTERVAL_MS = 5000;
 /** Samples kept: fifteen minutes. */
 const SAMPLES_KEPT = 180;
 
+const figure = v.pipe(v.number(), v.finite());
+
 /**
- * One sample: milliseconds since 1970 on Redis's clock; messages waiting, in hand, delayed; and of all time, completed,
- * finally failed, generated.
+ * Milliseconds since 1970 on Redis's clock; messages waiting, active, delayed; and of all time, completed, failed for good,
+ * added to the queue.
  */
-export type Sample = readonly [
-  at: number,
-  waiting: number,
-  active: number,
-  delayed: number,
-  completed: number,
-  failed: number,
-  generated: number,
-];
+const sample = v.tuple([figure, figure, figure, figure, figure, figure, figure]);
+
+export type Sample = Readonly<v.InferOutput<typeof sample>>;
 
 type SampledKeys = Pick<
   Keys,
-  'history' | 'waiting' | 'active' | 'delayed' | 'completedCount' | 'failedCount' | 'cursor'
+  'history' | 'waiting' | 'active' | 'delayed' | 'failed' | 'jobCounter' | 'recorder'
 >;
 
-/** KEYS: those of SampledKeys, in order. ARGV: least time since the last sample, samples kept. */
-const SAMPLE_SCRIPT = `
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local last = redis.call('LINDEX', KEYS[1], -1)
-local lastAt = last and tonumber(string.match(last, '^%[(%d+)'))
-if lastAt and now >= lastAt and now - lastAt < tonumber(ARGV[1]) then return end
-local count = function(key, field) return tonumber(redis.call('HGET', key, field) or 0) end
-redis.call('RPUSH', KEYS[1], cjson.encode({
-  now, redis.call('LLEN', KEYS[2]), redis.call('LLEN', KEYS[3]), redis.call('ZCARD', KEYS[4]),
-  count(KEYS[5], 'count'), count(KEYS[6], 'count'), count(KEYS[7], 'generated')
-}))
-redis.call('LTRIM', KEYS[1], -ARGV[2], -1)
-`;
+const TAKE_SAMPLE = loadScript(__dirname, 'takeSample');
 
 export interface SamplesOptions {
   readonly client: Redis;
@@ -59,27 +44,23 @@ export async function recordSamples(
   { client, keys }: SamplesOptions,
   { signal, progress }: Activity,
 ): Promise<void> {
-  const { history, waiting, active, delayed, completedCount, failedCount, cursor } = keys;
-  const sampled = [history, waiting, active, delayed, completedCount, failedCount, cursor];
+  const { history, waiting, active, delayed, failed, jobCounter, recorder } = keys;
+  const sampled = [history, waiting, active, delayed, failed, jobCounter, recorder];
   while (!signal.aborted) {
-    await client.eval(SAMPLE_SCRIPT, sampled.length, ...sampled, HISTORY_STEP_MS / 2, SAMPLES_KEPT);
+    await client.eval(TAKE_SAMPLE, sampled.length, ...sampled, SAMPLE_INTERVAL_MS / 2, SAMPLES_KEPT);
     progress();
-    await sleep(HISTORY_STEP_MS, signal);
+    await sleep(SAMPLE_INTERVAL_MS, signal);
   }
 }
 
 /** What is stored, the oldest first; anything that is no sample is left out. */
-export function samplesOf(stored: readonly string[]): Sample[] {
+export function parseSamples(stored: readonly string[]): Sample[] {
   return stored.flatMap((json) => {
     try {
-      const value = JSON.parse(json) as unknown;
-      return isSample(value) ? [value] : [];
+      const parsed = v.safeParse(sample, JSON.parse(json));
+      return parsed.success ? [parsed.output] : [];
     } catch {
       return [];
     }
   });
-}
-
-function isSample(value: unknown): value is Sample {
-  return Array.isArray(value) && value.length >= 7 && value.every((figure) => Number.isFinite(figure));
 }

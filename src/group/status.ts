@@ -1,14 +1,10 @@
-import type { Queue } from 'bullmq';
-import type { Redis } from 'ioredis';
-import type { Keys } from '../keys';
-import type { LeaseNodes } from '../leadership/lease';
-import { livingInstances } from '../membership/registry';
-import { type LeaderRecord, readLeader } from '../leadership/term';
+import type { LeaderRecord } from '../leadership/term';
+import { type GroupSource, type GroupState, readGroup, type SourceState } from './read';
 
 /** The state of a whole group of instances. Its shape is a promise. */
 export interface Status {
   readonly namespace: string;
-  /** Null while nobody holds the lease. */
+  /** Null while nobody holds the lease; always null with named sources, see `sources`. */
   readonly leader: LeaderRecord | null;
   /** Null while nobody holds the keeper's lease. */
   readonly keeper: LeaderRecord | null;
@@ -17,59 +13,71 @@ export interface Status {
     readonly host: string;
     readonly pid: number;
     readonly startedAt: string;
+    /** Whether it generates. */
     readonly leader: boolean;
     readonly handled: number;
     readonly failed: number;
   }[];
-  readonly messages: {
+  readonly messages: GroupState['messages'];
+  readonly paused: { readonly generating: boolean; readonly handling: boolean };
+  readonly sources: readonly {
+    /** Null without named sources. */
+    readonly source: string | null;
+    readonly leader: LeaderRecord | null;
     readonly generated: number;
-    readonly waiting: number;
-    readonly active: number;
-    readonly delayed: number;
-    /** Ever, also those that are no longer kept. */
-    readonly completed: number;
-    readonly failed: number;
-  };
+    /** Null before the first commit. */
+    readonly cursor: unknown;
+    readonly state: SourceState['state'];
+  }[];
   readonly errors: number;
 }
 
-export interface StatusSource {
-  readonly client: Redis;
-  readonly queue: Queue;
-  readonly keys: Keys;
-  readonly namespace: string;
-  readonly leases: Pick<LeaseNodes, 'holders'>;
+export async function readStatus(source: GroupSource): Promise<Status> {
+  return toStatus(await readGroup(source));
 }
 
-export async function readStatus({ client, queue, keys, namespace, leases }: StatusSource): Promise<Status> {
-  const [[held, keeperHeld], record, keeperRecord, living, generated, counts, completed, errors] =
-    await Promise.all([
-      // Without a majority of its nodes nobody holds it.
-      leases.holders([keys.source().lease, keys.keeper.lease]).catch(() => []),
-      readLeader(client, keys.source()),
-      readLeader(client, keys.keeper),
-      livingInstances(client, keys),
-      client.hget(keys.cursor, 'generated'),
-      queue.getJobCounts('wait', 'active', 'delayed', 'completed', 'failed'),
-      queue.getMetrics('completed', 0, 0),
-      client.hlen(keys.errors),
-    ]);
-  const leader = held !== undefined && record !== undefined ? record : null;
+export function toStatus({
+  namespace,
+  instances,
+  keeper,
+  sources,
+  messages,
+  paused,
+  errors,
+}: GroupState): Status {
+  const leaders = new Set(sources.map(({ leader }) => leader?.instance));
+  const unnamed = sources.find(({ role }) => role.source === undefined);
   return {
     namespace,
-    leader,
-    keeper: keeperHeld !== undefined && keeperRecord !== undefined ? keeperRecord : null,
-    instances: living.map(({ instance, host, pid, startedAt, handled, failed }) => {
-      return { instance, host, pid, startedAt, leader: instance === leader?.instance, handled, failed };
-    }),
-    messages: {
-      generated: Number(generated ?? 0),
-      waiting: counts['wait'] ?? 0,
-      active: counts['active'] ?? 0,
-      delayed: counts['delayed'] ?? 0,
-      completed: Math.max(completed.meta.count, counts['completed'] ?? 0),
-      failed: counts['failed'] ?? 0,
+    leader: unnamed?.leader ?? null,
+    keeper: keeper.leader ?? null,
+    instances: instances
+      .filter(({ state }) => state === 'alive')
+      .map(({ instance, host, pid, startedAt, handled, failed }) => {
+        return { instance, host, pid, startedAt, leader: leaders.has(instance), handled, failed };
+      }),
+    messages,
+    paused: {
+      generating: paused.generating !== undefined,
+      handling: paused.handling !== undefined,
     },
+    sources: sources.map(({ role, leader, generated, cursorJson, state }) => ({
+      source: role.source ?? null,
+      leader: leader ?? null,
+      generated,
+      cursor: cursorOf(cursorJson),
+      state,
+    })),
     errors,
   };
+}
+
+/** A cursor that is not JSON, which nobody can have committed, is shown as it is. */
+function cursorOf(json: string | undefined): unknown {
+  if (json === undefined) return null;
+  try {
+    return JSON.parse(json) as unknown;
+  } catch {
+    return json;
+  }
 }

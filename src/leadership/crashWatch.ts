@@ -17,6 +17,7 @@ import { toError } from '../errors';
 import type { Keys } from '../keys';
 import type { Logger } from '../logger';
 import { presentAmong } from '../membership/presence';
+import type { Activity } from '../supervision/supervisor';
 import { sleep } from '../time';
 import { type Holder, Holders, type Holding } from './holders';
 import type { LeaseNodes } from './lease';
@@ -54,7 +55,11 @@ export class CrashWatch {
     this.#options = options;
     this.#holders = new Holders(control, keys, leases, roles);
     this.#leasePollMs = timingsOf(ttlMs).leasePoll.ms;
-    control.on('close', () => this.#holders.forget());
+    // Whom it saw alive proves nothing on another connection.
+    control.on('close', () => {
+      this.#holders.forget();
+      this.#refreshAt = 0;
+    });
   }
 
   /** Who leads: the instances by their names, with the roles that they hold, as last read. */
@@ -76,7 +81,7 @@ export class CrashWatch {
   }
 
   /** Watches until the signal aborts. Rejects when Redis does not answer. */
-  async run({ signal, progress }: { signal: AbortSignal; progress(): void }): Promise<void> {
+  async run({ signal, progress }: Activity): Promise<void> {
     this.#holders.forget();
     this.#refreshAt = 0;
     while (!signal.aborted) {

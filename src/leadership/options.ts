@@ -45,7 +45,7 @@ export interface ElectionOptions {
    */
   lead(term: Term): Promise<void>;
   /** Who should lead next; asked when this instance steps down in order. Undefined: anybody. */
-  chooseSuccessor?(): Promise<string | undefined>;
+  readonly chooseSuccessor?: () => Promise<string | undefined>;
   /** The term is over. Its lease is still held. */
   onEnding?(term: number, cause: StepDownCause): void;
   /** The lease has been given back: nobody leads. */

@@ -11,42 +11,47 @@
  * can fail about it comes after the term, and fails for itself alone.
  */
 import type { Redis } from 'ioredis';
+import * as v from 'valibot';
 import type { Keys, RoleKeys, SourceKeys } from '../keys';
 import { loadScript } from '../redis/scripts';
 import type { Role } from './role';
 
-/** The fencing record: who took the newest term, and when. */
-export interface LeaderRecord {
-  readonly instance: string;
-  readonly term: number;
+const CAUSES = ['first', 'crash', 'silence', 'hand-over', 'by hand'] as const;
+
+const leaderRecord = v.object({
+  instance: v.string(),
+  term: v.pipe(v.string(), v.regex(/^\d+$/), v.transform(Number)),
   /** ISO 8601. */
-  readonly since: string;
-}
+  since: v.string(),
+});
+
+const termEntry = v.object({
+  term: v.number(),
+  instance: v.string(),
+  /** When it was taken, in milliseconds since 1970 on Redis's clock. */
+  since: v.number(),
+  /** What ended the term before; `first` where there was none. */
+  cause: v.picklist(CAUSES),
+  /** More about the cause, where there is more to say. */
+  note: v.optional(v.string()),
+  /** Milliseconds from the last sign of the leader before; absent where that is not known. */
+  vacantMs: v.optional(v.number()),
+});
+
+/** The fencing record: who took the newest term, and when. */
+export type LeaderRecord = Readonly<v.InferOutput<typeof leaderRecord>>;
+
+/** One term in the history of terms. */
+export type TermEntry = Readonly<v.InferOutput<typeof termEntry>>;
 
 /**
  * What ended the leadership before: its process died, it was silent until its lease expired, it stepped down, or somebody
  * set the cursor.
  */
-export type EndCause = 'crash' | 'silence' | 'hand-over' | 'by hand';
-
-/** One term in the history of terms. */
-export interface TermEntry {
-  readonly term: number;
-  readonly instance: string;
-  /** When it was taken, in milliseconds since 1970 on Redis's clock. */
-  readonly since: number;
-  /** What ended the term before; `first` where there was none. */
-  readonly cause: EndCause | 'first';
-  /** More about the cause, where there is more to say. */
-  readonly note?: string;
-  /** Milliseconds from the last sign of the leader before; absent where that is not known. */
-  readonly vacantMs?: number;
-}
+export type EndCause = Exclude<TermEntry['cause'], 'first'>;
 
 /** A term that has been taken, and what ended the one before. */
 export type TakenTerm = Pick<TermEntry, 'term' | 'cause'>;
-
-const CAUSES = ['first', 'crash', 'silence', 'hand-over', 'by hand'] as const;
 
 /** Terms, and positions, that the history keeps. */
 export const TERMS_KEPT = 50;
@@ -106,29 +111,21 @@ export async function readLeader(
   client: Redis,
   keys: Pick<RoleKeys, 'leader'>,
 ): Promise<LeaderRecord | undefined> {
-  return leaderRecordOf(await client.hgetall(keys.leader));
+  return parseLeader(await client.hgetall(keys.leader));
 }
 
-/** @param hash as Redis gives it */
-export function leaderRecordOf({
-  instance,
-  term,
-  since,
-}: Record<string, string | undefined>): LeaderRecord | undefined {
-  if (instance === undefined || term === undefined || since === undefined) return undefined;
-  return { instance, term: Number(term), since };
+/** @param hash as Redis gives it; anybody can write there */
+export function parseLeader(hash: unknown): LeaderRecord | undefined {
+  const parsed = v.safeParse(leaderRecord, hash);
+  return parsed.success ? parsed.output : undefined;
 }
 
 /** Entries of the history of terms, as they are stored; what is no such entry is left out. */
-export function termEntriesOf(stored: readonly string[]): TermEntry[] {
+export function parseTerms(stored: readonly string[]): TermEntry[] {
   return stored.flatMap((json) => {
     try {
-      const entry = JSON.parse(json) as Partial<TermEntry> | null;
-      const { term, instance, since, cause, note, vacantMs } = entry ?? {};
-      const fits =
-        [typeof term, typeof since, typeof instance, typeof cause].join() === 'number,number,string,string';
-      const known = typeof (vacantMs ?? 0) === 'number' && typeof (note ?? '') === 'string';
-      return fits && known ? [entry as TermEntry] : [];
+      const parsed = v.safeParse(termEntry, JSON.parse(json));
+      return parsed.success ? [parsed.output] : [];
     } catch {
       return [];
     }

@@ -1,38 +1,67 @@
-/** What an instance says of itself; stored as JSON, stamped with Redis's clock. */
-export interface InstanceReport {
-  readonly host: string;
-  readonly pid: number;
-  /** ISO 8601. */
-  readonly startedAt: string;
-  /** Messages that this instance has completed, and that finally failed on it. */
-  readonly handled: number;
-  readonly failed: number;
-  /** Whether it may become a generator. */
-  readonly generates?: boolean;
-  /** The named sources that it campaigns for; absent without named sources. */
-  readonly sources?: readonly string[];
-  /** What it does, or last failed to do, in the roles that it campaigns for. */
-  readonly roles?: readonly RoleReport[];
-  /** How many of its activities are stalled, and messages active for unusually long. */
-  readonly stalled?: readonly string[];
-  readonly slow?: number;
-  /** Where its board listens, if it has one. */
-  readonly board?: { readonly host: string; readonly port: number };
-}
+import * as v from 'valibot';
+
+const count = v.pipe(v.number(), v.finite(), v.minValue(0));
 
 /** A role in the eyes of one instance. */
-export interface RoleReport {
-  readonly role: string;
+const roleReport = v.object({
+  /** Id of the role. */
+  role: v.string(),
   /** The term that it leads; absent while it does not lead. */
-  readonly term?: number;
-  readonly state: 'leading' | 'generating' | 'finished' | 'paused' | 'failed';
+  term: v.optional(v.number()),
+  state: v.picklist(['leading', 'generating', 'finished', 'paused', 'failed']),
   /** Why its last term failed. */
-  readonly failure?: {
-    readonly name: string;
-    readonly message: string;
-    readonly stack: string;
-    /** Milliseconds since 1970: since when it fails, and when it is tried again. */
-    readonly since: number;
-    readonly retryAt: number;
-  };
+  failure: v.optional(
+    v.object({
+      name: v.string(),
+      message: v.string(),
+      stack: v.string(),
+      /** Milliseconds since 1970: since when it fails, and when it is tried again. */
+      since: v.number(),
+      retryAt: v.number(),
+    }),
+  ),
+});
+
+/** What an instance says of itself; stored as JSON. */
+const instanceReport = v.object({
+  host: v.string(),
+  pid: v.number(),
+  /** ISO 8601. */
+  startedAt: v.pipe(
+    v.string(),
+    v.check((text) => !Number.isNaN(Date.parse(text))),
+  ),
+  /** Messages that this instance has completed, and that finally failed on it. */
+  handled: v.fallback(count, 0),
+  failed: v.fallback(count, 0),
+  /** Whether it can become a generator. */
+  generates: v.fallback(v.boolean(), true),
+  /** The named sources that it campaigns for; absent without named sources. */
+  sources: v.optional(v.fallback(v.array(v.string()), [])),
+  /** What it does, or failed to do, in the roles that it campaigns for. */
+  roles: v.optional(v.fallback(v.array(roleReport), [])),
+  /** Names of its background activities that make no progress. */
+  stalled: v.optional(v.fallback(v.array(v.string()), [])),
+  /** Messages that have been active for unusually long. */
+  slow: v.optional(v.fallback(count, 0)),
+  /** Where its board listens, if it has one. */
+  board: v.fallback(v.optional(v.object({ host: v.string(), port: v.number() })), undefined),
+});
+
+const storedReport = v.object({ ...instanceReport.entries, seen: v.number() });
+
+export type RoleReport = v.InferOutput<typeof roleReport>;
+export type InstanceReport = v.InferInput<typeof instanceReport>;
+
+/** A report as it is stored, with the time on Redis's clock when it was sent, in milliseconds since 1970. */
+export type StoredReport = v.InferOutput<typeof storedReport>;
+
+/** Undefined for what is no report: anybody can write into Redis. */
+export function parseReport(json: string): StoredReport | undefined {
+  try {
+    const parsed = v.safeParse(storedReport, JSON.parse(json));
+    return parsed.success ? parsed.output : undefined;
+  } catch {
+    return undefined;
+  }
 }

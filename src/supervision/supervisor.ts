@@ -18,7 +18,7 @@ export interface Activity {
   /** Aborts when this run is to end. */
   readonly signal: AbortSignal;
   /** Something has been done: an answer has come, a look was taken. Costs next to nothing. */
-  progress(): void;
+  readonly progress: () => void;
 }
 
 export interface ActivityOptions {

@@ -7,7 +7,7 @@ import { toError } from '../errors';
 import type { Logger } from '../logger';
 import { sleep, withDeadline } from '../time';
 import { EventStream } from './eventStream';
-import type { LiveState } from './liveGroup';
+import type { LiveState } from '../group/live';
 
 export interface LiveFeedOptions {
   read(): Promise<LiveState>;

@@ -4,7 +4,7 @@ import { extname, join } from 'node:path';
 import type { HttpBindings } from '@hono/node-server';
 import { Hono, type Context } from 'hono';
 import type { LiveFeed } from './liveFeed';
-import type { LiveGroup, ShownError } from './liveGroup';
+import type { LiveGroup, ShownError } from '../group/live';
 import type { BoardOptions } from './settings';
 
 /** Where the page's own files are, here and in dist. */

@@ -15,12 +15,13 @@ import type { RenewalOutcome } from '../leadership/options';
 import type { EndCause } from '../leadership/term';
 import type { HandlingObserver, MessageOutcome } from '../handling/worker';
 import { withDeadline } from '../time';
-import type { Figures } from '../group/gauges';
+import type { Gauges } from '../group/gauges';
+import { SOURCE_STATES } from '../group/read';
 
 /** What an instance is doing now. */
 export interface InstanceStats {
-  /** Number of the term in which it generates. */
-  readonly term: number | undefined;
+  /** Whether it generates. */
+  readonly leads: boolean;
   readonly keeper: boolean;
   readonly overdue: boolean;
   /** Messages being handled. */
@@ -28,6 +29,8 @@ export interface InstanceStats {
   readonly activities: readonly { readonly name: string; readonly stalled: boolean }[];
 }
 
+/** Sources with series of their own: labels must not grow without bound. */
+const MAX_SOURCES = 256;
 /** Longest wait for Redis, in milliseconds; what does not depend on it is then told without. */
 const REDIS_DEADLINE_MS = 1000;
 
@@ -81,20 +84,20 @@ export class Metrics implements HandlingObserver {
    * All of it in Prometheus's text format. Never rejects; what Redis does not tell in time is left out. Asked for
    * again while it is still being gathered, it is gathered once.
    */
-  text(stats: () => InstanceStats, figures: () => Promise<Figures>): Promise<string> {
-    return (this.#text ??= this.#gather(stats, figures).finally(() => (this.#text = undefined)));
+  text(stats: () => InstanceStats, gauges: () => Promise<Gauges>): Promise<string> {
+    return (this.#text ??= this.#gather(stats, gauges).finally(() => (this.#text = undefined)));
   }
 
-  async #gather(stats: () => InstanceStats, figures: () => Promise<Figures>): Promise<string> {
-    const known = await withDeadline(figures(), REDIS_DEADLINE_MS, 'asking Redis').catch(() => undefined);
+  async #gather(stats: () => InstanceStats, gauges: () => Promise<Gauges>): Promise<string> {
+    const known = await withDeadline(gauges(), REDIS_DEADLINE_MS, 'asking Redis').catch(() => undefined);
     this.#set(stats(), known);
     const texts = await Promise.all([this.#registry.metrics(), processRegistry().metrics()]);
     return texts.join('\n');
   }
 
-  #set({ term, keeper, overdue, active, activities }: InstanceStats, known: Figures | undefined): void {
+  #set({ leads, keeper, overdue, active, activities }: InstanceStats, known: Gauges | undefined): void {
     const own = this.#own;
-    own.leader.set(term === undefined ? 0 : 1);
+    own.leader.set(leads ? 1 : 0);
     own.overdue.set(overdue ? 1 : 0);
     own.keeper.set(keeper ? 1 : 0);
     own.inHand.set(active);
@@ -102,15 +105,20 @@ export class Metrics implements HandlingObserver {
     for (const { name, stalled } of activities) own.stalled.set({ activity: name }, stalled ? 1 : 0);
     own.redisUp.set(known === undefined ? 0 : 1);
     // A value of some time ago would pass for one of now.
-    for (const metric of [own.term, own.backlog, own.errors, own.generated]) clear(metric);
-    const newestTerm = term ?? known?.term;
-    if (newestTerm !== undefined) own.term.set(newestTerm);
+    for (const metric of [own.term, own.backlog, own.errors, own.generated, own.paused, own.sourceState])
+      clear(metric);
     if (known === undefined) return;
-    own.backlog.set({ state: 'waiting' }, known.waiting);
-    own.backlog.set({ state: 'active' }, known.active);
-    own.backlog.set({ state: 'delayed' }, known.delayed);
+    for (const state of ['waiting', 'active', 'delayed'] as const) own.backlog.set({ state }, known[state]);
     own.errors.set(known.errors);
-    own.generated.inc(known.generated);
+    own.paused.set({ what: 'generating' }, known.paused.generating ? 1 : 0);
+    own.paused.set({ what: 'handling' }, known.paused.handling ? 1 : 0);
+    for (const { source, generated, term, state } of known.sources.slice(0, MAX_SOURCES)) {
+      const labels = source === '' ? {} : { source };
+      own.generated.inc(labels, generated);
+      own.term.set(labels, term);
+      for (const each of SOURCE_STATES)
+        own.sourceState.set({ ...labels, state: each }, each === state ? 1 : 0);
+    }
   }
 
   #define() {
@@ -133,7 +141,9 @@ export class Metrics implements HandlingObserver {
         'nic_leader_overdue',
         'Whether this instance leads and its lease was not renewed in time',
       ),
-      term: gauge('nic_term', 'Number of the newest term'),
+      term: gauge('nic_term', 'Number of the newest term', ['source']),
+      sourceState: gauge('nic_source_state', 'Whether a source is in this state', ['source', 'state']),
+      paused: gauge('nic_paused', 'Whether generating or handling is paused', ['what']),
       failovers: counter(
         'nic_failovers_total',
         'Times that this instance took over, by how the leader before ended',
@@ -162,7 +172,7 @@ export class Metrics implements HandlingObserver {
       redisUp: gauge('nic_redis_up', 'Whether Redis answered this scrape'),
       backlog: gauge('nic_backlog_messages', 'Messages of the group that are not done', ['state']),
       errors: gauge('nic_errors', 'Recorded errors of the group'),
-      generated: counter('nic_generated_total', 'Messages that the group has ever committed'),
+      generated: counter('nic_generated_total', 'Messages that the group has ever committed', ['source']),
     };
   }
 }

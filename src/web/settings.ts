@@ -1,6 +1,6 @@
 import type { Queue } from 'bullmq';
 import type { Logger } from '../logger';
-import type { LiveGroup } from './liveGroup';
+import type { LiveGroup } from '../group/live';
 
 export interface BoardSettings {
   /** Host name or address to bind to. */

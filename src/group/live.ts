@@ -1,3 +1,5 @@
+import type { TermEntry } from '../leadership/term';
+
 /** What the live view shows of a group of instances, and what it can do there. Times are milliseconds since 1970 on Redis's clock. */
 export interface LiveGroup {
   read(): Promise<LiveState>;
@@ -17,9 +19,15 @@ export interface ShownError {
 export interface LiveState {
   readonly now: number;
   readonly leader: LiveLeader;
+  /** Who keeps the group's promises; without `instance`, nobody. */
+  readonly keeper: { readonly instance?: string; readonly term?: number; readonly since: number };
   /** The oldest first. */
   readonly instances: readonly LiveInstance[];
+  /** By name; without named sources one, whose name is null. */
+  readonly sources: readonly LiveSource[];
   readonly messages: LiveMessages;
+  /** By whom and since when, as far as that is known; null while it is not paused. */
+  readonly paused: { readonly generating: LivePause | null; readonly handling: LivePause | null };
   readonly errors: LiveErrors;
   /** The newest first. */
   readonly terms: readonly LiveTerm[];
@@ -46,12 +54,37 @@ export interface LiveInstance {
   readonly failed: number;
   /** Messages completed or failed a second, over the last ten seconds; null until that is known. */
   readonly rate: number | null;
-  /** `silent`: its process is connected but has not reported for longer than it should. `gone`: it is not connected. */
-  readonly state: 'alive' | 'silent' | 'gone';
+  /** `silent`: its process is connected but has not reported for longer than it should. `dead`: it is not connected. */
+  readonly state: 'alive' | 'silent' | 'dead';
+  /** Whether it can become a generator. */
+  readonly generates: boolean;
+  /** Messages that have been active there for unusually long, and background activities that make no progress. */
+  readonly slow: number;
+  readonly stalled: readonly string[];
   /** When it last reported; of one that is not alive only. */
   readonly heardAt?: number;
   /** Where its own board listens. */
   readonly board?: { readonly host: string; readonly port: number };
+}
+
+export interface LivePause {
+  readonly by?: string | undefined;
+  /** ISO 8601. */
+  readonly since?: string | undefined;
+}
+
+export interface LiveSource {
+  readonly source: string | null;
+  readonly leader: string | null;
+  readonly term: number | null;
+  /** Messages ever committed. */
+  readonly generated: number;
+  /** JSON, cut where it is long; empty before the first commit. */
+  readonly cursor: string;
+  readonly state: 'generating' | 'finished' | 'paused' | 'failed' | 'vacant';
+  readonly pause: LivePause | null;
+  /** Messages committed a second, over the last ten seconds; null until that is known. */
+  readonly rate: number | null;
 }
 
 export interface LiveMessages {
@@ -86,14 +119,8 @@ export interface LiveError extends ShownError {
   readonly retriable: boolean;
 }
 
-export interface LiveTerm {
-  readonly term: number;
-  readonly instance: string;
-  readonly since: number;
-  readonly cause: string;
-  readonly note?: string;
-  readonly vacantMs?: number;
-}
+/** A term, with its source where sources have names. */
+export type LiveTerm = TermEntry & { readonly source?: string };
 
 export interface LiveHistory {
   readonly stepMs: number;

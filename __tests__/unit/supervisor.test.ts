@@ -1,0 +1,81 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Activity, Supervisor } from '../../src/supervision/supervisor';
+import { aborted } from '../../src/time';
+import { silentLogger } from '../helpers/silentLogger';
+import { waitFor } from '../helpers/waitFor';
+
+let reachable: boolean;
+let supervisor: Supervisor;
+
+beforeEach(() => {
+  reachable = true;
+  supervisor = new Supervisor({ canProgress: () => reachable, logger: silentLogger });
+});
+
+afterEach(() => supervisor.stop());
+
+const never = () => new Promise<void>(() => undefined);
+
+it('starts an activity again that ends or throws, with growing pauses', async () => {
+  const starts: number[] = [];
+  const run = () => {
+    starts.push(performance.now());
+    return starts.length === 2 ? Promise.resolve() : Promise.reject(new Error('no'));
+  };
+  supervisor.start({ name: 'a', run });
+  await waitFor(() => starts.length >= 4, 'restarts');
+  const pauses = starts.slice(1).map((at, index) => at - starts[index]!);
+  expect(pauses[0]).toBeLessThan(pauses[2]!);
+});
+
+it('abandons a run that makes no progress, and hears it no more', async () => {
+  const runs: Activity[] = [];
+  const run = (activity: Activity) => {
+    runs.push(activity);
+    activity.progress();
+    return never();
+  };
+  supervisor.start({ name: 'stuck', run, stallAfterMs: 300 });
+  await waitFor(() => supervisor.stalled.length > 0 || runs.length > 1, 'the stall');
+  await waitFor(() => runs.length > 1, 'the restart');
+  expect(runs[0]!.signal.aborted).toBe(true);
+  expect(runs[1]!.signal.aborted).toBe(false);
+  runs[0]!.progress();
+  await waitFor(
+    () => supervisor.stalled.some(({ name }) => name === 'stuck') || runs.length > 2,
+    'the next stall',
+  );
+});
+
+it('counts nothing as stalled while Redis cannot be reached, nor right after', async () => {
+  let runs = 0;
+  supervisor.start({ name: 'a', run: () => (runs++, never()), stallAfterMs: 300 });
+  reachable = false;
+  const watching = setInterval(() => void supervisor.stalled, 50);
+  await sleep(1200);
+  expect(supervisor.stalled).toEqual([]);
+  expect(runs).toBe(1);
+  reachable = true;
+  expect(supervisor.stalled).toEqual([]);
+  await waitFor(() => runs > 1, 'the restart');
+  clearInterval(watching);
+});
+
+it('ends an activity with its own signal, and starts it no more', async () => {
+  const over = new AbortController();
+  let runs = 0;
+  supervisor.start({ name: 'a', run: ({ signal }) => (runs++, aborted(signal)), signal: over.signal });
+  await waitFor(() => runs === 1, 'the start');
+  over.abort();
+  await waitFor(() => supervisor.names.length === 0, 'the end');
+  await sleep(300);
+  expect(runs).toBe(1);
+});
+
+it('stops within its deadline although an activity never ends', async () => {
+  supervisor.start({ name: 'deaf', run: never });
+  await sleep(10);
+  const startedAt = performance.now();
+  await supervisor.stop();
+  expect(performance.now() - startedAt).toBeLessThan(2500);
+});

@@ -1,0 +1,124 @@
+import type { EventEmitter } from 'node:events';
+import type { Queue, Telemetry } from 'bullmq';
+import type { Config } from '../config';
+import type { MessageWorker } from '../handling/worker';
+import type { Keys } from '../keys';
+import { generatorRole, keeperRole } from '../leadership/role';
+import type { Logger } from '../logger';
+import type { RedisAddress } from '../redis/address';
+import type { Connections } from '../redis/connections';
+import type { Supervisor } from '../supervision/supervisor';
+import type { Task } from '../tasks/task';
+import type { Metrics } from '../web/metrics';
+import { Balancer } from './balancer';
+import { GeneratorDuty } from './generator';
+import { keepPromises } from './keeper';
+import { type Duty, RoleElections, type RoleObserver } from './roleElections';
+
+export interface AssembleRolesOptions {
+  readonly connections: Connections;
+  readonly keys: Keys;
+  readonly config: Config;
+  readonly queue: Queue;
+  /** Where the error recorder's thread connects to. */
+  readonly redis: RedisAddress;
+  readonly task: Task;
+  /** Names of the sources; undefined: one source without a name. */
+  readonly sources?: readonly string[] | undefined;
+  readonly telemetry?: Telemetry | undefined;
+  readonly supervisor: Supervisor;
+  readonly metrics: Metrics | undefined;
+  /** Emits `changed` when this instance leads a role, or leads it no longer. */
+  readonly events: EventEmitter;
+  readonly logger: Logger;
+}
+
+/** The roles that this instance campaigns for: the keeper's, and if it can generate, one for each source. */
+export function assembleRoles(
+  options: AssembleRolesOptions,
+  worker: Pick<MessageWorker, 'pause' | 'resume'>,
+) {
+  const { connections, keys, config, queue, redis, supervisor, task, logger } = options;
+  const { control } = connections;
+  const names = config.canGenerate ? (options.sources ?? [undefined]) : [];
+  const generators = names.map((name) => {
+    const role = generatorRole(keys, name);
+    const { telemetry } = options;
+    return { role, duty: new GeneratorDuty({ role, connections, keys, task, config, telemetry, logger }) };
+  });
+  const keeper: Duty = {
+    role: keeperRole(keys),
+    lead: (term) => keepPromises(term, { control, queue, address: redis, keys, config, supervisor, logger }),
+  };
+  const gate = new HandlingGate(
+    worker,
+    config,
+    generators.map(({ role }) => role.id),
+  );
+  const elections: RoleElections = new RoleElections({
+    ...{ connections, keys, config, logger },
+    duties: [
+      ...generators.map(({ role, duty }): Duty => ({ role, lead: (term) => duty.lead(term) })),
+      keeper,
+    ],
+    chooseSuccessor: (role) => balancer.chooseSuccessor(role),
+    observer: observe(options, gate),
+  });
+  const balancer: Balancer = new Balancer({
+    ...{ control, keys, instance: config.instanceName, logger },
+    holders: () => elections.watch.holders,
+    led: () => elections.led.map(({ role }) => role),
+    handOver: (roleId, successor) => elections.handOver(roleId, successor),
+  });
+  return { elections, generators, balancer, gate };
+}
+
+function observe(
+  { config, metrics, events, logger }: AssembleRolesOptions,
+  gate: HandlingGate,
+): RoleObserver {
+  return {
+    changed(role, event) {
+      gate.decided(role.id, event === 'elected');
+      if (event === 'elected' && role.kind === 'generator' && !config.generatorHandles)
+        logger.info('the generator handles no messages itself (GENERATOR_HANDLES=false)');
+      events.emit('changed');
+    },
+    following: (role) => gate.decided(role.id, false),
+    renewed: (outcome, tookMs) => metrics?.renewed(outcome, tookMs),
+    tookOver(role, cause) {
+      if (role.kind === 'generator') metrics?.tookOver(cause);
+    },
+  };
+}
+
+/** Whether this instance handles messages now: with GENERATOR_HANDLES=false, not while it generates. */
+class HandlingGate {
+  readonly #worker: Pick<MessageWorker, 'pause' | 'resume'>;
+  readonly #always: boolean;
+  /** Whether it leads each generator role; undefined until that is known. */
+  readonly #leads: Map<string, boolean | undefined>;
+
+  constructor(
+    worker: Pick<MessageWorker, 'pause' | 'resume'>,
+    { generatorHandles }: Pick<Config, 'generatorHandles'>,
+    generatorRoles: readonly string[],
+  ) {
+    this.#worker = worker;
+    this.#always = generatorHandles;
+    this.#leads = new Map(generatorRoles.map((id) => [id, undefined]));
+  }
+
+  /** Begins to handle, unless it must first be known whether this instance generates. */
+  open(): void {
+    const states = [...this.#leads.values()];
+    if (this.#always || states.every((leads) => leads === false)) this.#worker.resume();
+    else if (states.includes(true)) this.#worker.pause();
+  }
+
+  decided(roleId: string, leads: boolean): void {
+    if (!this.#leads.has(roleId) || this.#leads.get(roleId) === leads) return;
+    this.#leads.set(roleId, leads);
+    this.open();
+  }
+}
