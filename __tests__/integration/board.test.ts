@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { resolve } from 'node:path';
 import { type Job, Queue, Worker } from 'bullmq';
 import { AppError } from '../../src/errors';
-import { GroupState } from '../../src/group/view';
+import { LiveView } from '../../src/group/liveView';
 import { keysOf } from '../../src/keys';
-import { RedisLease } from '../../src/leadership/lease';
+import { LeaseNodes } from '../../src/leadership/lease';
 import { ErrorLog } from '../../src/errorLog/errorLog';
 import { refusalOf } from '../../src/web/boardRules';
 import { type Board, startBoard } from '../../src/web/server';
@@ -479,11 +479,11 @@ async function start(settings: Partial<BoardSettings> = {}): Promise<Board> {
     logged.push({ level, message, fields });
   };
   const keys = keysOf('nic');
-  const lease = new RedisLease({ nodes: [redis.client], key: keys.lease, ttlMs: 5000 });
+  const leases = new LeaseNodes({ nodes: [redis.client], ttlMs: 5000 });
   const errorLog = new ErrorLog(redis.client, queue, keys);
   const board = await startBoard({
     queue,
-    group: new GroupState({ client: redis.client, queue, keys, lease, errorLog }),
+    group: new LiveView({ client: redis.client, queue, keys, namespace: 'nic', leases, errorLog }),
     instance: 'here',
     settings: { host: '127.0.0.1', port: 0, readOnly: false, ...settings },
     namespace: 'nic',

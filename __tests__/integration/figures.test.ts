@@ -1,11 +1,14 @@
 import { keysOf } from '../../src/keys';
-import { readFigures } from '../../src/group/gauges';
+import { toGauges } from '../../src/group/gauges';
+import { readGroup } from '../../src/group/read';
+import { LeaseNodes } from '../../src/leadership/lease';
+import { openQueue } from '../../src/redis/queue';
 import { Metrics } from '../../src/web/metrics';
 import { Scrape } from '../helpers/probes';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
 
 const keys = keysOf('nic');
-const doing = () => ({ term: undefined, overdue: false, inHand: 0 });
+const stats = () => ({ leads: false, keeper: false, overdue: false, active: 0, activities: [] });
 
 let redis: RedisServer;
 
@@ -15,7 +18,11 @@ beforeEach(async () => {
 
 afterEach(() => redis.stop());
 
-const figures = () => readFigures(redis.client, keys);
+const gauges = async () => {
+  const leases = new LeaseNodes({ nodes: [redis.client], ttlMs: 5000 });
+  const queue = openQueue(redis.client, keys);
+  return toGauges(await readGroup({ client: redis.client, keys, namespace: 'nic', queue, leases }));
+};
 
 it('what Redis holds of the group is counted', async () => {
   await redis.client
@@ -25,20 +32,27 @@ it('what Redis holds of the group is counted', async () => {
     .zadd(keys.delayed, 0, '6')
     .hset(keys.errors, '7', '{}')
     .hset(keys.cursor, 'generated', 7)
-    .hset(keys.leader, 'term', 9)
+    .hset(keys.leader, { instance: 'a', term: 9, since: 'then' })
     .exec();
-  expect(await figures()).toEqual({ waiting: 3, active: 2, delayed: 1, errors: 1, generated: 7, term: 9 });
+  expect(await gauges()).toEqual({
+    ...{ waiting: 3, active: 2, delayed: 1, errors: 1 },
+    paused: { generating: false, handling: false },
+    sources: [{ source: '', generated: 7, term: 9, state: 'vacant' }],
+  });
 });
 
 it('of a group that never ran there is none of anything', async () => {
-  expect(await figures()).toEqual({ waiting: 0, active: 0, delayed: 0, errors: 0, generated: 0, term: 0 });
+  expect(await gauges()).toMatchObject({
+    ...{ waiting: 0, active: 0, delayed: 0, errors: 0 },
+    sources: [{ source: '', generated: 0, term: 0 }],
+  });
 });
 
 it.each(['-5', 'many', 'Infinity', ''])(
   'a count of %j, which nobody can have written for us, does no harm',
   async (count) => {
     await redis.client.multi().hset(keys.cursor, 'generated', count).hset(keys.leader, 'term', count).exec();
-    const scrape = new Scrape(await new Metrics('nic').text(doing, figures));
+    const scrape = new Scrape(await new Metrics('nic').text(stats, gauges));
     expect(scrape.value('nic_redis_up')).toBe(1);
     expect(scrape.value('nic_leader')).toBe(0);
   },
@@ -46,7 +60,7 @@ it.each(['-5', 'many', 'Infinity', ''])(
 
 it('something else under one of the names leaves out what comes from Redis, and no more', async () => {
   await redis.client.set(keys.errors, 'not a hash');
-  const scrape = new Scrape(await new Metrics('nic').text(doing, figures));
+  const scrape = new Scrape(await new Metrics('nic').text(stats, gauges));
   expect(scrape.value('nic_redis_up')).toBe(0);
   expect(scrape.value('nic_errors')).toBeUndefined();
   expect(scrape.value('nic_messages_total', { outcome: 'failed' })).toBe(0);
@@ -54,10 +68,10 @@ it('something else under one of the names leaves out what comes from Redis, and 
 
 it('what has been told once is not told again when it is no longer known', async () => {
   const metrics = new Metrics('nic');
-  expect(new Scrape(await metrics.text(doing, figures)).value('nic_generated_total')).toBe(0);
-  const text = await metrics.text(doing, () => Promise.reject(new Error('away')));
+  expect(new Scrape(await metrics.text(stats, gauges)).value('nic_generated_total')).toBe(0);
+  const text = await metrics.text(stats, () => Promise.reject(new Error('away')));
   expect(text).not.toMatch(/^nic_(backlog_messages|errors|generated_total|term)\{/m);
-  expect(new Scrape(await metrics.text(doing, figures)).value('nic_generated_total')).toBe(0);
+  expect(new Scrape(await metrics.text(stats, gauges)).value('nic_generated_total')).toBe(0);
 });
 
 it('scrapes that come at once are answered with one look', async () => {
@@ -65,9 +79,9 @@ it('scrapes that come at once are answered with one look', async () => {
   let looks = 0;
   const counted = () => {
     looks++;
-    return figures();
+    return gauges();
   };
-  const texts = await Promise.all(Array.from({ length: 50 }, () => metrics.text(doing, counted)));
+  const texts = await Promise.all(Array.from({ length: 50 }, () => metrics.text(stats, counted)));
   expect(looks).toBe(1);
   expect(new Set(texts).size).toBe(1);
 });

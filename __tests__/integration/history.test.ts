@@ -1,8 +1,7 @@
 import { keysOf } from '../../src/keys';
-import { recordHistory, samplesOf } from '../../src/group/samples';
+import { recordSamples, parseSamples } from '../../src/group/samples';
 import { openQueue } from '../../src/redis/queue';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
-import { silentLogger } from '../helpers/silentLogger';
 import { waitFor } from '../helpers/waitFor';
 
 const keys = keysOf('nic');
@@ -21,20 +20,22 @@ beforeEach(async () => {
 afterEach(() => stop.abort());
 afterAll(() => redis.stop());
 
-const record = () => recordHistory({ client: redis.client, keys, signal: stop.signal, logger: silentLogger });
+const record = () =>
+  recordSamples({ client: redis.client, keys }, { signal: stop.signal, progress: () => undefined });
 const stored = () => redis.client.lrange(keys.history, 0, -1);
 
 it('a sample has the state of the queue at one moment', async () => {
   const queue = openQueue(redis.client, keys);
   await queue.addBulk([1, 2, 3].map((data) => ({ name: 'message', data })));
   await queue.add('message', 4, { delay: 60_000 });
-  await redis.client.hset(keys.completedCount, 'count', 7);
-  await redis.client.hset(keys.failedCount, 'count', 2);
-  await redis.client.hset(keys.cursor, 'generated', 13);
+  // Seven more were handled, two of which failed; of the failed ones, one was cleared.
+  await redis.client.incrby(keys.jobCounter, 7);
+  await redis.client.zadd(keys.failed, 1, '5');
+  await redis.client.hset(keys.recorder, 'cleared', 1);
   void record();
   await waitFor(async () => (await stored()).length === 1, 'a sample');
-  const [[at, ...figures]] = samplesOf(await stored()) as unknown as [number[]];
-  expect(figures).toEqual([3, 0, 1, 7, 2, 13]);
+  const [[at, ...figures]] = parseSamples(await stored()) as unknown as [number[]];
+  expect(figures).toEqual([3, 0, 1, 5, 2, 11]);
   const [seconds] = await redis.client.time();
   expect(Math.abs(at! - Number(seconds) * 1000)).toBeLessThan(5000);
 });
@@ -55,7 +56,7 @@ it('keeps fifteen minutes, and goes on when the clock of Redis was set back', as
     ...Array.from({ length: 180 }, (_, index) => JSON.stringify([ahead + index * 5000, 0, 0, 0, 0, 0, 0])),
   );
   void record();
-  await waitFor(async () => samplesOf(await stored()).at(-1)![0] < ahead, 'a sample');
+  await waitFor(async () => parseSamples(await stored()).at(-1)![0] < ahead, 'a sample');
   expect(await stored()).toHaveLength(180);
 });
 
@@ -69,7 +70,7 @@ it('what is no sample is left out, and disturbs nobody', async () => {
     '["1",0,0,0,0,0,0]',
     '[1,2,3,4,5,6,7]',
   );
-  expect(samplesOf(await stored())).toEqual([[1, 2, 3, 4, 5, 6, 7]]);
+  expect(parseSamples(await stored())).toEqual([[1, 2, 3, 4, 5, 6, 7]]);
   await redis.client.del(keys.history);
   await redis.client.set(keys.history, 'of another type');
   const recording = record();

@@ -2,9 +2,10 @@ import { Queue, Worker } from 'bullmq';
 import { once } from 'node:events';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { GroupState } from '../../src/group/view';
+import { LiveView } from '../../src/group/liveView';
 import { keysOf } from '../../src/keys';
-import { RedisLease } from '../../src/leadership/lease';
+import { LeaseNodes } from '../../src/leadership/lease';
+import { generatorRole } from '../../src/leadership/role';
 import { takeTerm } from '../../src/leadership/term';
 import { ErrorLog } from '../../src/errorLog/errorLog';
 import { RedisConnector } from '../../src/redis/connector';
@@ -44,9 +45,10 @@ async function start(settings: Partial<BoardSettings> = {}) {
   );
   const queue = new Queue('messages', { connection, prefix: '{nic}', skipMetasUpdate: true });
   queue.on('error', () => undefined);
-  const lease = new RedisLease({ nodes: [client], key: keys.lease, ttlMs: 5000 });
+  const leases = new LeaseNodes({ nodes: [client], ttlMs: 5000 });
+  const lease = leases.lease(keys.source().lease);
   const errorLog = new ErrorLog(client, queue, keys);
-  const group = new GroupState({ client, queue, keys, lease, errorLog });
+  const group = new LiveView({ client, queue, keys, namespace: 'nic', leases, errorLog });
   let reads = 0;
   const board: Board = await startBoard({
     queue,
@@ -191,22 +193,25 @@ describe('the page', () => {
 describe('the stream of events', () => {
   it('begins with everything, and goes on with what has changed', async () => {
     const all = await start();
-    await takeTerm(redis.client, keys, 'far');
+    await takeTerm(redis.client, keys, generatorRole(keys), 'far');
     await all.lease.acquire();
     await redis.client.hset(
       keys.instances,
       'far',
-      `{"seen":${Date.now()},"startedAt":"2026-01-01T00:00:00Z"}`,
+      `{"seen":${Date.now()},"host":"h","pid":1,"startedAt":"2026-01-01T00:00:00Z"}`,
     );
     const stream = await follow(all.board);
     expect(stream.headers['content-type']).toBe('text/event-stream; charset=utf-8');
     await seen(stream, (state) => state['leader'], 'the first frame');
     expect(Object.keys(stream.frames[0]!).sort()).toEqual(
-      ['now', 'hello', 'leader', 'instances', 'messages', 'errors', 'terms', 'history'].sort(),
+      [
+        ...['now', 'hello', 'leader', 'keeper', 'instances', 'sources', 'messages', 'paused'],
+        ...['errors', 'terms', 'history'],
+      ].sort(),
     );
     expect(stream.state['hello']).toMatchObject({ namespace: 'nic', instance: 'here', readOnly: false });
     expect(stream.state['leader']).toMatchObject({ instance: 'far', term: 1, present: false });
-    expect(stream.state['instances']).toEqual([expect.objectContaining({ instance: 'far', state: 'gone' })]);
+    expect(stream.state['instances']).toEqual([expect.objectContaining({ instance: 'far', state: 'dead' })]);
 
     await all.queue.add('message', {});
     await seen(stream, ({ messages }) => (messages as LiveState['messages']).waiting === 1, 'the message');
@@ -237,9 +242,9 @@ describe('the stream of events', () => {
     const stream = await follow(board);
     await seen(stream, (state) => state['leader'], 'a first frame');
     const times: number[] = [];
-    const held = (await lease.acquire()).held!;
+    const held = (await lease.acquire())!;
     for (let term = 1; term <= 5; term++) {
-      await takeTerm(redis.client, keys, `i${term}`);
+      await takeTerm(redis.client, keys, generatorRole(keys), `i${term}`);
       const at = performance.now();
       board.changed();
       await seen(stream, ({ leader }) => (leader as LiveState['leader']).term === term, `term ${term}`);
@@ -531,7 +536,7 @@ describe('of a group of real instances', () => {
       );
       await seen(
         stream,
-        () => instancesIn(stream).find((each) => each.instance === first)?.state === 'gone',
+        () => instancesIn(stream).find((each) => each.instance === first)?.state === 'dead',
         'it gone',
       );
       const terms = stream.state['terms'] as LiveState['terms'];

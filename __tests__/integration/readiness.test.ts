@@ -19,17 +19,16 @@ afterAll(async () => {
   await redis.stop();
 });
 
-const term = { number: 1, signal: new AbortController().signal, isTrusted: () => true };
-
-/** What an instance is found to lack; by default it leads, and lacks nothing. */
+/** What an instance is found to lack; by default nothing. */
 async function found(parts: Partial<ProbedParts>): Promise<[string, string][]> {
   const { readiness } = createProbes({
     connections: { control: redis.client, queue: redis.client },
     keys,
     instance: 'me',
-    worker: { works: true, inHand: 0 },
-    election: { term, overdue: false },
-    leader: { isListening: true },
+    worker: { works: true, activeCount: 0 },
+    elections: { led: [], overdue: false },
+    supervisor: { stalled: [], names: ['heartbeat'] },
+    group: undefined as never,
     stopped: new AbortController().signal,
     metrics: undefined,
     ...parts,
@@ -41,23 +40,26 @@ async function found(parts: Partial<ProbedParts>): Promise<[string, string][]> {
 }
 
 it.each<[string, Partial<ProbedParts>, [string, string][]]>([
-  ['a leader that does all it has to', {}, []],
+  ['one that does all it has to', {}, []],
   [
-    'a follower, which needs no listener',
-    { election: { term: undefined, overdue: false }, leader: { isListening: false } },
-    [],
-  ],
-  [
-    'a leader without a listener',
-    { leader: { isListening: false } },
-    [['listener', 'does not listen for failures, as the generator has to']],
+    'one whose activities make no progress',
+    {
+      supervisor: {
+        stalled: [
+          { name: 'error recorder', forMs: 7400 },
+          { name: 'heartbeat', forMs: 5000 },
+        ],
+        names: [],
+      },
+    },
+    [['activities', 'no progress: error recorder for 7 s, heartbeat for 5 s']],
   ],
   [
     'a leader that could not renew',
-    { election: { term, overdue: true } },
+    { elections: { led: [], overdue: true } },
     [['leadership', 'leads, but could not renew its lease in time']],
   ],
-  ['a worker that has ended', { worker: { works: false, inHand: 0 } }, [['worker', 'has stopped']]],
+  ['a worker that has ended', { worker: { works: false, activeCount: 0 } }, [['worker', 'has stopped']]],
   [
     'an instance that nobody sees',
     { instance: 'other' },
@@ -66,7 +68,7 @@ it.each<[string, Partial<ProbedParts>, [string, string][]]>([
   ['one that is being stopped', { stopped: AbortSignal.abort() }, [['instance', 'is shutting down']]],
   [
     'several things at once',
-    { stopped: AbortSignal.abort(), worker: { works: false, inHand: 1 } },
+    { stopped: AbortSignal.abort(), worker: { works: false, activeCount: 1 } },
     [
       ['instance', 'is shutting down'],
       ['worker', 'has stopped'],

@@ -1,6 +1,6 @@
 import { keysOf } from '../../src/keys';
 import { generatorRole } from '../../src/leadership/role';
-import { readLeader, markEnd, takeTerm, type TermEntry, termEntriesOf } from '../../src/leadership/term';
+import { readLeader, markEnd, takeTerm, type TermEntry, parseTerms } from '../../src/leadership/term';
 import { ELECTED, killAll, startInstance } from '../helpers/instance';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
 import { waitFor } from '../helpers/waitFor';
@@ -24,7 +24,7 @@ const take = (instance: string, sinceRenewalMs?: number) =>
   takeTerm(redis.client, keys, role, instance, sinceRenewalMs);
 const mark = (instance: string, term: number, cause: 'crash' | 'hand-over', agoMs = 0, note = '') =>
   markEnd(redis.client, role.keys, { instance, term, cause, note, agoMs });
-const history = async () => termEntriesOf(await redis.client.lrange(keys.terms, 0, -1));
+const history = async () => parseTerms(await redis.client.lrange(keys.terms, 0, -1));
 const newest = async () => (await history())[0]!;
 
 async function redisNow(): Promise<number> {

@@ -22,6 +22,9 @@ const instance = (name: string, fields: Partial<Status['instances'][number]> = {
 const STATUS: Status = {
   namespace: 'nic',
   leader: { instance: 'vm:1:abc', term: 3, since: since(5) },
+  keeper: { instance: 'vm:22:defg', term: 2, since: since(4) },
+  paused: { generating: false, handling: false },
+  sources: [],
   instances: [
     instance('vm:1:abc', { leader: true, failed: 2, startedAt: since(7300) }),
     instance('vm:22:defg'),
