@@ -295,13 +295,13 @@ describe('a removal of many at a time, as Bull Board does it', () => {
     await addAll(all.queue, 1, 3);
     await handleAll(fail);
     await untilRecorded(3);
-    all.errorLog.forgetRemoved = () => Promise.reject(new Error('cut off'));
+    all.errorLog.pruneRemoved = () => Promise.reject(new Error('cut off'));
     await all.queue.clean(0, 0, 'failed');
     await addAll(all.queue, 4, 4);
     await handleAll(fail);
     await end();
     expect(await recorded()).toBe(3);
-    delete (all.errorLog as Partial<ErrorLog>).forgetRemoved;
+    delete (all.errorLog as Partial<ErrorLog>).pruneRemoved;
     end = record(all);
     await waitFor(async () => String(await redis.client.hkeys(keys.errors)) === '4', 'the removed to go');
     await end();

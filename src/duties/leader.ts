@@ -9,7 +9,7 @@ import { markEnd } from '../leadership/term';
 import type { Logger } from '../logger';
 import { Committer } from '../generating/committer';
 import { generateMessages } from '../generating/generator';
-import { recordErrorsAside } from '../errorLog/recorderHost';
+import { runRecorderThread } from '../errorLog/recorderHost';
 import { recordHistory } from '../group/samples';
 import { jobOptions } from '../redis/queue';
 import { redeliver } from '../handling/redelivery';
@@ -31,11 +31,14 @@ export interface LeaderOptions {
 /** How often the leader forgets instances that are long gone, in milliseconds. */
 const SWEEP_MS = 10_000;
 
+/** How long ago the error log was last known to be complete, at most, in milliseconds. */
+const MAX_RECORDING_AGE_MS = 3000;
+
 /** What an instance does while it leads, and only then: it generates, records errors and history, and redelivers. */
 export class Leader {
   readonly #options: LeaderOptions;
   readonly #chores = new Set<Promise<void>>();
-  #listeners = 0;
+  #recordedAt = -Infinity;
 
   constructor(options: LeaderOptions) {
     this.#options = options;
@@ -43,7 +46,7 @@ export class Leader {
 
   /** Whether failures are being listened to. A term that has just begun needs a moment for it. */
   get isListening(): boolean {
-    return this.#listeners > 0;
+    return performance.now() - this.#recordedAt < MAX_RECORDING_AGE_MS;
   }
 
   /**
@@ -57,14 +60,10 @@ export class Leader {
     const { signal } = term;
     const logger = this.#options.logger.child({ term: term.number });
     this.#startChores([
-      recordErrorsAside({
-        address,
-        namespace: config.namespace,
-        // Counted: that of the term before may still be closing.
-        onListening: (listening) => (this.#listeners += listening ? 1 : -1),
-        signal,
-        logger,
-      }),
+      runRecorderThread(
+        { address, namespace: config.namespace, logger },
+        { signal, progress: () => (this.#recordedAt = performance.now()) },
+      ),
       redeliver({
         client: control,
         queue,
