@@ -2,11 +2,19 @@ import type { Queue } from 'bullmq';
 import { Worker } from 'bullmq';
 import { once } from 'node:events';
 import { resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { keysOf } from '../../src/keys';
 import { ErrorLog } from '../../src/errorLog/errorLog';
 import type { StoredError } from '../../src/errorLog/pages';
-import { recordErrors } from '../../src/errorLog/recorder';
-import type { ErrorRecord } from '../../src/errorLog/record';
+import { recordErrors, type ErrorRecorderOptions } from '../../src/errorLog/recorder';
+import { runRecorderThread } from '../../src/errorLog/recorderHost';
+import {
+  ERROR_FIELD,
+  errorDetails,
+  parseErrorRecord,
+  storableError,
+  type ErrorRecord,
+} from '../../src/errorLog/record';
 import { openQueue } from '../../src/redis/queue';
 import { retryAllErrors, retryErrors } from '../../src/errorLog/retry';
 import { killAll, startInstance } from '../helpers/instance';
@@ -65,7 +73,7 @@ const addAll = (queue: Queue, from: number, to: number) =>
     Array.from({ length: to - from + 1 }, (_, index) => ({ name: 'message', data: from + index })),
   );
 
-function record(options: Awaited<ReturnType<typeof parts>>) {
+function record(options: Awaited<ReturnType<typeof parts>> & Pick<ErrorRecorderOptions, 'onState'>) {
   const stop = new AbortController();
   const recording = recordErrors({ ...options, keys, signal: stop.signal, logger: silentLogger });
   const end = async () => {
@@ -173,6 +181,154 @@ it('position and record are stored together: cut off at any instant, no failure 
   }
   await handling;
   await untilRecorded(total);
+});
+
+describe('a failure without a text', () => {
+  it.each<[string, unknown, string]>([
+    ['an error without a message', new RangeError(), 'RangeError'],
+    ['an empty text', '', 'Error'],
+    ['an AggregateError without a message', new AggregateError([new Error('refused')]), 'AggregateError'],
+  ])('is recorded: %s', async (_, thrown, message) => {
+    const all = await parts();
+    record(all);
+    await addAll(all.queue, 1, 1);
+    await handleAll(() => {
+      throw thrown;
+    });
+    await untilRecorded(1);
+    const stored = parseErrorRecord((await redis.client.hget(keys.errors, '1'))!);
+    expect(stored?.error.message).toBe(message);
+  });
+});
+
+it('a failure of a message of a named source names the source, and its causes', async () => {
+  const all = await parts();
+  record(all);
+  const cause = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
+  const error = new TypeError('fetch failed', { cause });
+  await all.queue.add('eu-west', 1);
+  // As the worker of an instance writes it.
+  await redis.client.hset(keys.job('1'), ERROR_FIELD, errorDetails(error));
+  await handleAll(() => {
+    throw storableError(error);
+  });
+  await untilRecorded(1);
+  const stored = parseErrorRecord((await redis.client.hget(keys.errors, '1'))!);
+  expect(stored).toMatchObject({
+    source: 'eu-west',
+    error: { name: 'TypeError', cause: { message: 'connect ECONNREFUSED', code: 'ECONNREFUSED' } },
+  });
+});
+
+it('500 failures whose events were lost are recorded beside 50,000 records written by hand', async () => {
+  const all = await parts();
+  const states: string[] = [];
+  record({ ...all, onState: (state) => states.push(state) });
+  await waitFor(() => states.includes('upToDate'), 'the recorder');
+  for (let from = 0; from < 50_000; from += 5000) {
+    const byHand = Array.from({ length: 5000 }, (_, index) => [`by hand ${from + index}`, '{}']).flat();
+    await redis.client.hset(keys.errors, ...byHand);
+  }
+  const failing = redis.client.multi();
+  for (let id = 1; id <= 500; id++) {
+    failing.hset(keys.job(String(id)), 'finishedOn', '1700000000000', 'failedReason', 'lost');
+    failing.zadd(keys.failed, 1_700_000_000_000, String(id));
+  }
+  await failing.exec();
+  await untilRecorded(50_500);
+});
+
+describe('a recorder in its own thread', () => {
+  const runThread = () => {
+    const stop = new AbortController();
+    let progressAt = -Infinity;
+    const lines: string[] = [];
+    const logger = silentLogger.child({});
+    logger.warn = (text: unknown) => (lines.push(String(text)), logger);
+    const running = runRecorderThread(
+      { address: parseRedisUrl(redis.url), namespace: 'nic', logger },
+      { signal: stop.signal, progress: () => (progressAt = performance.now()) },
+    );
+    const end = async () => {
+      const startedAt = performance.now();
+      stop.abort();
+      await running;
+      return performance.now() - startedAt;
+    };
+    cleanUps.push(end);
+    const untilUpToDate = () => {
+      const since = performance.now();
+      return waitFor(() => progressAt > since, 'the recorder to be up to date');
+    };
+    return { end, lines, untilUpToDate };
+  };
+
+  /** A failed job, with its event, as BullMQ writes it. */
+  const failOne = async (id: string) => {
+    await redis.client
+      .multi()
+      .hset(keys.job(id), 'name', 'message', 'data', '1', 'finishedOn', '1700000000000', 'failedReason', 'no')
+      .zadd(keys.failed, 1_700_000_000_000, id)
+      .xadd(keys.events, '*', 'event', 'failed', 'jobId', id, 'failedReason', 'no', 'prev', 'active')
+      .exec();
+  };
+  const recordedWithin2s = (id: string) =>
+    waitFor(async () => (await redis.client.hexists(keys.errors, id)) === 1, `the record of ${id}`, 2000);
+
+  it.each<[string, (forMs: number) => Promise<unknown>]>([
+    [
+      'was away',
+      async (forMs) => {
+        await redis.kill();
+        await sleep(forMs);
+        await redis.restart();
+      },
+    ],
+    [
+      'was stopped',
+      async (forMs) => {
+        redis.process.kill('SIGSTOP');
+        await sleep(forMs);
+        redis.process.kill('SIGCONT');
+      },
+    ],
+    [
+      'was out of memory',
+      async (forMs) => {
+        await redis.client.config('SET', 'maxmemory', '1');
+        await sleep(forMs);
+        await redis.client.config('SET', 'maxmemory', '0');
+      },
+    ],
+    ['cut all connections', () => redis.client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')],
+  ])('records failures within 2 s after Redis %s, and ends within 1 s', async (_, fault) => {
+    const { end, untilUpToDate } = runThread();
+    await untilUpToDate();
+    await failOne('1');
+    await recordedWithin2s('1');
+    await fault(3000);
+    await failOne('2');
+    await recordedWithin2s('2');
+    await untilUpToDate();
+    expect(await end()).toBeLessThan(1000);
+  });
+
+  it('ends within 1 s while Redis is stopped', async () => {
+    const { end, untilUpToDate } = runThread();
+    await untilUpToDate();
+    redis.process.kill('SIGSTOP');
+    expect(await end()).toBeLessThan(1200);
+    redis.process.kill('SIGCONT');
+  });
+
+  it('does not say that events were lost when none were', async () => {
+    const { lines, untilUpToDate } = runThread();
+    await untilUpToDate();
+    const until = performance.now() + 3000;
+    for (let id = 1; performance.now() < until; id++) await failOne(String(id));
+    await untilUpToDate();
+    expect(lines).toEqual([]);
+  });
 });
 
 describe('a retry', () => {

@@ -107,7 +107,7 @@ class Recorder {
   }
 
   async #record(pending: PendingEvents, auditor: Auditor): Promise<void> {
-    const { control, keys, signal, logger } = this.#options;
+    const { signal, logger } = this.#options;
     let auditAt = auditor.isOwed ? 0 : performance.now() + AUDIT_INTERVAL_MS;
     for (; !signal.aborted; await pending.wait(STATE_INTERVAL_MS, signal)) {
       const { ids, position } = pending.take(BATCH_SIZE);
@@ -119,7 +119,6 @@ class Recorder {
       const audited = await this.#repeat(() => auditor.audit(pending.position, () => this.#tell('working')));
       if (audited !== false) continue;
       logger.warn('the event stream has lost events: reconciling the error log');
-      await this.#repeat(() => control.hdel(keys.recorder, 'position', 'difference'));
       return;
     }
   }
@@ -176,12 +175,11 @@ async function readStart(client: Redis, keys: Keys): Promise<Start> {
     client.xrevrange(keys.events, '+', '-', 'COUNT', 1),
   ]);
   const [oldest, newest] = [first?.[0] ?? '0-0', last?.[0] ?? '0-0'];
-  if (
-    typeof position === 'string' &&
-    compareIds(position, oldest) >= 0 &&
-    compareIds(position, newest) <= 0
-  ) {
+  const resumes =
+    typeof position === 'string' && compareIds(position, oldest) >= 0 && compareIds(position, newest) <= 0;
+  if (resumes)
     return { position, difference: typeof difference === 'string' ? Number(difference) : undefined };
-  }
+  // Without the number, every recorder from now on owes a reconciliation, until one has been done.
+  await client.multi().hset(keys.recorder, 'position', newest).hdel(keys.recorder, 'difference').exec();
   return { position: newest, difference: undefined };
 }
