@@ -187,13 +187,15 @@ describe('a failure without a text', () => {
   it.each<[string, unknown, string]>([
     ['an error without a message', new RangeError(), 'RangeError'],
     ['an empty text', '', 'Error'],
+    ['nothing', undefined, 'a value of type undefined was thrown'],
     ['an AggregateError without a message', new AggregateError([new Error('refused')]), 'AggregateError'],
   ])('is recorded: %s', async (_, thrown, message) => {
     const all = await parts();
     record(all);
     await addAll(all.queue, 1, 1);
+    // What is no error BullMQ cannot store: an instance makes one of it.
     await handleAll(() => {
-      throw thrown;
+      throw thrown instanceof Error ? thrown : storableError(thrown);
     });
     await untilRecorded(1);
     const stored = parseErrorRecord((await redis.client.hget(keys.errors, '1'))!);
@@ -275,9 +277,10 @@ describe('a recorder in its own thread', () => {
   const recordedWithin2s = (id: string) =>
     waitFor(async () => (await redis.client.hexists(keys.errors, id)) === 1, `the record of ${id}`, 2000);
 
-  it.each<[string, (forMs: number) => Promise<unknown>]>([
+  it.each<[string, number, (forMs: number) => Promise<unknown>]>([
     [
       'was away',
+      3000,
       async (forMs) => {
         await redis.kill();
         await sleep(forMs);
@@ -286,6 +289,7 @@ describe('a recorder in its own thread', () => {
     ],
     [
       'was stopped',
+      2200,
       async (forMs) => {
         redis.process.kill('SIGSTOP');
         await sleep(forMs);
@@ -294,19 +298,20 @@ describe('a recorder in its own thread', () => {
     ],
     [
       'was out of memory',
+      1000,
       async (forMs) => {
         await redis.client.config('SET', 'maxmemory', '1');
         await sleep(forMs);
         await redis.client.config('SET', 'maxmemory', '0');
       },
     ],
-    ['cut all connections', () => redis.client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')],
-  ])('records failures within 2 s after Redis %s, and ends within 1 s', async (_, fault) => {
+    ['cut all connections', 0, () => redis.client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')],
+  ])('records failures within 2 s after Redis %s, and ends within 1 s', async (_, forMs, fault) => {
     const { end, untilUpToDate } = runThread();
     await untilUpToDate();
     await failOne('1');
     await recordedWithin2s('1');
-    await fault(3000);
+    await fault(forMs);
     await failOne('2');
     await recordedWithin2s('2');
     await untilUpToDate();
@@ -324,7 +329,7 @@ describe('a recorder in its own thread', () => {
   it('does not say that events were lost when none were', async () => {
     const { lines, untilUpToDate } = runThread();
     await untilUpToDate();
-    const until = performance.now() + 3000;
+    const until = performance.now() + 1500;
     for (let id = 1; performance.now() < until; id++) await failOne(String(id));
     await untilUpToDate();
     expect(lines).toEqual([]);
@@ -348,6 +353,23 @@ describe('a retry', () => {
     await handleAll((data) => (data === 1 ? fail(data) : undefined));
     await untilRecorded(1);
     expect(await redis.client.hget(keys.errors, '1')).not.toBe(before);
+  });
+
+  it('says what it could not do while Redis refuses, and does it once Redis accepts', async () => {
+    const all = await parts();
+    await addAll(all.queue, 1, 3);
+    await handleAll(fail);
+    await all.errorLog.sync(['1', '2', '3']);
+    const source = { ...all, client: all.control, keys };
+    await redis.client.config('SET', 'maxmemory', '1');
+    const { retried, unknown, failure } = await retryErrors(source, ['1', '2']);
+    expect({ retried, unknown, left: failure?.left }).toEqual({ retried: 0, unknown: [], left: '1, 2' });
+    const retrying = retryAllErrors(source);
+    await sleep(300);
+    await redis.client.config('SET', 'maxmemory', '0');
+    expect(await retrying).toEqual({ retried: 3, unknown: [] });
+    expect(await all.queue.getJobCounts('wait', 'failed')).toEqual({ wait: 3, failed: 0 });
+    expect(await recorded()).toBe(0);
   });
 
   it('of all takes those that have failed until now, once each', async () => {
