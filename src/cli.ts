@@ -186,13 +186,18 @@ async function retryFailed(terminal: Terminal, ids: readonly string[], all: bool
     throw new AppError(`retryErrors got ${found}, expected either ids or --all`, 2);
   }
   const { retryAllErrors, retryErrors } = await import('./errorLog/retry.js');
-  await withRedis(terminal, async (source) => {
+  const { explainFailure } = await import('./redis/connector.js');
+  const { redisOf } = await import('./redis/resolve.js');
+  await withRedis(terminal, async (source, config) => {
     const { retried, unknown, failure } = all ? await retryAllErrors(source) : await retryErrors(source, ids);
     if (retried > 0 || (unknown.length === 0 && failure === undefined)) {
       terminal.tell(`${retried} ${retried === 1 ? 'message is' : 'messages are'} back in the queue`);
     }
     const problems = unknown.length > 0 ? [`no failed message has the id ${unknown.join(', ')}`] : [];
-    if (failure) problems.push(`not retried: ${failure.left}: ${failure.error.message}; run it again`);
+    if (failure) {
+      const { message } = explainFailure(failure.error, redisOf(config));
+      problems.push(`${message}; not retried: ${failure.left}`);
+    }
     if (problems.length > 0) throw new AppError(problems.join('; '), 1);
   });
 }

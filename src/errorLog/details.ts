@@ -103,7 +103,7 @@ function read(value: object, key: string | number): unknown {
 }
 
 function textIn(value: object, key: string): string {
-  const text = read(value, key);
+  const text = read(value, key) as string | null | undefined;
   try {
     return text === undefined || text === null ? '' : String(text);
   } catch {

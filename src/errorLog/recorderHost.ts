@@ -42,8 +42,9 @@ export async function runRecorderThread(options: RecorderHostOptions, activity: 
 
 async function runThread(
   { address, namespace, logger }: RecorderHostOptions,
-  { signal, progress }: Activity,
+  activity: Activity,
 ): Promise<void> {
+  const { signal } = activity;
   const workerData: RecorderData = { address, namespace };
   // Without the options of the process: what it preloads is not meant for here.
   const thread = new Worker(THREAD, { workerData, execArgv: [] });
@@ -53,7 +54,7 @@ async function runThread(
     heardAt = performance.now();
     if (ended.signal.aborted) return;
     if (!('state' in news)) logger[news.level](news.message, news.fields);
-    else if (news.state === 'upToDate') progress();
+    else if (news.state === 'upToDate') activity.progress();
   });
   thread.on('error', (error) => logger.debug('the error recorder failed', { error: toError(error) }));
   thread.once('exit', () => ended.abort());

@@ -2,7 +2,7 @@ import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { toError } from '../errors';
 import type { Keys } from '../keys';
-import { sleep } from '../time';
+import { sleep, withDeadline } from '../time';
 import type { ErrorLog } from './errorLog';
 
 export interface RetrySource {
@@ -20,8 +20,11 @@ export interface RetryResult {
   readonly failure?: { readonly error: Error; readonly left: string };
 }
 
-/** How long to go on while Redis fails, in milliseconds: a failover is often over by then. */
-const GIVE_UP_MS = 4000;
+/**
+ * How long to go on while Redis fails, in milliseconds: a failover is often over by then, and commands promise to give up
+ * within 5 s.
+ */
+const GIVE_UP_MS = 3500;
 const REPEAT_MS = 100;
 const BATCH_SIZE = 100;
 
@@ -85,14 +88,17 @@ async function retryOne({ queue, errorLog }: RetrySource, id: string): Promise<b
   });
 }
 
-/** Repeats a step that fails because of Redis. */
+/** Repeats a step that fails because of Redis. Rejects with what went wrong first. */
 async function persist<T>(step: () => Promise<T>): Promise<T> {
   const giveUpAt = performance.now() + GIVE_UP_MS;
+  let reason: Error | undefined;
   for (;;) {
+    const left = giveUpAt - performance.now();
+    if (reason !== undefined && left < REPEAT_MS) throw reason;
     try {
-      return await step();
+      return await withDeadline(step(), left, 'Redis');
     } catch (error) {
-      if (performance.now() + REPEAT_MS > giveUpAt) throw error;
+      reason ??= toError(error);
       await sleep(REPEAT_MS);
     }
   }
