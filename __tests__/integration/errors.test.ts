@@ -361,12 +361,13 @@ describe('a retry', () => {
     await handleAll(fail);
     await all.errorLog.sync(['1', '2', '3']);
     const source = { ...all, client: all.control, keys };
-    await redis.client.config('SET', 'maxmemory', '1');
+    // As in the middle of a failover.
+    await redis.client.replicaof('127.0.0.1', '1');
     const { retried, unknown, failure } = await retryErrors(source, ['1', '2']);
     expect({ retried, unknown, left: failure?.left }).toEqual({ retried: 0, unknown: [], left: '1, 2' });
     const retrying = retryAllErrors(source);
     await sleep(300);
-    await redis.client.config('SET', 'maxmemory', '0');
+    await redis.client.replicaof('NO', 'ONE');
     expect(await retrying).toEqual({ retried: 3, unknown: [] });
     expect(await all.queue.getJobCounts('wait', 'failed')).toEqual({ wait: 3, failed: 0 });
     expect(await recorded()).toBe(0);
