@@ -34,7 +34,7 @@ Examples:
                                             a task: a module with generate and handle
   npm start -- status                       who leads, who lives, what waits
   npm start -s -- getErrors --json | jq .   what failed, one object per line
-  npm start -- getErrors --summary          the same, counted by text
+  npm start -- getErrors --summary          the same, counted by kind
   npm start -- retryErrors 42               message 42 goes back in the queue
 
 Settings are environment variables, or lines of a file .env here: .env.example explains each.
@@ -101,51 +101,7 @@ function buildProgram(terminal: Terminal): Command {
       await terminal.run(terminal.env);
     });
 
-  program
-    .command('getErrors')
-    .alias('getError')
-    .description('print what failed, the oldest first, and end')
-    .option('--json', 'one JSON object per line')
-    .option('--clear', 'remove each error once it has been printed')
-    .option('--limit <n>', 'print at most n errors', positive)
-    .addOption(
-      // What was only counted has not been printed, and must not be cleared.
-      new Option('--summary', 'count them by their text, the most frequent first').conflicts([
-        'clear',
-        'limit',
-      ]),
-    )
-    .action(async ({ summary, ...options }: GetErrorsOptions & { summary?: boolean }) => {
-      const { getErrors } = await import('./commands/getErrors.js');
-      const { summarizeErrors } = await import('./commands/errorSummary.js');
-      await withRedis(terminal, async ({ errorLog }) => {
-        const print = summary ? summarizeErrors : getErrors;
-        const { written, cutShort } = await print(errorLog, options, terminal.write);
-        if (written === 0 && !cutShort && !options.json) terminal.tell('no errors are recorded');
-      });
-    });
-
-  program
-    .command('retryErrors')
-    .argument('[id...]', 'ids of failed messages, as getErrors shows them')
-    .description('put failed messages back in the queue and take them out of the error log')
-    .option('--all', 'all of them')
-    .action(async (ids: string[], { all = false }: { all?: boolean }) => {
-      if (all === ids.length > 0) {
-        throw new AppError(
-          `retryErrors got ${all ? '--all and ids' : 'no ids'}, expected either ids or --all`,
-          2,
-        );
-      }
-      const { retryAllErrors, retryErrors } = await import('./errorLog/retry.js');
-      await withRedis(terminal, async (source) => {
-        const { retried, unknown } = all ? await retryAllErrors(source) : await retryErrors(source, ids);
-        if (retried > 0 || unknown.length === 0) {
-          terminal.tell(`${retried} ${retried === 1 ? 'message is' : 'messages are'} back in the queue`);
-        }
-        if (unknown.length > 0) throw new AppError(`no failed message has the id ${unknown.join(', ')}`, 1);
-      });
-    });
+  addErrorCommands(program, terminal);
 
   program
     .command('status')
@@ -169,6 +125,81 @@ function buildProgram(terminal: Terminal): Command {
     });
 
   return program;
+}
+
+function addErrorCommands(program: Command, terminal: Terminal): void {
+  program
+    .command('getErrors')
+    .alias('getError')
+    .argument('[id...]', 'print the errors of these messages alone, in full')
+    .description('print what failed, the oldest first, and end')
+    .option('--json', 'one JSON object per line')
+    .option('--clear', 'remove each error once it has been printed')
+    .option('--limit <n>', 'print at most n errors', positive)
+    .option('--newest', 'the newest first')
+    .addOption(new Option('--stack', 'with stacks (default on a terminal, and with ids)').conflicts('json'))
+    .addOption(new Option('--no-stack', 'without stacks').conflicts('json'))
+    .addOption(
+      // What was only counted has not been printed, and must not be cleared.
+      new Option('--summary', 'count them by kind, the most frequent first').conflicts([
+        ...['clear', 'limit', 'newest', 'stack'],
+      ]),
+    )
+    .action((ids: string[], options: ErrorOptions) => printErrors(terminal, ids, options));
+
+  program
+    .command('retryErrors')
+    .argument('[id...]', 'ids of failed messages, as getErrors shows them')
+    .description('put failed messages back in the queue and take them out of the error log')
+    .option('--all', 'all of them')
+    .action((ids: string[], { all = false }: { all?: boolean }) => retryFailed(terminal, ids, all));
+}
+
+interface ErrorOptions extends GetErrorsOptions {
+  readonly summary?: boolean;
+}
+
+async function printErrors(terminal: Terminal, ids: readonly string[], options: ErrorOptions): Promise<void> {
+  const senseless = (['summary', 'limit', 'newest'] as const).find((name) => options[name] !== undefined);
+  if (ids.length > 0 && senseless !== undefined) {
+    throw new AppError(`getErrors got ids and --${senseless}, expected one or the other`, 2);
+  }
+  const { getErrors, getErrorsById } = await import('./commands/getErrors.js');
+  const { summarizeErrors } = await import('./commands/errorSummary.js');
+  await withRedis(terminal, async ({ errorLog, namespace }) => {
+    if (ids.length > 0) {
+      const { missing } = await getErrorsById(errorLog, ids, { stack: true, ...options }, terminal.write);
+      if (missing.length > 0) throw new AppError(`no error is recorded of message ${missing.join(', ')}`, 1);
+      return;
+    }
+    const print = options.summary ? summarizeErrors : getErrors;
+    const stack = options.stack ?? terminal.stdout.isTTY === true;
+    const { written, cutShort } = await print(errorLog, { ...options, stack }, terminal.write);
+    if (written === 0 && !cutShort && !options.json)
+      terminal.tell(`no errors are recorded in the namespace ${JSON.stringify(namespace)}`);
+  });
+}
+
+async function retryFailed(terminal: Terminal, ids: readonly string[], all: boolean): Promise<void> {
+  if (all === ids.length > 0) {
+    const found = all ? '--all and ids' : 'no ids';
+    throw new AppError(`retryErrors got ${found}, expected either ids or --all`, 2);
+  }
+  const { retryAllErrors, retryErrors } = await import('./errorLog/retry.js');
+  const { explainFailure } = await import('./redis/connector.js');
+  const { redisOf } = await import('./redis/resolve.js');
+  await withRedis(terminal, async (source, config) => {
+    const { retried, unknown, failure } = all ? await retryAllErrors(source) : await retryErrors(source, ids);
+    if (retried > 0 || (unknown.length === 0 && failure === undefined)) {
+      terminal.tell(`${retried} ${retried === 1 ? 'message is' : 'messages are'} back in the queue`);
+    }
+    const problems = unknown.length > 0 ? [`no failed message has the id ${unknown.join(', ')}`] : [];
+    if (failure) {
+      const { message } = explainFailure(failure.error, redisOf(config));
+      problems.push(`${message}; not retried: ${failure.left}`);
+    }
+    if (problems.length > 0) throw new AppError(problems.join('; '), 1);
+  });
 }
 
 type Access = Awaited<ReturnType<typeof openAccess>>;

@@ -17,11 +17,11 @@ export class AppError extends Error {
 
 /** Turns whatever was thrown into an Error. Used once, at the border where foreign code throws. */
 export function toError(thrown: unknown): Error {
-  // An error of another realm (vm, Jest) is no instance of this one's Error.
-  if (thrown instanceof Error || types.isNativeError(thrown)) return thrown;
   if (typeof thrown === 'string') return new Error(thrown);
   let text: string | undefined;
   try {
+    // An error of another realm (vm, Jest) is no instance of this one's Error.
+    if (thrown instanceof Error || types.isNativeError(thrown)) return thrown;
     text = JSON.stringify(thrown);
   } catch {
     // Circular or hostile: its type is all that can be said.

@@ -78,7 +78,10 @@ describe('wrong usage is refused with exit code 2', () => {
     [['two\nlines\u001b[2J'], `unknown command "two\\nlines\\u001b[2J", ${commands}`],
     [['--bogus'], "unknown option '--bogus'"],
     [['--two\nlines\u001b[2J'], "unknown option '--two lines\\u001b[2J'"],
-    [['getErrors', '7'], /too many arguments/],
+    [['getErrors', '7', '--summary'], 'getErrors got ids and --summary, expected one or the other'],
+    [['getErrors', '7', '--newest'], 'getErrors got ids and --newest, expected one or the other'],
+    [['getErrors', '--json', '--no-stack'], /'--no-stack' cannot be used with option '--json'/],
+    [['getErrors', '--summary', '--stack'], /'--summary' cannot be used with option '--stack'/],
     [['getErrors', '--limit'], /--limit <n>' argument missing/],
     [['getErrors', '--limit', '0'], /--limit.* '0' is invalid. Expected a whole number from 1/],
     [['getErrors', '--limit=many'], /--limit.* 'many' is invalid. Expected a whole number from 1/],
@@ -167,7 +170,9 @@ describe('a Redis that can not be used', () => {
       const env = { REDISURL: `redis://127.0.0.1:${gate.port}` };
       const commands = COMMANDS.slice(1);
       for (const result of await Promise.all(commands.map((args) => runCommand(args, env)))) {
-        expectRefusal(result, 1, `Redis at ${env.REDISURL} failed: Command timed out`);
+        // retryErrors adds what it has not done.
+        const stderr = result.stderr.replace('; not retried: 1\n', '\n');
+        expectRefusal({ ...result, stderr }, 1, `Redis at ${env.REDISURL} failed: Command timed out`);
       }
       expect(gate.longestMs()).toBeLessThan(MOST_OF_5_S);
     } finally {
@@ -346,6 +351,7 @@ interface ErrorRecord {
   attempts: number;
   failedAt: string;
   instance: string;
+  source?: string;
 }
 
 function record(id: string, fields: Partial<ErrorRecord> = {}): ErrorRecord {
@@ -385,12 +391,12 @@ const idsLeft = async (env: { NAMESPACE: string }) =>
   (await redis.client.hkeys(errorsOf(env))).sort((a, b) => Number(a) - Number(b));
 
 describe('getErrors', () => {
-  it('has nothing to print when nothing failed', async () => {
+  it('has nothing to print when nothing failed, and says for which namespace', async () => {
     const env = freshGroup();
     expect(await runCommand(['getErrors'], env)).toMatchObject({
       code: 0,
       stdout: '',
-      stderr: 'no errors are recorded\n',
+      stderr: `no errors are recorded in the namespace "${env.NAMESPACE}"\n`,
     });
     expect(await runCommand(['getErrors', '--json'], env)).toMatchObject({ code: 0, stdout: '', stderr: '' });
   });
@@ -467,6 +473,78 @@ describe('getErrors', () => {
   });
 });
 
+describe('getErrors of errors with causes', () => {
+  const cause = {
+    ...{ name: 'Error', message: 'connect ECONNREFUSED', code: 'ECONNREFUSED' },
+    stack: 'Error: connect ECONNREFUSED\n    at TCP.afterConnect (node:net:1607:16)',
+  };
+  const error = {
+    name: 'TypeError',
+    message: 'fetch failed',
+    stack:
+      'TypeError: fetch failed\n    at handle (/app/feed.mjs:7:9)\n    at processTicks (node:internal/x:1:1)',
+    cause,
+    errors: [{ name: 'Error', message: 'line 1\nmessage 9', stack: '' }],
+  };
+  const withStacks = [
+    'message 7  failed 2024-01-01T00:00:07.000Z',
+    '  TypeError: fetch failed',
+    '    at handle (/app/feed.mjs:7:9)',
+    '    at processTicks (node:internal/x:1:1)',
+    '    error 1 of 1: Error: line 1',
+    '      message 9',
+    '    caused by: Error: connect ECONNREFUSED (ECONNREFUSED)',
+    '      at TCP.afterConnect (node:net:1607:16)',
+    '  1 attempt, the last on host:1:abc',
+    '  source: eu-west',
+    '  data: {"number":7}',
+    '',
+    '',
+  ].join('\n');
+  const withoutStacks = withStacks.replaceAll(/^ +at .*\n/gm, '');
+
+  it('prints them indented, with stacks if ids are given or --stack asks for them', async () => {
+    const env = freshGroup();
+    await seed(env, [record('6'), record('7', { error, source: 'eu-west' }), record('8')]);
+    const print = (...args: string[]) => runCommand(['getErrors', ...args], env);
+    expect((await print()).stdout).toContain(withoutStacks);
+    expect((await print('--stack')).stdout).toContain(withStacks);
+    expect(await print('7')).toMatchObject({ code: 0, stdout: withStacks, stderr: '' });
+    expect((await print('7', '--no-stack')).stdout).toBe(withoutStacks);
+    expect(idsIn((await print('--json', '--newest', '--limit', '2')).stdout)).toEqual(['8', '7']);
+    const some = await print('8', '9', '6', 'x\u001b[2J', '--json', '--clear');
+    expect(idsIn(some.stdout)).toEqual(['8', '6']);
+    expectRefusal({ ...some, stdout: '' }, 1, 'no error is recorded of message 9, x\\u001b[2J');
+    expect(await idsLeft(env)).toEqual(['7']);
+  });
+
+  it('--summary groups them by what is left without numbers and ids, and by the frame of the task', async () => {
+    const env = freshGroup();
+    const at = (line: number) => `Error: x\n    at node:fs:1:1\n    at handle (/app/a.mjs:${line}:1)`;
+    const failing = (id: string, message: string, line: number) =>
+      record(id, { error: { name: 'Error', message, stack: at(line) } });
+    await seed(env, [
+      failing('1', "order 'a-17' of 2.50 is late by 3s", 1),
+      failing('2', "order 'b-18' of 4 is late by 10s", 1),
+      failing('3', "order 'b-18' of 4 is late by 10s", 2),
+    ]);
+    const { stdout } = await runCommand(['getErrors', '--summary', '--json'], env);
+    const groups = stdout.trim().split('\n');
+    expect(groups.map((line) => JSON.parse(line) as object)).toMatchObject([
+      {
+        error: {
+          name: 'Error',
+          message: "order '<id>' of <n> is late by <n>s",
+          frame: 'at handle (/app/a.mjs:1:1)',
+        },
+        count: 2,
+        example: '2',
+      },
+      { count: 1, example: '3' },
+    ]);
+  });
+});
+
 describe('getErrors --summary', () => {
   const failing = (id: string, name: string, message: string) =>
     record(id, { error: { name, message, stack: '' } });
@@ -516,11 +594,14 @@ describe('getErrors --summary', () => {
   it('tells a thousand texts apart, counts the others together, and keeps no more than it shows', async () => {
     const env = freshGroup();
     const long = 'é'.repeat(300);
+    const letters = (n: number) => [...String(n)].map((digit) => 'abcdefghij'[Number(digit)]).join('');
     await seed(
       env,
-      Array.from({ length: 1010 }, (_, index) => failing(String(index + 1), 'Error', `${index} ${long}`)),
+      Array.from({ length: 1010 }, (_, index) =>
+        failing(String(index + 1), 'Error', `${letters(index)} ${long}`),
+      ),
     );
-    await seed(env, [failing('2000', 'Error', `7 ${long}`), failing('2001', 'Error', 'another')]);
+    await seed(env, [failing('2000', 'Error', `${letters(7)} ${long}`), failing('2001', 'Error', 'another')]);
     const { stdout } = await runCommand(['getErrors', '--summary', '--json'], env);
     const groups = stdout
       .trim()
@@ -530,7 +611,7 @@ describe('getErrors --summary', () => {
       );
     expect(groups).toHaveLength(1001);
     expect(groups[0]).toMatchObject({ count: 2, example: '2000' });
-    expect(groups[0]!.error!.message).toBe(`7 ${long}`.slice(0, 199) + '…');
+    expect(groups[0]!.error!.message).toBe(`${letters(7)} ${long}`.slice(0, 199) + '…');
     expect(groups.at(-1)).toEqual({
       error: null,
       count: 11,
@@ -539,12 +620,14 @@ describe('getErrors --summary', () => {
       example: '2001',
     });
     const { stdout: words } = await runCommand(['getErrors', '--summary'], env);
-    expect(words).toMatch(/11 errors\n {2}of other texts: only 1000 are told apart\n.*\n\n$/);
+    expect(words).toMatch(/11 errors\n {2}of further kinds: only 1000 are told apart\n.*\n\n$/);
   });
 
   it('has nothing to say when nothing failed', async () => {
-    const result = await runCommand(['getErrors', '--summary'], freshGroup());
-    expect(result).toMatchObject({ code: 0, stdout: '', stderr: 'no errors are recorded\n' });
+    const env = freshGroup();
+    const result = await runCommand(['getErrors', '--summary'], env);
+    const stderr = `no errors are recorded in the namespace "${env.NAMESPACE}"\n`;
+    expect(result).toMatchObject({ code: 0, stdout: '', stderr });
   });
 });
 

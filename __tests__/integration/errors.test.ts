@@ -2,11 +2,19 @@ import type { Queue } from 'bullmq';
 import { Worker } from 'bullmq';
 import { once } from 'node:events';
 import { resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { keysOf } from '../../src/keys';
 import { ErrorLog } from '../../src/errorLog/errorLog';
 import type { StoredError } from '../../src/errorLog/pages';
-import { recordErrors } from '../../src/errorLog/recorder';
-import type { ErrorRecord } from '../../src/errorLog/record';
+import { recordErrors, type ErrorRecorderOptions } from '../../src/errorLog/recorder';
+import { runRecorderThread } from '../../src/errorLog/recorderHost';
+import {
+  ERROR_FIELD,
+  errorDetails,
+  parseErrorRecord,
+  storableError,
+  type ErrorRecord,
+} from '../../src/errorLog/record';
 import { openQueue } from '../../src/redis/queue';
 import { retryAllErrors, retryErrors } from '../../src/errorLog/retry';
 import { killAll, startInstance } from '../helpers/instance';
@@ -65,7 +73,7 @@ const addAll = (queue: Queue, from: number, to: number) =>
     Array.from({ length: to - from + 1 }, (_, index) => ({ name: 'message', data: from + index })),
   );
 
-function record(options: Awaited<ReturnType<typeof parts>>) {
+function record(options: Awaited<ReturnType<typeof parts>> & Pick<ErrorRecorderOptions, 'onState'>) {
   const stop = new AbortController();
   const recording = recordErrors({ ...options, keys, signal: stop.signal, logger: silentLogger });
   const end = async () => {
@@ -175,6 +183,159 @@ it('position and record are stored together: cut off at any instant, no failure 
   await untilRecorded(total);
 });
 
+describe('a failure without a text', () => {
+  it.each<[string, unknown, string]>([
+    ['an error without a message', new RangeError(), 'RangeError'],
+    ['an empty text', '', 'Error'],
+    ['nothing', undefined, 'a value of type undefined was thrown'],
+    ['an AggregateError without a message', new AggregateError([new Error('refused')]), 'AggregateError'],
+  ])('is recorded: %s', async (_, thrown, message) => {
+    const all = await parts();
+    record(all);
+    await addAll(all.queue, 1, 1);
+    // What is no error BullMQ cannot store: an instance makes one of it.
+    await handleAll(() => {
+      throw thrown instanceof Error ? thrown : storableError(thrown);
+    });
+    await untilRecorded(1);
+    const stored = parseErrorRecord((await redis.client.hget(keys.errors, '1'))!);
+    expect(stored?.error.message).toBe(message);
+  });
+});
+
+it('a failure of a message of a named source names the source, and its causes', async () => {
+  const all = await parts();
+  record(all);
+  const cause = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
+  const error = new TypeError('fetch failed', { cause });
+  await all.queue.add('eu-west', 1);
+  // As the worker of an instance writes it.
+  await redis.client.hset(keys.job('1'), ERROR_FIELD, errorDetails(error));
+  await handleAll(() => {
+    throw storableError(error);
+  });
+  await untilRecorded(1);
+  const stored = parseErrorRecord((await redis.client.hget(keys.errors, '1'))!);
+  expect(stored).toMatchObject({
+    source: 'eu-west',
+    error: { name: 'TypeError', cause: { message: 'connect ECONNREFUSED', code: 'ECONNREFUSED' } },
+  });
+});
+
+it('500 failures whose events were lost are recorded beside 50,000 records written by hand', async () => {
+  const all = await parts();
+  const states: string[] = [];
+  record({ ...all, onState: (state) => states.push(state) });
+  await waitFor(() => states.includes('upToDate'), 'the recorder');
+  for (let from = 0; from < 50_000; from += 5000) {
+    const byHand = Array.from({ length: 5000 }, (_, index) => [`by hand ${from + index}`, '{}']).flat();
+    await redis.client.hset(keys.errors, ...byHand);
+  }
+  const failing = redis.client.multi();
+  for (let id = 1; id <= 500; id++) {
+    failing.hset(keys.job(String(id)), 'finishedOn', '1700000000000', 'failedReason', 'lost');
+    failing.zadd(keys.failed, 1_700_000_000_000, String(id));
+  }
+  await failing.exec();
+  await untilRecorded(50_500);
+});
+
+describe('a recorder in its own thread', () => {
+  const runThread = () => {
+    const stop = new AbortController();
+    let progressAt = -Infinity;
+    const lines: string[] = [];
+    const logger = silentLogger.child({});
+    logger.warn = (text: unknown) => (lines.push(String(text)), logger);
+    const running = runRecorderThread(
+      { address: parseRedisUrl(redis.url), namespace: 'nic', logger },
+      { signal: stop.signal, progress: () => (progressAt = performance.now()) },
+    );
+    const end = async () => {
+      const startedAt = performance.now();
+      stop.abort();
+      await running;
+      return performance.now() - startedAt;
+    };
+    cleanUps.push(end);
+    const untilUpToDate = () => {
+      const since = performance.now();
+      return waitFor(() => progressAt > since, 'the recorder to be up to date');
+    };
+    return { end, lines, untilUpToDate };
+  };
+
+  /** A failed job, with its event, as BullMQ writes it. */
+  const failOne = async (id: string) => {
+    await redis.client
+      .multi()
+      .hset(keys.job(id), 'name', 'message', 'data', '1', 'finishedOn', '1700000000000', 'failedReason', 'no')
+      .zadd(keys.failed, 1_700_000_000_000, id)
+      .xadd(keys.events, '*', 'event', 'failed', 'jobId', id, 'failedReason', 'no', 'prev', 'active')
+      .exec();
+  };
+  const recordedWithin2s = (id: string) =>
+    waitFor(async () => (await redis.client.hexists(keys.errors, id)) === 1, `the record of ${id}`, 2000);
+
+  it.each<[string, number, (forMs: number) => Promise<unknown>]>([
+    [
+      'was away',
+      3000,
+      async (forMs) => {
+        await redis.kill();
+        await sleep(forMs);
+        await redis.restart();
+      },
+    ],
+    [
+      'was stopped',
+      2200,
+      async (forMs) => {
+        redis.process.kill('SIGSTOP');
+        await sleep(forMs);
+        redis.process.kill('SIGCONT');
+      },
+    ],
+    [
+      'was out of memory',
+      1000,
+      async (forMs) => {
+        await redis.client.config('SET', 'maxmemory', '1');
+        await sleep(forMs);
+        await redis.client.config('SET', 'maxmemory', '0');
+      },
+    ],
+    ['cut all connections', 0, () => redis.client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')],
+  ])('records failures within 2 s after Redis %s, and ends within 1 s', async (_, forMs, fault) => {
+    const { end, untilUpToDate } = runThread();
+    await untilUpToDate();
+    await failOne('1');
+    await recordedWithin2s('1');
+    await fault(forMs);
+    await failOne('2');
+    await recordedWithin2s('2');
+    await untilUpToDate();
+    expect(await end()).toBeLessThan(1000);
+  });
+
+  it('ends within 1 s while Redis is stopped', async () => {
+    const { end, untilUpToDate } = runThread();
+    await untilUpToDate();
+    redis.process.kill('SIGSTOP');
+    expect(await end()).toBeLessThan(1200);
+    redis.process.kill('SIGCONT');
+  });
+
+  it('does not say that events were lost when none were', async () => {
+    const { lines, untilUpToDate } = runThread();
+    await untilUpToDate();
+    const until = performance.now() + 1500;
+    for (let id = 1; performance.now() < until; id++) await failOne(String(id));
+    await untilUpToDate();
+    expect(lines).toEqual([]);
+  });
+});
+
 describe('a retry', () => {
   it('takes the record away, and a failure after it writes a new one', async () => {
     const all = await parts();
@@ -192,6 +353,24 @@ describe('a retry', () => {
     await handleAll((data) => (data === 1 ? fail(data) : undefined));
     await untilRecorded(1);
     expect(await redis.client.hget(keys.errors, '1')).not.toBe(before);
+  });
+
+  it('says what it could not do while Redis refuses, and does it once Redis accepts', async () => {
+    const all = await parts();
+    await addAll(all.queue, 1, 3);
+    await handleAll(fail);
+    await all.errorLog.sync(['1', '2', '3']);
+    const source = { ...all, client: all.control, keys };
+    // As in the middle of a failover.
+    await redis.client.replicaof('127.0.0.1', '1');
+    const { retried, unknown, failure } = await retryErrors(source, ['1', '2']);
+    expect({ retried, unknown, left: failure?.left }).toEqual({ retried: 0, unknown: [], left: '1, 2' });
+    const retrying = retryAllErrors(source);
+    await sleep(300);
+    await redis.client.replicaof('NO', 'ONE');
+    expect(await retrying).toEqual({ retried: 3, unknown: [] });
+    expect(await all.queue.getJobCounts('wait', 'failed')).toEqual({ wait: 3, failed: 0 });
+    expect(await recorded()).toBe(0);
   });
 
   it('of all takes those that have failed until now, once each', async () => {
@@ -295,13 +474,13 @@ describe('a removal of many at a time, as Bull Board does it', () => {
     await addAll(all.queue, 1, 3);
     await handleAll(fail);
     await untilRecorded(3);
-    all.errorLog.forgetRemoved = () => Promise.reject(new Error('cut off'));
+    all.errorLog.pruneRemoved = () => Promise.reject(new Error('cut off'));
     await all.queue.clean(0, 0, 'failed');
     await addAll(all.queue, 4, 4);
     await handleAll(fail);
     await end();
     expect(await recorded()).toBe(3);
-    delete (all.errorLog as Partial<ErrorLog>).forgetRemoved;
+    delete (all.errorLog as Partial<ErrorLog>).pruneRemoved;
     end = record(all);
     await waitFor(async () => String(await redis.client.hkeys(keys.errors)) === '4', 'the removed to go');
     await end();

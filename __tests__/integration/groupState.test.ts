@@ -145,7 +145,10 @@ it('shows the newest twenty errors, and how many there are', async () => {
 it('shows errors put there by hand as well, which can not be retried, and whatever is no error record', async () => {
   await failAll('real');
   await redis.client.hset(keys.errors, {
-    'by-hand': '{"id":"by-hand","failedAt":"2020-01-01T00:00:00.000Z","error":{"message":"old"}}',
+    'by-hand': JSON.stringify({
+      ...{ id: 'by-hand', failedAt: '2020-01-01T00:00:00.000Z', instance: '', attempts: 0 },
+      error: { name: '', message: 'old', stack: '' },
+    }),
     ...{
       text: 'nonsense',
       number: '7',

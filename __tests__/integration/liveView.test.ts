@@ -260,8 +260,8 @@ describe('the stream of events', () => {
     const { board } = await start();
     const stream = await follow(board);
     await seen(stream, ({ now }) => now, 'a first frame');
-    await waitFor(() => stream.frames.length >= 2, 'a sign of life', 6000);
-    expect(Object.keys(stream.frames[1]!)).toEqual(['now']);
+    const isSign = (frame: Frame) => Object.keys(frame).join() === 'now';
+    await waitFor(() => stream.frames.some(isSign), 'a sign of life', 8000);
   });
 
   it('says so when Redis is away, and shows everything anew when it is back', async () => {

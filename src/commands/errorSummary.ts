@@ -1,12 +1,20 @@
-import { printable } from '../terminal/printable';
 import type { ErrorLog } from '../errorLog/errorLog';
+import { type ErrorRecord, parseErrorRecord } from '../errorLog/record';
+import { printable } from '../terminal/printable';
 import type { Write } from '../terminal/write';
-import { type GetErrorsResult, readRecord } from './getErrors';
+import { inline, taskFrame } from './errorText';
+import type { GetErrorsResult } from './getErrors';
 
-/** Errors of one text: one line of `--summary --json`. */
+/** Errors of one kind: one line of `--summary --json`. */
 interface Group {
-  /** Null for all errors whose texts are too many to be told apart. */
-  readonly error: { readonly name: string; readonly message: string } | null;
+  /** Null for all errors of further kinds, when there are too many. */
+  readonly error: {
+    readonly name: string;
+    /** The first line, without its numbers and ids. */
+    readonly message: string;
+    /** Where in the task's own code it was thrown. */
+    readonly frame?: string;
+  } | null;
   count: number;
   /** When the first and the last of them failed, ISO 8601; null if the records do not say. */
   first: string | null;
@@ -15,12 +23,12 @@ interface Group {
   example: string;
 }
 
-/** Texts told apart. What comes after is counted together, so that memory does not grow with the number of texts. */
-const MOST_TEXTS = 1000;
-/** Characters of a text by which it is told apart, and which are shown. */
-const LONGEST_TEXT = 200;
+/** Further kinds are counted together, so that memory does not grow with their number. */
+const MAX_GROUPS = 1000;
+/** Characters of a text that are compared and shown. */
+const MAX_TEXT = 200;
 
-/** Writes how many errors of each text are recorded, the most frequent first. */
+/** Writes how many errors of each kind are recorded, the most frequent first. */
 export async function summarizeErrors(
   errorLog: Pick<ErrorLog, 'pages'>,
   { json = false }: { readonly json?: boolean },
@@ -30,14 +38,11 @@ export async function summarizeErrors(
   let others: Group | undefined;
   for await (const page of errorLog.pages()) {
     for (const stored of page) {
-      const record = readRecord(stored.json);
-      const key = JSON.stringify({
-        name: shorten(record?.error.name ?? 'unreadable record'),
-        message: shorten(record?.error.message ?? ''),
-      });
+      const record = parseErrorRecord(stored.json);
+      const key = keyOf(record);
       let group = groups.get(key);
-      if (group === undefined && groups.size < MOST_TEXTS) {
-        // Read again: a piece of a string keeps all of that string in memory.
+      if (group === undefined && groups.size < MAX_GROUPS) {
+        // Parsed again: a piece of a string keeps all of that string in memory.
         const error = JSON.parse(key) as Group['error'];
         group = { error, count: 0, first: null, last: null, example: '' };
         groups.set(key, group);
@@ -56,6 +61,25 @@ export async function summarizeErrors(
   return { written: sorted.length, cutShort: false };
 }
 
+function keyOf(record: ErrorRecord | undefined): string {
+  if (record === undefined) return JSON.stringify({ name: 'unreadable record', message: '' });
+  const { error } = record;
+  const frame = taskFrame(error);
+  return JSON.stringify({
+    name: shorten(error.name),
+    message: maskIds(shorten(error.message)),
+    ...(frame !== undefined && { frame: shorten(frame) }),
+  });
+}
+
+/** Errors that differ only in numbers and ids are of one kind. */
+function maskIds(text: string): string {
+  return text
+    .replace(/(["'`])(?=[^"'`\s]*\d)[^"'`\s]+\1/g, '$1<id>$1')
+    .replace(/\b(?=[a-f-]*\d)[0-9a-f]{8}(?:-?[0-9a-f]{4}){1,6}[0-9a-f]*\b/gi, '<id>')
+    .replace(/(?<![\p{L}\d_])\d+(?:[.,:]\d+)*/gu, '<n>');
+}
+
 function add(group: Group, id: string, failedAt: string | undefined): void {
   group.count++;
   const time = Date.parse(failedAt ?? '');
@@ -72,19 +96,21 @@ function add(group: Group, id: string, failedAt: string | undefined): void {
 }
 
 function toBlock({ error, count, first, last, example }: Group): string {
-  const title = count === 1 ? '1 error' : `${count} errors`;
-  const text =
-    error === null
-      ? `of other texts: only ${MOST_TEXTS} are told apart`
-      : `${error.name}${error.message === '' ? '' : `: ${error.message}`}`;
   const [from, to] = [first ?? 'unknown', last ?? 'unknown'];
-  const when = from === to ? `at ${from}` : `first ${from}, last ${to}`;
-  return `${printable(`${title}\n  ${text}\n  ${when}, for example ${example.replaceAll('\n', '\\n')}`)}\n\n`;
+  const lines = [
+    count === 1 ? '1 error' : `${count} errors`,
+    error === null
+      ? `  of further kinds: only ${MAX_GROUPS} are told apart`
+      : `  ${error.name}${error.message === '' ? '' : `: ${error.message}`}`,
+    ...(error?.frame === undefined ? [] : [`    ${error.frame}`]),
+    `  ${from === to ? `at ${from}` : `first ${from}, last ${to}`}, for example ${inline(example)}`,
+  ];
+  return printable(lines.join('\n')) + '\n\n';
 }
 
 /** The first line, as far as it goes. */
 function shorten(text: string): string {
   const end = text.search(/[\r\n]/);
   const line = end === -1 ? text : text.slice(0, end);
-  return line.length > LONGEST_TEXT ? `${line.slice(0, LONGEST_TEXT - 1)}…` : line;
+  return line.length > MAX_TEXT ? `${line.slice(0, MAX_TEXT - 1)}…` : line;
 }

@@ -1,15 +1,20 @@
 import type { ErrorLog } from '../errorLog/errorLog';
 import type { StoredError } from '../errorLog/pages';
-import type { ErrorRecord } from '../errorLog/record';
+import { parseErrorRecord } from '../errorLog/record';
 import { printable } from '../terminal/printable';
 import type { Write } from '../terminal/write';
+import { errorLines, inline } from './errorText';
 
 export interface GetErrorsOptions {
   readonly json?: boolean;
   /** Removes each error once it has been written. */
   readonly clear?: boolean;
-  /** At most so many. Default: all. */
+  /** The maximal number of errors. Default: all. */
   readonly limit?: number;
+  /** Writes the newest first, instead of the oldest. */
+  readonly newest?: boolean;
+  /** Whether to write stacks. Default: false. */
+  readonly stack?: boolean;
 }
 
 export interface GetErrorsResult {
@@ -21,14 +26,15 @@ export interface GetErrorsResult {
 /** Writes the recorded errors, the oldest first. */
 export async function getErrors(
   errorLog: Pick<ErrorLog, 'pages' | 'clear'>,
-  { json = false, clear = false, limit = Infinity }: GetErrorsOptions,
+  options: GetErrorsOptions,
   write: Write,
 ): Promise<GetErrorsResult> {
+  const { clear = false, limit = Infinity, newest = false } = options;
   let written = 0;
-  for await (const page of errorLog.pages()) {
+  for await (const page of errorLog.pages(newest ? 'newestFirst' : 'oldestFirst')) {
     const records = page.slice(0, limit - written);
-    const text = records.map((record) => (json ? toJsonLine(record) : toBlock(record))).join('');
-    if (!(await write(text))) return { written, cutShort: true };
+    if (!(await write(records.map((record) => toText(record, options)).join(''))))
+      return { written, cutShort: true };
     written += records.length;
     if (clear) await errorLog.clear(records);
     if (written >= limit) break;
@@ -36,47 +42,45 @@ export async function getErrors(
   return { written, cutShort: false };
 }
 
-/** One line and one object, whatever the record holds. */
-function toJsonLine({ id, json }: StoredError): string {
-  return `${printable(JSON.stringify(readRecord(json) ?? { id, unreadable: json }))}\n`;
+/** Writes the errors of these messages, in the order given. Returns also the ids that have none. */
+export async function getErrorsById(
+  errorLog: Pick<ErrorLog, 'read' | 'clear'>,
+  ids: readonly string[],
+  options: Pick<GetErrorsOptions, 'json' | 'clear' | 'stack'>,
+  write: Write,
+): Promise<{ readonly missing: string[] }> {
+  const missing: string[] = [];
+  for (const id of new Set(ids)) {
+    const record = await errorLog.read(id);
+    if (record === undefined) missing.push(id);
+    else if (!(await write(toText(record, options)))) return { missing: [] };
+    else if (options.clear) await errorLog.clear([record]);
+  }
+  return { missing };
 }
 
-function toBlock({ id, json }: StoredError): string {
-  const record = readRecord(json);
+function toText(record: StoredError, { json = false, stack = false }: GetErrorsOptions): string {
+  return json ? toJsonLine(record) : toBlock(record, stack);
+}
+
+/** One line and one object, whatever the record holds. */
+function toJsonLine({ id, json }: StoredError): string {
+  return `${printable(JSON.stringify(parseErrorRecord(json) ?? { id, unreadable: json }))}\n`;
+}
+
+function toBlock({ id, json }: StoredError, stack: boolean): string {
+  const record = parseErrorRecord(json);
   if (record === undefined) {
     return printable(`message ${inline(id)}: the record is not readable: ${inline(json)}`) + '\n\n';
   }
-  const { error, attempts, failedAt, instance, message } = record;
+  const { error, attempts, failedAt, instance, message, source } = record;
   const tries = attempts === 1 ? '1 attempt' : `${attempts} attempts`;
   const lines = [
     `message ${inline(id)}  failed ${inline(failedAt)}`,
-    `  ${inline(error.name)}: ${indent(error.message)}`,
+    ...errorLines(error, stack),
     `  ${tries}, the last on ${inline(instance)}`,
+    ...(source === undefined ? [] : [`  source: ${inline(source)}`]),
     `  data: ${JSON.stringify(message)}`,
   ];
   return printable(lines.join('\n')) + '\n\n';
-}
-
-/** Lines after the first moved in, so that text of an error can not pass for a line of ours. */
-function indent(text: string): string {
-  return text.replaceAll('\r\n', '\n').replaceAll('\n', '\n    ');
-}
-
-/** On one line, where text of ours goes on after it. */
-function inline(text: string): string {
-  return text.replaceAll('\n', '\\n');
-}
-
-/** Undefined for what is no error record: anybody can write into Redis. */
-export function readRecord(json: string): ErrorRecord | undefined {
-  let value: Partial<ErrorRecord> | null;
-  try {
-    value = JSON.parse(json) as Partial<ErrorRecord> | null;
-  } catch {
-    return undefined;
-  }
-  const { id, failedAt, instance, attempts, error } = value ?? {};
-  const texts: unknown[] = [id, failedAt, instance, error?.name, error?.message, error?.stack];
-  const fits = typeof attempts === 'number' && texts.every((text) => typeof text === 'string');
-  return fits ? (value as ErrorRecord) : undefined;
 }

@@ -1,7 +1,9 @@
 -- Removes each record that still equals the given one, and takes its job out of the failed set. Returns the ids it took:
 -- they are in no set anymore, so nobody can retry them while their jobs are deleted.
 --
--- KEYS: errors, failed
+-- How many jobs were cleared is counted: what was added and is nowhere else has completed.
+--
+-- KEYS: errors, failed, recorder
 -- ARGV: id and record of each error
 local taken = {}
 for i = 1, #ARGV, 2 do
@@ -10,4 +12,5 @@ for i = 1, #ARGV, 2 do
     if redis.call('ZREM', KEYS[2], ARGV[i]) == 1 then table.insert(taken, ARGV[i]) end
   end
 end
+if #taken > 0 then redis.call('HINCRBY', KEYS[3], 'cleared', #taken) end
 return taken

@@ -5,28 +5,42 @@
  * accordingly, in one script. What happened to the job in the meantime does not matter, nor how often or in which
  * order it is synced. Every event about a job is only a hint to sync it, and reconciling is syncing whatever looks
  * amiss.
+ *
+ * A failure is recognized by its place in the failed set, never by its text: BullMQ drops an empty one.
  */
 import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Keys } from '../keys';
 import { loadScript } from '../redis/scripts';
-import { errorPages, PORTION, scanErrors, type StoredError } from './pages';
-import { errorRecordOf } from './record';
+import { errorPages, BATCH_CHARS, type ErrorOrder, type StoredError } from './pages';
+import { errorRecordOf, type FailedJob, RECORD_FIELDS } from './record';
 
-/** Ids looked at in one round trip. */
-const PAGE = 500;
+/** Ids examined in one round trip. */
+const PAGE_SIZE = 500;
+/** Events that an audit looks at. */
+const MAX_AUDITED_EVENTS = 2000;
 
 const SYNC = loadScript(__dirname, 'sync');
 const CLEAR = loadScript(__dirname, 'clear');
 const PRUNE = loadScript(__dirname, 'prune');
+const AUDIT = loadScript(__dirname, 'audit');
+const UNRECORDED = loadScript(__dirname, 'unrecorded');
+const UNMATCHED = loadScript(__dirname, 'unmatched');
+
+export interface Audit {
+  /** Id of the newest event; `0-0` if there is none. */
+  readonly lastEvent: string;
+  /** Failed jobs less records, without those under way; undefined if it cannot be known now. */
+  readonly difference: number | undefined;
+}
 
 export class ErrorLog {
   readonly #client: Redis;
-  readonly #queue: Queue;
+  readonly #queue: Pick<Queue, 'remove'>;
   readonly #keys: Keys;
 
-  /** @param queue for reading jobs */
-  constructor(client: Redis, queue: Queue, keys: Keys) {
+  /** @param queue for removing jobs */
+  constructor(client: Redis, queue: Pick<Queue, 'remove'>, keys: Keys) {
     this.#client = client;
     this.#queue = queue;
     this.#keys = keys;
@@ -40,53 +54,72 @@ export class ErrorLog {
    */
   async sync(ids: readonly string[], position = ''): Promise<void> {
     if (ids.length === 0 && position === '') return;
-    const jobs = await Promise.all(ids.map((id) => this.#queue.getJob(id)));
+    const jobs = await this.#readJobs(ids);
     const { errors, failed, recorder } = this.#keys;
     let args: (string | number)[] = [];
     let size = 0;
     for (const [index, id] of ids.entries()) {
-      const job = jobs[index];
-      const hasFailed = job?.finishedOn !== undefined && job.failedReason !== undefined;
-      const record = hasFailed ? JSON.stringify(errorRecordOf({ ...job, id })) : '';
-      args.push(id, hasFailed ? job.finishedOn! : 0, record);
+      const job = jobs[index]!;
+      const finishedOn = Number(job.finishedOn ?? NaN);
+      const record = Number.isFinite(finishedOn) ? JSON.stringify(errorRecordOf(id, job)) : '';
+      args.push(id, record === '' ? 0 : finishedOn, record);
       size += record.length;
-      // Large records go in portions; the position comes with the last, when all are there.
-      if (size < PORTION || index === ids.length - 1) continue;
+      // Large records are written in several batches; the position comes with the last one, when all are written.
+      if (size < BATCH_CHARS || index === ids.length - 1) continue;
       await this.#client.eval(SYNC, 3, errors, failed, recorder, '', ...args);
       [args, size] = [[], 0];
     }
     await this.#client.eval(SYNC, 3, errors, failed, recorder, position, ...args);
   }
 
-  /** Syncs every failed job that has no record, and every record whose job is there but not failed. */
-  async reconcile(signal: AbortSignal): Promise<void> {
-    for await (const ids of this.#failedIds(signal)) {
-      const known = await this.#client.hmget(this.#keys.errors, ...ids);
-      await this.sync(ids.filter((_, index) => known[index] === null));
-    }
-    if ((await this.count()) <= (await this.#client.zcard(this.#keys.failed))) return;
-    for await (const records of scanErrors(this.#client, this.#keys, signal)) {
-      const ids = records.map(({ id }) => id);
-      const scores = await this.#client.zmscore(this.#keys.failed, ...ids);
-      const doubtful = ids.filter((_, index) => scores[index] === null);
-      const jobs = await Promise.all(doubtful.map((id) => this.#queue.getJob(id)));
-      await this.sync(doubtful.filter((_, index) => jobs[index] !== undefined));
-    }
+  async #readJobs(ids: readonly string[]): Promise<FailedJob[]> {
+    if (ids.length === 0) return [];
+    const pipeline = this.#client.pipeline();
+    for (const id of ids) pipeline.hmget(this.#keys.job(id), ...RECORD_FIELDS);
+    const replies = (await pipeline.exec()) ?? [];
+    return replies.map(([error, values]) => {
+      if (error) throw error;
+      const fields = RECORD_FIELDS.map((field, index) => [field, (values as (string | null)[])[index]]);
+      return Object.fromEntries(fields) as FailedJob;
+    });
   }
 
   /**
-   * Removes the records of jobs that were removed many at a time. Of those no event tells which they were, only that it
-   * happened.
+   * Compares the failed set with the records, without looking at each.
+   *
+   * @param position id of the last event that was dealt with
    */
-  async forgetRemoved(signal: AbortSignal): Promise<void> {
+  async audit(position: string): Promise<Audit> {
+    const { events, failed, errors } = this.#keys;
+    const reply = await this.#client.eval(AUDIT, 3, events, failed, errors, position, MAX_AUDITED_EVENTS);
+    const [lastEvent, difference] = reply as [string, string];
+    return { lastEvent, difference: difference === '' ? undefined : Number(difference) };
+  }
+
+  /**
+   * Syncs every failed job that has no record, and every record whose job exists but has not failed.
+   *
+   * @param progress called whenever Redis has answered
+   */
+  async reconcile(signal: AbortSignal, progress: () => void = () => undefined): Promise<void> {
+    for await (const ids of this.#scan(UNRECORDED, signal)) {
+      await this.sync(ids);
+      progress();
+    }
+    for await (const ids of this.#scan(UNMATCHED, signal)) {
+      const jobs = await this.#readJobs(ids);
+      await this.sync(ids.filter((_, index) => jobs[index]!.name !== null));
+      progress();
+    }
+  }
+
+  /** Removes the records of jobs that were removed in bulk: that event does not name the jobs. */
+  async pruneRemoved(signal: AbortSignal, progress: () => void = () => undefined): Promise<void> {
     const { errors, failed, jobCounter } = this.#keys;
-    for await (const records of scanErrors(this.#client, this.#keys, signal)) {
-      const ids = records.map(({ id }) => id);
-      const scores = await this.#client.zmscore(failed, ...ids);
-      const doubtful = ids.filter((_, index) => scores[index] === null);
-      if (doubtful.length === 0) continue;
-      const keys = [errors, failed, jobCounter, ...doubtful.map((id) => this.#keys.job(id))];
-      await this.#client.eval(PRUNE, keys.length, ...keys, ...doubtful);
+    for await (const ids of this.#scan(UNMATCHED, signal)) {
+      const keys = [errors, failed, jobCounter, ...ids.map((id) => this.#keys.job(id))];
+      if (ids.length > 0) await this.#client.eval(PRUNE, keys.length, ...keys, ...ids);
+      progress();
     }
   }
 
@@ -94,32 +127,35 @@ export class ErrorLog {
     return this.#client.hlen(this.#keys.errors);
   }
 
-  /** How many failed jobs there are more than records; negative where records outlive their jobs. */
-  async missing(): Promise<number> {
-    const [failed, recorded] = await Promise.all([this.#client.zcard(this.#keys.failed), this.count()]);
-    return failed - recorded;
+  /** Every record: see errorPages. */
+  pages(order: ErrorOrder = 'oldestFirst'): AsyncGenerator<StoredError[]> {
+    return errorPages(this.#client, this.#keys, order);
   }
 
-  /** Every record: see errorPages. */
-  pages(): AsyncGenerator<StoredError[]> {
-    return errorPages(this.#client, this.#keys);
+  /** The record of one job; undefined if there is none. */
+  async read(id: string): Promise<StoredError | undefined> {
+    const json = await this.#client.hget(this.#keys.errors, id);
+    return json === null ? undefined : { id, json };
   }
 
   /** Removes records that still are what was given, with their failed jobs. */
   async clear(records: readonly StoredError[]): Promise<void> {
-    const { errors, failed } = this.#keys;
+    if (records.length === 0) return;
+    const { errors, failed, recorder } = this.#keys;
     const args = records.flatMap(({ id, json }) => [id, json]);
-    const taken = (await this.#client.eval(CLEAR, 2, errors, failed, ...args)) as string[];
+    const taken = (await this.#client.eval(CLEAR, 3, errors, failed, recorder, ...args)) as string[];
     await Promise.all(taken.map((id) => this.#queue.remove(id)));
   }
 
-  async *#failedIds(signal: AbortSignal): AsyncGenerator<string[]> {
+  /** Pages of ids, some of them empty, as the script finds them. An id can occur twice, as with every SCAN. */
+  async *#scan(script: string, signal: AbortSignal): AsyncGenerator<string[]> {
+    const { failed, errors } = this.#keys;
     let cursor = '0';
     do {
-      const [next, page] = await this.#client.zscan(this.#keys.failed, cursor, 'COUNT', PAGE);
+      const reply = await this.#client.eval(script, 2, failed, errors, cursor, PAGE_SIZE);
+      const [next, ids] = reply as [string, string[]];
       cursor = next;
-      const ids = page.filter((_, index) => index % 2 === 0);
-      if (ids.length > 0) yield ids;
+      yield ids;
     } while (cursor !== '0' && !signal.aborted);
   }
 }

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { Keys } from '../keys';
-import type { ErrorRecord } from './record';
+import { parseErrorRecord } from './record';
 
 /** A record as it is stored. */
 export interface StoredError {
@@ -8,26 +8,32 @@ export interface StoredError {
   readonly json: string;
 }
 
-/** Characters of records written or read in one round trip. */
-export const PORTION = 2_000_000;
+/** Characters of records that are written or read in one round trip. */
+export const BATCH_CHARS = 2_000_000;
 
-const FIRST_PAGE = 100;
-const LARGEST_PAGE = 500;
+const FIRST_PAGE_SIZE = 100;
+const MAX_PAGE_SIZE = 500;
 
 type Source = Pick<Keys, 'errors' | 'failed'>;
 
+export type ErrorOrder = 'oldestFirst' | 'newestFirst';
+
 /**
- * Every error record, page by page, the oldest failure first; at the end, also sorted, those whose job is gone. Pages
- * are small where records are large, so that memory does not grow with their number or size. What has been given may be
- * cleared or retried before the next page is asked for.
+ * Every error record, page by page, in the order of the failures; at the end, also sorted, those whose job is gone. Pages
+ * are small where records are large, so that memory does not grow with their number or size. What has been yielded can
+ * be cleared or retried before the next page is asked for.
  */
-export async function* errorPages(client: Redis, keys: Source): AsyncGenerator<StoredError[]> {
+export async function* errorPages(
+  client: Redis,
+  keys: Source,
+  order: ErrorOrder = 'oldestFirst',
+): AsyncGenerator<StoredError[]> {
   const total = await client.hlen(keys.errors);
   let seen = 0;
-  let size = FIRST_PAGE;
+  let size = FIRST_PAGE_SIZE;
   let last: Place | undefined;
   for (;;) {
-    const places = await placesAfter(client, keys, last, size);
+    const places = await placesAfter(client, keys, order, last, size);
     if (places.length === 0) break;
     last = places.at(-1);
     const records = await read(
@@ -39,10 +45,10 @@ export async function* errorPages(client: Redis, keys: Source): AsyncGenerator<S
     size = pageSize(records);
     if (records.length > 0) yield records;
   }
-  if (total > seen) yield* orphans(client, keys);
+  if (total > seen) yield* orphans(client, keys, order);
 }
 
-/** Records page by page, in no order. A record may come twice, as with HSCAN. */
+/** Records page by page, in no order. A record can occur twice, as with HSCAN. */
 export async function* scanErrors(
   client: Redis,
   keys: Source,
@@ -66,44 +72,56 @@ interface Place {
   readonly score: number;
 }
 
-/** The next members of the failed set after `last`, which may be gone from it; none at its end. */
+/** The next members of the failed set after `last`, which need not be in it anymore; none at its end. */
 async function placesAfter(
   client: Redis,
   keys: Source,
+  order: ErrorOrder,
   last: Place | undefined,
   size: number,
 ): Promise<Place[]> {
-  for (let start = await rankAfter(client, keys, last); ; start += size) {
-    const page = await client.zrange(keys.failed, start, String(start + size - 1), 'WITHSCORES');
+  const direction = order === 'oldestFirst' ? 1 : -1;
+  for (let start = await rankAfter(client, keys, order, last); ; start += size) {
+    const stop = String(start + size - 1);
+    const page = await (order === 'oldestFirst'
+      ? client.zrange(keys.failed, start, stop, 'WITHSCORES')
+      : client.zrevrange(keys.failed, start, stop, 'WITHSCORES'));
     if (page.length === 0) return [];
     const places: Place[] = [];
     for (let index = 0; index < page.length; index += 2) {
       const place = { id: page[index]!, score: Number(page[index + 1]) };
-      if (last === undefined || isAfter(place, last)) places.push(place);
+      if (last === undefined || direction * compare(place, last) > 0) places.push(place);
     }
     if (places.length > 0) return places;
   }
 }
 
-/** At the latest the rank of the member after `last`. */
-async function rankAfter(client: Redis, keys: Source, last: Place | undefined): Promise<number> {
+/** The rank of the member after `last`, or a lower one. */
+async function rankAfter(
+  client: Redis,
+  keys: Source,
+  order: ErrorOrder,
+  last: Place | undefined,
+): Promise<number> {
   if (last === undefined) return 0;
+  const oldestFirst = order === 'oldestFirst';
   const [rank, score] = await Promise.all([
-    client.zrank(keys.failed, last.id),
+    oldestFirst ? client.zrank(keys.failed, last.id) : client.zrevrank(keys.failed, last.id),
     client.zscore(keys.failed, last.id),
   ]);
   if (rank !== null && Number(score) === last.score) return rank + 1;
-  return client.zcount(keys.failed, '-inf', `(${last.score}`);
+  return oldestFirst
+    ? client.zcount(keys.failed, '-inf', `(${last.score}`)
+    : client.zcount(keys.failed, `(${last.score}`, '+inf');
 }
 
 /** As Redis orders a sorted set: by score, and members of one score by their bytes. */
-function isAfter(a: Place, b: Place): boolean {
-  if (a.score !== b.score) return a.score > b.score;
-  return Buffer.compare(Buffer.from(a.id), Buffer.from(b.id)) > 0;
+function compare(a: Place, b: Place): number {
+  return a.score - b.score || Buffer.compare(Buffer.from(a.id), Buffer.from(b.id));
 }
 
 /** Records whose job is not in the failed set, sorted by time. Only times and ids are held for all of them. */
-async function* orphans(client: Redis, keys: Source): AsyncGenerator<StoredError[]> {
+async function* orphans(client: Redis, keys: Source, order: ErrorOrder): AsyncGenerator<StoredError[]> {
   const ids: string[] = [];
   const times: number[] = [];
   for await (const records of scanErrors(client, keys)) {
@@ -114,13 +132,14 @@ async function* orphans(client: Redis, keys: Source): AsyncGenerator<StoredError
       times.push(failedAtOf(json));
     });
   }
-  const order = Uint32Array.from(ids.keys()).sort(
+  const sorted = Uint32Array.from(ids.keys()).sort(
     (a, b) => times[a]! - times[b]! || (ids[a]! < ids[b]! ? -1 : 1),
   );
+  if (order === 'newestFirst') sorted.reverse();
   let previous: string | undefined;
-  for (let start = 0, size = FIRST_PAGE; start < order.length;) {
+  for (let start = 0, size = FIRST_PAGE_SIZE; start < sorted.length;) {
     // Given twice by the scan, a record is its own neighbour now.
-    const page = [...order.subarray(start, start + size)].map((index) => ids[index]!);
+    const page = [...sorted.subarray(start, start + size)].map((index) => ids[index]!);
     const distinct = page.filter((id, index) => id !== (index === 0 ? previous : page[index - 1]));
     previous = page.at(-1);
     start += size;
@@ -136,18 +155,14 @@ async function read(client: Redis, keys: Source, ids: readonly string[]): Promis
   return ids.flatMap((id, index) => (typeof values[index] === 'string' ? [{ id, json: values[index] }] : []));
 }
 
-/** How many records to ask for next, so that a page holds about a portion. */
+/** How many records to ask for next, so that a page holds about a batch. */
 function pageSize(records: readonly StoredError[]): number {
-  if (records.length === 0) return FIRST_PAGE;
+  if (records.length === 0) return FIRST_PAGE_SIZE;
   const average = records.reduce((sum, { json }) => sum + json.length, 0) / records.length;
-  return Math.max(1, Math.min(LARGEST_PAGE, Math.floor(PORTION / average)));
+  return Math.max(1, Math.min(MAX_PAGE_SIZE, Math.floor(BATCH_CHARS / average)));
 }
 
-/** Milliseconds since 1970; 0 where the record does not say. */
+/** Milliseconds since 1970; 0 if the record does not say. */
 function failedAtOf(json: string): number {
-  try {
-    return Date.parse(String((JSON.parse(json) as Partial<ErrorRecord> | null)?.failedAt)) || 0;
-  } catch {
-    return 0;
-  }
+  return Date.parse(parseErrorRecord(json)?.failedAt ?? '') || 0;
 }

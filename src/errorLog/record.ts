@@ -1,58 +1,192 @@
-import type { Job } from 'bullmq';
+import { bounded, describe, type ErrorDetails, MAX_MESSAGE } from './details';
+import { JOB_NAME } from '../redis/queue';
 
-/** What is kept of a failed message: the value of one field of the errors hash. Its shape is a promise. */
+export type { ErrorDetails };
+
+/** What is kept of a failed message: the value of one field of the errors hash. Its shape is public. */
 export interface ErrorRecord {
   readonly id: string;
   /** The message's data. */
   readonly message: unknown;
-  readonly error: { readonly name: string; readonly message: string; readonly stack: string };
-  /** Tries that ended in a failure. */
+  readonly error: ErrorDetails;
+  /** Attempts that ended in a failure. */
   readonly attempts: number;
   /** ISO 8601. */
   readonly failedAt: string;
-  /** Who handled it last. */
+  /** The instance that handled it last. */
   readonly instance: string;
-}
-
-export type FailedJob = Pick<
-  Job,
-  'id' | 'data' | 'failedReason' | 'stacktrace' | 'attemptsMade' | 'finishedOn' | 'processedBy'
->;
-
-export function errorRecordOf(job: FailedJob): ErrorRecord {
-  const stack = job.stacktrace?.at(-1) ?? '';
-  const message = job.failedReason ?? '';
-  return {
-    id: job.id ?? '',
-    message: job.data as unknown,
-    error: { name: nameIn(stack, message), message, stack },
-    attempts: job.attemptsMade,
-    failedAt: new Date(job.finishedOn ?? 0).toISOString(),
-    instance: job.processedBy ?? '',
-  };
+  /** The named source that generated the message. */
+  readonly source?: string;
 }
 
 /**
- * The error as it is handed to BullMQ, which stores a message and a stack but no name: the name goes to the head of
- * the stack. The copy is a plain Error, since BullMQ takes some names (DelayedError and its like) and one message for
- * orders of its own, and a message that failed with such a one would never be done.
+ * A field of the job's hash beside BullMQ's own, which keep only a message and a stack: what errorDetails returns. It is
+ * written together with BullMQ's failedReason.
  */
-export function storableError(error: Error): Error {
-  const [text, stack] = [String(error.message ?? ''), String(error.stack ?? '')];
-  const message = text === 'bullmq:rateLimitExceeded' ? `"${text}"` : text;
-  const copy = new Error(message, { cause: error });
-  // The usual head is "Name: message"; an error that was renamed after it was made does not carry its name. The frames
-  // are looked for behind the message, which may have lines that look like them.
-  const end = stack.indexOf(text);
-  const tail = end === -1 ? stack : stack.slice(end + text.length);
-  const frames = tail.search(/^[ \t]+at /m);
-  copy.stack = `${error.name}${message === '' ? '' : `: ${message}`}${frames === -1 ? '' : `\n${tail.slice(frames)}`}`;
+export const ERROR_FIELD = 'error';
+
+/** The fields of a job's hash that make up its error record, in the order of FailedJob's properties. */
+export const RECORD_FIELDS = [
+  'name',
+  'data',
+  'failedReason',
+  'stacktrace',
+  'atm',
+  'finishedOn',
+  'pb',
+  ERROR_FIELD,
+] as const;
+
+type Field = (typeof RECORD_FIELDS)[number];
+/** A job as Redis returns it. */
+export type FailedJob = Readonly<Record<Field, string | null>>;
+
+/** Deeper causes of a stored record are dropped: data in Redis is untrusted. */
+const MAX_PARSED_DEPTH = 20;
+
+const described = new WeakMap<Error, ErrorDetails>();
+
+/**
+ * The error in the form that BullMQ can store: BullMQ keeps a message and a stack but no name, so the name goes to the
+ * head of the stack. An error without a message gets one. The copy is a plain Error, because BullMQ treats some names
+ * (such as DelayedError) and one message as instructions, and a message that failed with one of those would never
+ * finish; its causes are copies as well, which are safe to log. Never throws, whatever was thrown.
+ */
+export function storableError(thrown: unknown): Error {
+  if (described.has(thrown as Error)) return thrown as Error;
+  const details = describe(thrown);
+  const message = details.message === 'bullmq:rateLimitExceeded' ? `"${details.message}"` : details.message;
+  const copy = toPlainError({ ...details, message });
+  copy.stack = withHead(details, message);
+  described.set(copy, { ...details, message, stack: copy.stack });
   return copy;
 }
 
-/** What stands before the message at the head of a stack. */
+/** JSON for ERROR_FIELD: name, message, stack, code, cause and errors, bounded in depth and size. Never throws. */
+export function errorDetails(thrown: unknown): string {
+  const details = described.get(storableError(thrown))!;
+  // Message and stack are stored by BullMQ as well; here they tell to which failure the causes belong.
+  return JSON.stringify({
+    ...details,
+    message: bounded(details.message, MAX_MESSAGE),
+    stack: bounded(details.stack, MAX_MESSAGE),
+  });
+}
+
+/** The error record of a job that finished with a failure. */
+export function errorRecordOf(id: string, job: FailedJob): ErrorRecord {
+  const stack = lastStack(job.stacktrace);
+  // Empty if it was written by a program other than this one: BullMQ stores whatever message the error has.
+  const stored = parseDetails(parseJson(job[ERROR_FIELD]));
+  const name = nameIn(stack, job.failedReason ?? '');
+  const message = job.failedReason || headOf(stack) || name;
+  const belongs = stored !== undefined && stored.message === bounded(message, MAX_MESSAGE);
+  const { code, cause, errors } = belongs ? stored : ({} as Partial<ErrorDetails>);
+  return {
+    id,
+    message: parseJson(job.data) ?? null,
+    error: {
+      name,
+      message,
+      stack,
+      ...(code !== undefined && { code }),
+      ...(cause !== undefined && { cause }),
+      ...(errors !== undefined && { errors }),
+    },
+    attempts: Number(job.atm) || 0,
+    failedAt: isoTime(Number(job.finishedOn)),
+    instance: job.pb ?? '',
+    ...(job.name !== null && job.name !== '' && job.name !== JOB_NAME && { source: job.name }),
+  };
+}
+
+/** Returns undefined for an invalid record; data in Redis is untrusted. */
+export function parseErrorRecord(json: string): ErrorRecord | undefined {
+  const value = asObject(parseJson(json));
+  if (value === undefined) return undefined;
+  const { id, failedAt, instance, attempts, message, source } = value;
+  const error = parseDetails(value['error']);
+  if (typeof id !== 'string' || typeof failedAt !== 'string' || typeof instance !== 'string')
+    return undefined;
+  if (typeof attempts !== 'number' || error === undefined) return undefined;
+  return { id, message, error, attempts, failedAt, instance, ...(typeof source === 'string' && { source }) };
+}
+
+function parseDetails(value: unknown, depth = 0): ErrorDetails | undefined {
+  const { name, message, stack, code, cause, errors } = asObject(value) ?? {};
+  if (typeof name !== 'string' || typeof message !== 'string' || typeof stack !== 'string') return undefined;
+  const parseNested = (nested: unknown) =>
+    depth < MAX_PARSED_DEPTH ? parseDetails(nested, depth + 1) : undefined;
+  const parsedCause = parseNested(cause);
+  const parsedErrors = Array.isArray(errors) ? errors.flatMap((each) => parseNested(each) ?? []) : [];
+  return {
+    name,
+    message,
+    stack,
+    ...((typeof code === 'string' || typeof code === 'number') && { code }),
+    ...(parsedCause !== undefined && { cause: parsedCause }),
+    ...(parsedErrors.length > 0 && { errors: parsedErrors }),
+  };
+}
+
+function parseJson(json: string | null): unknown {
+  if (json === null) return undefined;
+  try {
+    return JSON.parse(json) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+function asObject(value: unknown): Record<string, unknown> | undefined {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+}
+
+/** BullMQ keeps the stacks of the last attempts. */
+function lastStack(stacktrace: string | null): string {
+  const stacks = parseJson(stacktrace);
+  const last: unknown = Array.isArray(stacks) ? stacks.at(-1) : undefined;
+  return typeof last === 'string' ? last : '';
+}
+
+function toPlainError({ message, stack, code, cause, errors }: ErrorDetails): Error {
+  const error = new Error(message, cause && { cause: withName(cause) });
+  error.stack = stack;
+  return Object.assign(error, {
+    ...(code !== undefined && { code }),
+    ...(errors !== undefined && { errors: errors.map(withName) }),
+  });
+}
+
+function withName(details: ErrorDetails): Error {
+  return Object.assign(toPlainError(details), { name: details.name });
+}
+
+/**
+ * The usual head of a stack is "Name: message"; an error that was renamed after it was made does not carry its name. The
+ * frames are looked for behind the message, which may have lines that look like them.
+ */
+function withHead({ name, message, stack }: ErrorDetails, text: string): string {
+  const end = stack.indexOf(message);
+  const tail = end === -1 ? stack : stack.slice(end + message.length);
+  const frames = tail.search(/^[ \t]+at /m);
+  return `${name}: ${text}${frames === -1 ? '' : `\n${tail.slice(frames)}`}`;
+}
+
+/** What precedes the message at the head of a stack. */
 function nameIn(stack: string, message: string): string {
   const end = message === '' ? -1 : stack.indexOf(`: ${message}`);
   const head = end === -1 ? /^[\p{L}_$][\p{L}\p{N}_$.-]*(?=:|\n|$)/u.exec(stack)?.[0] : stack.slice(0, end);
   return head === undefined || head === '' || head.includes('\n') ? 'Error' : head;
+}
+
+/** ISO 8601, of 1970 for what is no time. */
+function isoTime(ms: number): string {
+  const date = new Date(ms);
+  return (Number.isNaN(date.getTime()) ? new Date(0) : date).toISOString();
+}
+
+/** What follows the name at the head of a stack, on its first line. */
+function headOf(stack: string): string {
+  return /^[^\n:]*: (.+)/.exec(stack)?.[1] ?? '';
 }

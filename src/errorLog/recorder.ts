@@ -1,13 +1,15 @@
 /*
- * The error recorder: while this instance leads, it listens to BullMQ's event stream and keeps the error log true.
+ * The error recorder: while this instance is the keeper, it listens to BullMQ's event stream and keeps the error log true.
  *
- * Events are dealt with in their order, some at a time, and the position in the stream is stored together with the
- * records: dealt with side by side, a later position could be stored before an earlier record, and a crash in between
+ * Events are dealt with in their order, a batch at a time, and the position in the stream is stored together with the
+ * records: if batches ran side by side, a later position could be stored before an earlier record, and a crash in between
  * would lose that record.
  *
- * The stream forgets (BullMQ keeps about 10,000 events), and so does a Redis that fails over. Then the log is
- * reconciled with the failed set: at the start of a term whose predecessor's position is gone from the stream, and
- * whenever records are missing although the events have been read.
+ * The stream forgets (BullMQ keeps about 10,000 events), and so does a Redis that fails over. Therefore the log is audited
+ * every second, and reconciled with the failed set when failures are missing: see auditor.ts.
+ *
+ * Nothing here waits for Redis without a deadline. A step that fails is repeated until it succeeds; when Redis has not
+ * answered for so long that the connections themselves are suspect, recording rejects, to be started anew.
  */
 import { QueueEvents } from 'bullmq';
 import type { Redis } from 'ioredis';
@@ -15,8 +17,16 @@ import { toError } from '../errors';
 import { type Keys, QUEUE_NAME } from '../keys';
 import type { Logger } from '../logger';
 import { sleep } from '../time';
+import { Auditor } from './auditor';
 import type { ErrorLog } from './errorLog';
 import { readingErrors } from './eventFilter';
+import { compareIds, PendingEvents } from './pendingEvents';
+
+/**
+ * `upToDate`: every failure whose event can be read is recorded. `working`: Redis has answered, more is to be done.
+ * `waiting`: Redis has not answered, or has refused.
+ */
+export type RecorderState = 'upToDate' | 'working' | 'waiting';
 
 export interface ErrorRecorderOptions {
   /** A connection of the role `queue`; the listener duplicates it. */
@@ -24,153 +34,152 @@ export interface ErrorRecorderOptions {
   readonly control: Redis;
   readonly keys: Keys;
   readonly errorLog: ErrorLog;
-  /** Told when it begins to listen, and when that has ended. */
-  readonly onListening?: (listening: boolean) => void;
+  /** Told several times a second how it is going. */
+  readonly onState?: (state: RecorderState) => void;
   /** Recording ends when it aborts. */
   readonly signal: AbortSignal;
   readonly logger: Logger;
 }
 
 /** Jobs synced in one step. */
-const BATCH = 200;
-/** How often to look whether records are missing, in milliseconds. */
-const AUDIT_MS = 2000;
-const RETRY_MS = 500;
-/** Stands for the jobs that were removed many at a time: their event does not name them. No job has an empty id. */
-const MANY = '';
+const BATCH_SIZE = 200;
+/** How often the state is told, at least and at most, in milliseconds. */
+const STATE_INTERVAL_MS = 400;
+const MIN_STATE_INTERVAL_MS = 200;
+const AUDIT_INTERVAL_MS = 1000;
+const RETRY_MS = 100;
+/** How old the last read to the end of the stream can be for the recorder to be up to date, in milliseconds. */
+const MAX_READ_AGE_MS = 1500;
+const CLOSE_TIMEOUT_MS = 300;
+/** After so long without an answer, connections are opened anew, in milliseconds. */
+const MAX_SILENCE_MS = 10_000;
+/** Stands for jobs that were removed in bulk: their event does not name them. No job has an empty id. */
+const BULK = '';
 
-/** Records errors until the signal aborts. Never rejects: when Redis is away it waits. */
+/**
+ * Records errors until the signal aborts.
+ *
+ * @throws if Redis has not answered for 10 s
+ */
 export async function recordErrors(options: ErrorRecorderOptions): Promise<void> {
-  const { signal, logger } = options;
-  while (!signal.aborted) {
+  const recorder = new Recorder(options);
+  while (!options.signal.aborted) await recorder.listen();
+}
+
+class Recorder {
+  readonly #options: ErrorRecorderOptions;
+  #answeredAt = performance.now();
+  #toldAt = -Infinity;
+  /** When the end of the stream was last reached. */
+  #readAt = -Infinity;
+
+  constructor(options: ErrorRecorderOptions) {
+    this.#options = options;
+  }
+
+  /** Listens from where the last recorder stopped. Ends when the signal aborts or the stream has lost events. */
+  async listen(): Promise<void> {
+    const { connection, control, keys, logger } = this.#options;
+    const start = await this.#repeat(() => readStart(control, keys));
+    if (start === undefined) return;
+    const pending = new PendingEvents(start.position);
+    const onRead = (atEnd: boolean) => {
+      if (atEnd) this.#readAt = performance.now();
+      this.#tell('working');
+    };
+    const settings = { connection, prefix: keys.queuePrefix, lastEventId: start.position };
+    const events = new QueueEvents(QUEUE_NAME, settings, readingErrors(control, keys, onRead));
+    events.on('error', (error) => logger.debug('the event listener had an error', { error }));
+    events.on('failed', ({ jobId }, id) => pending.add(id, jobId));
+    events.on('removed', ({ jobId }, id) => pending.add(id, jobId));
+    events.on('waiting', ({ jobId, prev }, id) => pending.add(id, prev === 'failed' ? jobId : undefined));
+    events.on('cleaned', ({ count }, id) => pending.add(id, count === '0' ? undefined : BULK));
+    // Other events only advance the position.
+    for (const other of ['added', 'active', 'completed', 'delayed'] as const)
+      events.on(other, (_: unknown, id: string) => pending.add(id));
+    events.on('drained', (id) => pending.add(id));
     try {
-      await listen(options);
-    } catch (error) {
-      if (signal.aborted) return;
-      logger.debug('recording errors was interrupted', { error: toError(error) });
-      await sleep(RETRY_MS, signal);
+      await this.#record(pending, new Auditor(this.#options, start.difference));
+    } finally {
+      // It does not resolve while Redis is away.
+      await Promise.race([events.close().catch(() => undefined), sleep(CLOSE_TIMEOUT_MS)]);
     }
   }
-}
 
-/** Listens from where the last recorder stood. Ends when the signal aborts or the stream turns out to be another. */
-async function listen(options: ErrorRecorderOptions): Promise<void> {
-  const { connection, control, keys, errorLog, signal, logger } = options;
-  const stored = await control.hget(keys.recorder, 'position');
-  const { first, last } = await streamEnds(control, keys);
-  const resumes = stored !== null && compareIds(stored, first) >= 0 && compareIds(stored, last) <= 0;
-  const start = resumes ? stored : last;
-
-  const settings = { connection, prefix: keys.queuePrefix, lastEventId: start };
-  const events = new QueueEvents(QUEUE_NAME, settings, readingErrors(control, keys));
-  const pending = new PendingEvents(start);
-  events.on('error', (error) => logger.debug('the event listener had an error', { error }));
-  events.on('failed', ({ jobId }, id) => pending.add(id, jobId));
-  events.on('removed', ({ jobId }, id) => pending.add(id, jobId));
-  events.on('waiting', ({ jobId, prev }, id) => pending.add(id, prev === 'failed' ? jobId : undefined));
-  // Of the others, what matters is how far they go.
-  for (const other of ['added', 'active', 'completed', 'delayed'] as const)
-    events.on(other, (_: unknown, id: string) => pending.add(id));
-  events.on('drained', (id) => pending.add(id));
-  events.on('cleaned', ({ count }, id) => pending.add(id, count === '0' ? undefined : MANY));
-  options.onListening?.(true);
-  try {
-    if (!resumes) {
-      await errorLog.reconcile(signal);
-      if (!signal.aborted) await errorLog.sync([], start);
+  async #record(pending: PendingEvents, auditor: Auditor): Promise<void> {
+    const { signal, logger } = this.#options;
+    let auditAt = auditor.isOwed ? 0 : performance.now() + AUDIT_INTERVAL_MS;
+    for (; !signal.aborted; await pending.wait(STATE_INTERVAL_MS, signal)) {
+      const { ids, position } = pending.take(BATCH_SIZE);
+      await this.#repeat(() => this.#process(ids, position));
+      const caughtUp = pending.isEmpty && performance.now() - this.#readAt < MAX_READ_AGE_MS;
+      if (caughtUp && !auditor.isOwed) this.#tell('upToDate');
+      if (performance.now() < auditAt || signal.aborted) continue;
+      auditAt = performance.now() + AUDIT_INTERVAL_MS;
+      const audited = await this.#repeat(() => auditor.audit(pending.position, () => this.#tell('working')));
+      if (audited !== false) continue;
+      logger.warn('the event stream has lost events: reconciling the error log');
+      return;
     }
-    let audited = performance.now();
-    let missingBefore = await errorLog.missing();
+  }
+
+  async #process(ids: ReadonlySet<string>, position: string | undefined): Promise<void> {
+    const { errorLog, signal } = this.#options;
+    // Before the position is stored: the next recorder starts behind it.
+    if (ids.has(BULK)) await errorLog.pruneRemoved(signal, () => this.#tell('working'));
+    if (signal.aborted || position === undefined) return;
+    await errorLog.sync(
+      [...ids].filter((id) => id !== BULK),
+      position,
+    );
+  }
+
+  /** Repeats a step until it succeeds. Undefined if the signal aborts first. */
+  async #repeat<T>(step: () => Promise<T>): Promise<T | undefined> {
+    const { signal, logger } = this.#options;
     while (!signal.aborted) {
-      await pending.wait(AUDIT_MS, signal);
-      const { ids, position } = pending.take(BATCH);
-      // Before the position is stored: whoever goes on from there has it behind them.
-      if (ids.delete(MANY)) {
-        await errorLog.forgetRemoved(signal);
-        if (signal.aborted) return;
+      try {
+        const result = await step();
+        this.#tell('working');
+        return result;
+      } catch (error) {
+        if (performance.now() - this.#answeredAt > MAX_SILENCE_MS) throw error;
+        this.#tell('waiting');
+        logger.debug('recording errors was interrupted', { error: toError(error) });
+        await sleep(RETRY_MS, signal);
       }
-      if (position !== undefined) await errorLog.sync([...ids], position);
-      if (performance.now() - audited < AUDIT_MS) continue;
-
-      audited = performance.now();
-      if (compareIds((await streamEnds(control, keys)).last, pending.position) < 0) {
-        logger.warn('the event stream has lost events: reconciling the error log');
-        await control.hdel(keys.recorder, 'position');
-        return;
-      }
-      const missing = await errorLog.missing();
-      // Some always are, under way; more than before although nothing is under way are lost events.
-      if (missing > Math.min(missingBefore, 0) && pending.isEmpty) {
-        const started = performance.now();
-        await errorLog.reconcile(signal);
-        // Not all the time, where it takes long.
-        audited = performance.now() + 10 * (performance.now() - started);
-      }
-      missingBefore = await errorLog.missing();
     }
-  } finally {
-    options.onListening?.(false);
-    await events.close().catch(() => undefined);
+    return undefined;
+  }
+
+  #tell(state: RecorderState): void {
+    const now = performance.now();
+    if (state !== 'waiting') this.#answeredAt = now;
+    // Without delay for what matters most, and otherwise not for each of a thousand answers.
+    if (now - this.#toldAt < MIN_STATE_INTERVAL_MS && state !== 'upToDate') return;
+    this.#toldAt = now;
+    this.#options.onState?.(state);
   }
 }
 
-/** Events that have been read but not dealt with. */
-class PendingEvents {
-  #jobs: { eventId: string; jobId: string }[] = [];
-  #read: string;
-  #stored: string;
-  #arrived = new AbortController();
-
-  constructor(start: string) {
-    this.#read = start;
-    this.#stored = start;
-  }
-
-  /** Id of the last event read. */
-  get position(): string {
-    return this.#read;
-  }
-
-  get isEmpty(): boolean {
-    return this.#jobs.length === 0;
-  }
-
-  add(eventId: string, jobId?: string): void {
-    this.#read = eventId;
-    if (jobId === undefined) return;
-    this.#jobs.push({ eventId, jobId });
-    this.#arrived.abort();
-  }
-
-  /** Resolves when there are jobs to sync, and after `ms` milliseconds at the latest. */
-  async wait(ms: number, signal: AbortSignal): Promise<void> {
-    if (this.#jobs.length > 0) return;
-    this.#arrived = new AbortController();
-    await sleep(ms, this.#arrived.signal, signal);
-  }
-
-  /** The next jobs to sync, and the position reached with them; without one, nothing has happened. */
-  take(most: number): { ids: Set<string>; position: string | undefined } {
-    const taken = this.#jobs.splice(0, most);
-    const position = this.#jobs.length === 0 ? this.#read : taken.at(-1)!.eventId;
-    const moved = position !== this.#stored;
-    this.#stored = position;
-    return { ids: new Set(taken.map(({ jobId }) => jobId)), position: moved ? position : undefined };
-  }
+interface Start {
+  readonly position: string;
+  /** See Auditor; undefined if the stream has forgotten where the last recorder stopped. */
+  readonly difference: number | undefined;
 }
 
-/** Ids of the oldest and the newest event; both 0-0 for an empty stream. */
-async function streamEnds(client: Redis, keys: Keys): Promise<{ first: string; last: string }> {
+async function readStart(client: Redis, keys: Keys): Promise<Start> {
+  const [position, difference] = await client.hmget(keys.recorder, 'position', 'difference');
   const [[first], [last]] = await Promise.all([
     client.xrange(keys.events, '-', '+', 'COUNT', 1),
     client.xrevrange(keys.events, '+', '-', 'COUNT', 1),
   ]);
-  return { first: first?.[0] ?? '0-0', last: last?.[0] ?? '0-0' };
-}
-
-/** Negative, zero or positive, as stream ids `milliseconds-sequence` are ordered. */
-export function compareIds(a: string, b: string): number {
-  const [aTime = 0, aSequence = 0] = a.split('-').map(Number);
-  const [bTime = 0, bSequence = 0] = b.split('-').map(Number);
-  return aTime - bTime || aSequence - bSequence;
+  const [oldest, newest] = [first?.[0] ?? '0-0', last?.[0] ?? '0-0'];
+  const resumes =
+    typeof position === 'string' && compareIds(position, oldest) >= 0 && compareIds(position, newest) <= 0;
+  if (resumes)
+    return { position, difference: typeof difference === 'string' ? Number(difference) : undefined };
+  // Without the number, every recorder from now on owes a reconciliation, until one has been done.
+  await client.multi().hset(keys.recorder, 'position', newest).hdel(keys.recorder, 'difference').exec();
+  return { position: newest, difference: undefined };
 }

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { toError } from '../errors';
@@ -8,71 +7,69 @@ import { sleep } from '../time';
 import type { RecorderData, RecorderNews } from './recorderThread';
 
 export interface RecorderHostOptions extends RecorderData {
-  /** Told when it begins to listen, and when that has ended. */
-  readonly onListening: (listening: boolean) => void;
-  /** Recording ends when it aborts. */
-  readonly signal: AbortSignal;
   readonly logger: Logger;
 }
 
 /** Built, also where this file is not. */
 const THREAD = join(__dirname, '..', '..', 'dist', 'errorLog', 'recorderThread.js');
-/** A new generator first generates: recording goes on from where the last recorder stood in any case. In milliseconds. */
-const START_AFTER_MS = 100;
-const RETRY_MS = 500;
-/** How long the thread may take to end when it is told to, in milliseconds. */
-const END_MS = 1000;
+const RESTART_DELAY_MS = 250;
+/** A thread that says nothing for so long is replaced, in milliseconds. */
+const MAX_SILENCE_MS = 3000;
+const SILENCE_CHECK_MS = 500;
+/** What a thread has said while this one computed is delivered within this time, in milliseconds. */
+const DELIVERY_MS = 50;
+/** How long the thread can take to end when it is told to, and how long to terminate, in milliseconds. */
+const END_TIMEOUT_MS = 700;
+const TERMINATE_TIMEOUT_MS = 250;
 
-/** Records errors in a thread of their own until the signal aborts. Never rejects: when Redis is away it tries again. */
-export async function runRecorderThread(
-  given: Pick<RecorderHostOptions, 'address' | 'namespace' | 'logger'>,
-  { signal, progress }: Activity,
-): Promise<void> {
-  const { logger } = given;
-  const options: RecorderHostOptions = { ...given, signal, onListening: progress };
-  const beat = setInterval(progress, 1000);
-  signal.addEventListener('abort', () => clearInterval(beat));
-  await sleep(START_AFTER_MS, signal);
+/** Records errors in a thread of its own until the signal aborts. Never rejects: a thread that ends is replaced. */
+export async function runRecorderThread(options: RecorderHostOptions, activity: Activity): Promise<void> {
+  const { signal } = activity;
   while (!signal.aborted) {
-    try {
-      await runThread(options);
-    } catch (error) {
-      logger.debug('recording errors was interrupted', { error: toError(error) });
-    }
-    await sleep(RETRY_MS, signal);
+    await runThread(options, activity).catch((error: unknown) =>
+      options.logger.debug('recording errors was interrupted', { error: toError(error) }),
+    );
+    await sleep(RESTART_DELAY_MS, signal);
   }
 }
 
-async function runThread({
-  address,
-  namespace,
-  onListening,
-  signal,
-  logger,
-}: RecorderHostOptions): Promise<void> {
+async function runThread(
+  { address, namespace, logger }: RecorderHostOptions,
+  activity: Activity,
+): Promise<void> {
+  const { signal } = activity;
   const workerData: RecorderData = { address, namespace };
   // Without the options of the process: what it preloads is not meant for here.
   const thread = new Worker(THREAD, { workerData, execArgv: [] });
-  let listening = false;
-  const listen = (now: boolean) => {
-    if (now !== listening) onListening((listening = now));
-  };
-  thread.on('message', (news: RecorderNews) => {
-    if ('listening' in news) listen(news.listening);
-    else logger[news.level](news.message, news.fields);
-  });
-  const exited = once(thread, 'exit');
   const ended = new AbortController();
-  const end = () => {
-    thread.postMessage('end');
-    void sleep(END_MS, ended.signal).then(() => thread.terminate());
+  let heardAt = performance.now();
+  thread.on('message', (news: RecorderNews) => {
+    heardAt = performance.now();
+    if (ended.signal.aborted) return;
+    if (!('state' in news)) logger[news.level](news.message, news.fields);
+    else if (news.state === 'upToDate') activity.progress();
+  });
+  thread.on('error', (error) => logger.debug('the error recorder failed', { error: toError(error) }));
+  thread.once('exit', () => ended.abort());
+  const isSilent = async () => {
+    if (performance.now() - heardAt < MAX_SILENCE_MS) return false;
+    await sleep(DELIVERY_MS, ended.signal);
+    return performance.now() - heardAt >= MAX_SILENCE_MS;
   };
-  signal.addEventListener('abort', end, { once: true });
-  try {
-    await exited;
-  } finally {
-    ended.abort();
-    signal.removeEventListener('abort', end);
-    listen(false);
+  while (!signal.aborted && !ended.signal.aborted) {
+    await sleep(SILENCE_CHECK_MS, signal, ended.signal);
+    if (signal.aborted || ended.signal.aborted || !(await isSilent())) continue;
+    logger.warn('the error recorder has said nothing for 3 s: restarting it');
+    break;
   }
+  if (signal.aborted) {
+    thread.postMessage('end');
+    await sleep(END_TIMEOUT_MS, ended.signal);
+  }
+  if (ended.signal.aborted) return;
+  // One that does not end is abandoned, and must not keep the process.
+  const terminated = thread.terminate().catch(() => undefined);
+  await Promise.race([terminated, sleep(TERMINATE_TIMEOUT_MS)]);
+  thread.unref();
+  ended.abort();
 }

@@ -1,6 +1,6 @@
 /*
  * The error recorder's own thread, which recorderHost.ts starts. The event stream has some five events for each message;
- * to read them in the thread that generates and handles would take a quarter of its time.
+ * reading them in the thread that generates and handles would take a quarter of its time.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { keysOf } from '../keys';
@@ -8,7 +8,7 @@ import type { Logger } from '../logger';
 import { closeClient, RedisConnector } from '../redis/connector';
 import type { RedisAddress } from '../redis/address';
 import { ErrorLog } from './errorLog';
-import { recordErrors } from './recorder';
+import { recordErrors, type RecorderState } from './recorder';
 import { openQueue } from '../redis/queue';
 
 /** What the thread is given. */
@@ -19,12 +19,18 @@ export interface RecorderData {
 
 /** What the thread tells. */
 export type RecorderNews =
-  | { readonly listening: boolean }
+  | { readonly state: RecorderState }
   | {
       readonly level: 'error' | 'warn' | 'info' | 'debug';
       readonly message: string;
       readonly fields?: object | undefined;
     };
+
+/** Shorter than an instance's: what stalls is replaced well within the 2 s in which failures are to be recorded. */
+const RETRY = { retryStrategy: (attempt: number) => Math.min(attempt * 20, 200), connectTimeout: 1000 };
+const CONTROL = { ...RETRY, socketTimeout: 1500, commandTimeout: 1500 };
+/** Longer than the listener blocks: see eventFilter.ts. */
+const QUEUE = { ...RETRY, socketTimeout: 1700 };
 
 async function run(tell: (news: RecorderNews) => void, signal: AbortSignal): Promise<void> {
   const { address, namespace } = workerData as RecorderData;
@@ -39,18 +45,21 @@ async function run(tell: (news: RecorderNews) => void, signal: AbortSignal): Pro
   };
   const keys = keysOf(namespace);
   const connector = new RedisConnector({ address, key: keys.lease });
-  const control = await connector.connect('control');
-  const connection = await connector.connect('queue');
-  await recordErrors({
-    connection,
-    control,
-    keys,
-    errorLog: new ErrorLog(control, openQueue(connection, keys), keys),
-    onListening: (listening) => tell({ listening }),
-    signal,
-    logger,
-  });
-  await Promise.all([closeClient(control), closeClient(connection)]);
+  const control = connector.connectLater('control', CONTROL);
+  const connection = connector.connectLater('queue', QUEUE);
+  try {
+    await recordErrors({
+      connection,
+      control,
+      keys,
+      errorLog: new ErrorLog(control, openQueue(connection, keys), keys),
+      onState: (state) => tell({ state }),
+      signal,
+      logger,
+    });
+  } finally {
+    await Promise.all([closeClient(control, 300), closeClient(connection, 300)]);
+  }
 }
 
 // Only in the thread: others import the types.
@@ -58,5 +67,5 @@ if (parentPort !== null) {
   const port = parentPort;
   const ending = new AbortController();
   port.once('message', () => ending.abort());
-  void run((news) => port.postMessage(news), ending.signal).then(() => port.close());
+  void run((news) => port.postMessage(news), ending.signal).finally(() => port.close());
 }

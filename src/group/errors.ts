@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import type { Keys } from '../keys';
 import type { ErrorLog } from '../errorLog/errorLog';
 import type { StoredError } from '../errorLog/pages';
-import type { ErrorRecord } from '../errorLog/record';
+import { parseErrorRecord } from '../errorLog/record';
 import { newestErrors, type NewestError } from '../errorLog/newest';
 import { retryAllErrors, retryErrors } from '../errorLog/retry';
 import type { LiveError, LiveErrors, LiveGroup, ShownError } from './live';
@@ -54,7 +54,7 @@ export class GroupErrors {
   }
 
   retry: LiveGroup['retry'] = async (which) => {
-    const { retried, unknown } =
+    const { retried, unknown, failure } =
       which === 'all'
         ? await retryAllErrors(this.#options)
         : await retryErrors(
@@ -62,6 +62,7 @@ export class GroupErrors {
             which.map(({ id }) => id),
           );
     this.#read = undefined;
+    if (failure) throw failure.error;
     return { done: retried, left: unknown };
   };
 
@@ -93,7 +94,7 @@ export class GroupErrors {
     const left: string[] = [];
     for (const { id, failedAt } of which) {
       const json = await client.hget(keys.errors, id);
-      if (json !== null && failedAtOf(parse(json)) === failedAt) records.push({ id, json });
+      if (json !== null && (parseErrorRecord(json)?.failedAt ?? '') === failedAt) records.push({ id, json });
       else left.push(id);
     }
     if (records.length > 0) await errorLog.clear(records);
@@ -109,7 +110,7 @@ function byTime(a: LiveError, b: LiveError): number {
 /** Anybody can write into Redis: nothing is taken for what it should be. */
 function toLiveError({ id, failedAt, json }: NewestError): LiveError {
   const retriable = failedAt !== undefined;
-  const record = json === undefined ? undefined : parse(json);
+  const record = json === undefined ? undefined : parseErrorRecord(json);
   if (json === undefined || record === undefined) {
     const text =
       json === undefined
@@ -129,27 +130,14 @@ function toLiveError({ id, failedAt, json }: NewestError): LiveError {
   }
   return {
     id,
-    failedAt: failedAtOf(record),
-    name: cut(textOf(record.error?.name), LONGEST.name),
-    text: cut(textOf(record.error?.message), LONGEST.text),
+    failedAt: record.failedAt,
+    name: cut(record.error.name, LONGEST.name),
+    text: cut(record.error.message, LONGEST.text),
     data: cut(JSON.stringify(record.message) ?? '', LONGEST.data),
-    attempts: typeof record.attempts === 'number' ? record.attempts : 0,
-    instance: cut(textOf(record.instance), LONGEST.name),
+    attempts: record.attempts,
+    instance: cut(record.instance, LONGEST.name),
     retriable,
   };
 }
 
-type Unchecked = { [Field in keyof ErrorRecord]?: Partial<ErrorRecord[Field]> };
-
-function parse(json: string): Unchecked | undefined {
-  try {
-    const value = JSON.parse(json) as unknown;
-    return typeof value === 'object' && value !== null ? value : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-const failedAtOf = (record: Unchecked | undefined) => textOf(record?.failedAt);
-const textOf = (value: unknown) => (typeof value === 'string' ? value : '');
 const cut = (text: string, longest: number) => (text.length > longest ? `${text.slice(0, longest)}…` : text);
