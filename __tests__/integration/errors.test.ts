@@ -2,6 +2,8 @@ import type { Queue } from 'bullmq';
 import { Worker } from 'bullmq';
 import { once } from 'node:events';
 import { resolve } from 'node:path';
+import type { Config } from '../../src/config';
+import { MessageWorker } from '../../src/handling/worker';
 import { keysOf } from '../../src/keys';
 import { ErrorLog } from '../../src/errorLog/errorLog';
 import type { StoredError } from '../../src/errorLog/pages';
@@ -192,6 +194,39 @@ describe('a retry', () => {
     await handleAll((data) => (data === 1 ? fail(data) : undefined));
     await untilRecorded(1);
     expect(await redis.client.hget(keys.errors, '1')).not.toBe(before);
+  });
+
+  it('gives the message ATTEMPTS tries anew, and attempts that are higher than all before', async () => {
+    const all = await parts();
+    await all.queue.add('message', 1, { attempts: 2 });
+    const seen: number[] = [];
+    const worker = new MessageWorker({
+      connection: all.connection,
+      keys,
+      task: {
+        handle(_, { attempt }) {
+          seen.push(attempt);
+          throw new Error('no');
+        },
+      },
+      instance: 'one',
+      config: { concurrency: 1, jobLockMs: 30_000, onStall: 'retry' } as Config,
+      logger: silentLogger,
+    });
+    cleanUps.push(() => worker.stop(0));
+    worker.resume();
+    const untilFailed = (tries: number) =>
+      waitFor(
+        async () => seen.length === tries && (await all.queue.getFailedCount()) === 1,
+        `${tries} tries, then a failure`,
+      );
+    await untilFailed(2);
+    const source = { ...all, client: all.control, keys };
+    await retryErrors(source, ['1']);
+    await untilFailed(4);
+    await retryAllErrors(source);
+    await untilFailed(6);
+    expect(seen).toEqual([1, 2, 3, 4, 5, 6]);
   });
 
   it('of all takes those that have failed until now, once each', async () => {

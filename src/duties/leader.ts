@@ -14,7 +14,7 @@ import { recordHistory } from '../group/samples';
 import { jobOptions } from '../redis/queue';
 import { redeliver } from '../handling/redelivery';
 import type { RedisAddress } from '../redis/address';
-import type { Task } from '../tasks/task';
+import { generates, type Task } from '../tasks/task';
 import { sleep } from '../time';
 
 export interface LeaderOptions {
@@ -87,7 +87,7 @@ export class Leader {
       telemetry,
       logger,
     });
-    return generateMessages({ task, committer, signal, logger });
+    return generates(task) ? generateMessages({ task, committer, signal, logger }) : Promise.resolve();
   }
 
   /** Tells whoever leads next that this term ended in order. Other ends are not for the one who was deposed to tell. */

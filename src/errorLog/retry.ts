@@ -16,7 +16,7 @@ export interface RetryResult {
   readonly unknown: readonly string[];
 }
 
-/** Puts the given failed messages back in the queue, with all their attempts, and takes them out of the error log. */
+/** Requeues the given failed messages, with ATTEMPTS tries each, and removes them from the error log. */
 export async function retryErrors(source: RetrySource, ids: readonly string[]): Promise<RetryResult> {
   const unknown: string[] = [];
   let retried = 0;
@@ -49,7 +49,8 @@ async function retryOne({ queue, errorLog }: RetrySource, id: string): Promise<b
   const job = await queue.getJob(id);
   if (job === undefined || !(await job.isFailed())) return false;
   try {
-    await job.retry('failed', { resetAttemptsMade: true, resetAttemptsStarted: true });
+    // Attempts started are kept: they are the fencing token that `handle` gets as `attempt`, which never goes back.
+    await job.retry('failed', { resetAttemptsMade: true });
   } catch {
     // Retried or removed by somebody else in this very moment.
     return false;
