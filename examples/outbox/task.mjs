@@ -14,6 +14,14 @@ if (!/^postgres(ql)?:\/\//.test(env.DATABASE_URL ?? '')) {
 const POLL_MS = Number(env.POLL_MS || 1000);
 if (!(POLL_MS > 0)) throw new Error(`POLL_MS is ${JSON.stringify(env.POLL_MS)}, expected milliseconds`);
 
+const SHARDS = Number(env.SHARDS || 1);
+if (!Number.isInteger(SHARDS) || SHARDS < 1 || SHARDS > 256) {
+  throw new Error(`SHARDS is ${JSON.stringify(env.SHARDS)}, expected a whole number from 1 to 256`);
+}
+
+/** With several shards, a source for each, which reads the rows whose id falls into it. */
+export const sources = SHARDS === 1 ? undefined : Array.from({ length: SHARDS }, (_, index) => nameOf(index));
+
 const ROWS_PER_BATCH = 500;
 /** Least time between two reads that find nothing, however often somebody rings. */
 const SOON_MS = 10;
@@ -29,10 +37,12 @@ const NEXT_ROWS = `
   FROM outbox
   WHERE (xid, id) > ($1::xid8, $2::bigint)
     AND xid < pg_snapshot_xmin(pg_current_snapshot())
+    AND ($3::int = 1 OR ('x' || left(md5(id::text), 7))::bit(28)::int % $3::int = $4::int)
   ORDER BY outbox.xid, outbox.id
   LIMIT ${ROWS_PER_BATCH}`;
 
-export async function* generate({ cursor, signal, logger }) {
+export async function* generate({ cursor, source, signal, logger }) {
+  const shard = shardOf(source);
   const bell = new Bell();
   signal.addEventListener('abort', () => bell.ring(), { once: true });
   let retryMs = 0;
@@ -44,7 +54,7 @@ export async function* generate({ cursor, signal, logger }) {
       await listen(database, logger);
       cursor = await check(cursor, database);
       for (let pauseMs = SOON_MS; !signal.aborted;) {
-        const { rows } = await database.query(NEXT_ROWS, [cursor.xid, cursor.id]);
+        const { rows } = await database.query(NEXT_ROWS, [cursor.xid, cursor.id, SHARDS, shard]);
         retryMs = 0;
         awaySince = undefined;
         if (rows.length > 0) {
@@ -73,6 +83,19 @@ export async function* generate({ cursor, signal, logger }) {
 
 export function handle({ id, topic, payload }, { logger }) {
   logger.info(`row ${id}`, { topic, payload });
+}
+
+/** The number of shards is part of the name: a cursor of one of 2 means nothing to one of 4. */
+function nameOf(shard) {
+  return `shard${shard}of${SHARDS}`;
+}
+
+function shardOf(source) {
+  const shard = source === undefined && SHARDS === 1 ? 0 : (sources ?? []).indexOf(source);
+  if (shard !== -1) return shard;
+  throw new Error(
+    `the source is ${source ?? 'not named'}, expected ${SHARDS === 1 ? 'none, or SHARDS to be set' : `${sources[0]} to ${sources.at(-1)}`}`,
+  );
 }
 
 function connect(bell) {
