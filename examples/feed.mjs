@@ -5,12 +5,16 @@
 // The feed is JSON Feed, a plain JSON array, RSS or Atom, and is asked for every EVERY_MS milliseconds. The cursor is
 // what has been seen of it: hashes of the ids of its entries, and of those that were in it lately, and what the server
 // gave to ask with the next time. So an entry that has gone and comes back is not new, nor is one that has moved.
-// The files in feed/ belong to it.
+// The files in feed/ belong to it, and sources/names.mjs.
+//
+// Several feeds, URL=https://a.example/feed,https://b.example/feed, are a source each, with a generator and a cursor of
+// its own. Their messages have the name of their `source` as well.
 import { createHash } from 'node:crypto';
 import { env } from 'node:process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { entriesOf } from './feed/document.mjs';
 import { request } from './feed/request.mjs';
+import { entryOf, nameSources, sourcesOf } from './sources/names.mjs';
 
 const ENTRIES_PER_BATCH = 500;
 /** As many ids are remembered, and as many entries may a feed have. The cursor is then 150 kB. */
@@ -18,10 +22,17 @@ const REMEMBERED = 10_000;
 const LONGEST_BACKOFF_MS = 15 * 60_000;
 const LIMITS = { timeoutMs: 30_000, maxBytes: 10_000_000 };
 
-const settings = { ...readSettings(), ...LIMITS };
+const { feeds, everyMs } = readSettings();
 
-export function generate(context) {
-  return generateEntries({ ...context, ...settings });
+export const sources = sourcesOf(feeds);
+
+export async function* generate(context) {
+  const { source } = context;
+  const url = entryOf(feeds, source);
+  for await (const { messages, cursor } of generateEntries({ ...context, url, everyMs, ...LIMITS })) {
+    const named = source === undefined ? messages : messages.map((message) => ({ ...message, source }));
+    yield { messages: named, cursor };
+  }
 }
 
 export function handle({ title, url, publishedAt }, { logger }) {
@@ -145,8 +156,11 @@ function knownFrom(cursor, url) {
 function readSettings() {
   const { URL: url = '', EVERY_MS } = env;
   const problems = [];
-  if (!isAddress(url)) {
-    const found = url === '' ? 'not set' : JSON.stringify(url.slice(0, 200).replace(/\/\/[^/]*@/, '//***@'));
+  // An address can have commas of its own.
+  const urls = url.split(/,(?=\s*https?:\/\/)/).map((each) => each.trim());
+  if (!urls.every(isAddress)) {
+    const found =
+      url === '' ? 'not set' : JSON.stringify(url.slice(0, 200).replace(/\/\/[^/]*?@/g, '//***@'));
     problems.push(`URL is ${found}, expected the http or https address of a feed`);
   }
   const everyMs = EVERY_MS ? Number(/^\d+$/.exec(EVERY_MS)?.[0]) : 60_000;
@@ -155,7 +169,13 @@ function readSettings() {
     problems.push(`EVERY_MS is ${found}, expected a whole number of milliseconds from 1 to 2147483647`);
   }
   if (problems.length > 0) throw new Error(problems.join('; '));
-  return { url, everyMs };
+  return { feeds: nameSources('URL', urls, labelOf), everyMs };
+}
+
+/** Neither user and password, nor a query, which often has a key in it. */
+function labelOf(url) {
+  const { host, pathname } = new URL(url);
+  return host + pathname;
 }
 
 function isAddress(text) {

@@ -1,4 +1,3 @@
-import { randomInt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,6 +16,8 @@ import { waitFor } from '../helpers/waitFor';
 /** INBOX_ROWS=10000 for a longer run by hand. */
 const ROWS = Number(process.env['INBOX_ROWS'] ?? 2000);
 const ROWS_PER_TRANSACTION = 20;
+const ROWS_PER_FAULT = 700;
+const TIMEOUT_MS = ROWS * 30;
 const JOB_LOCK_MS = 600;
 const HANDLER = resolve('examples/inbox/task.mjs');
 const FROM_OUTBOX = resolve('examples/inbox/fromOutbox.mjs');
@@ -51,29 +52,29 @@ let host: ModuleHost;
     await Promise.all([postgres?.stop(), redis?.stop()]);
   });
 
-  it('has each row of the outbox once, although generators and handlers are killed, and handlers paused past their locks', async () => {
-    const instances = [start(), start(), start(), start()];
-    const writing = write();
-    const isDone = async () => (await countOf('received')) >= ROWS;
-    const faults = injectFaults(instances, isDone);
-    await writing;
-    await faults;
-    await waitFor(isDone, 'all rows', 45_000);
-    await waitFor(async () => (await unfinished()) === 0, 'the last messages');
+  it(
+    'has each row of the outbox once, although generators and handlers are killed, and handlers paused past their locks',
+    async () => {
+      const instances = [start(), start(), start(), start()];
+      await Promise.all([write(), injectFaults(instances)]);
+      await waitFor(async () => (await countOf('received')) >= ROWS, 'all rows', TIMEOUT_MS);
+      await waitFor(async () => (await unfinished()) === 0, 'the last messages');
 
-    const numbers = async (query: string) => (await database.query(query)).rows.map(({ id }) => id);
-    const received = await numbers('SELECT outbox_id AS id FROM received ORDER BY outbox_id');
-    expect(received).toEqual(await numbers('SELECT id FROM outbox ORDER BY id'));
-    const { rows } = await database.query(
-      'SELECT outbox_id FROM received JOIN outbox ON outbox_id = id AND received.payload = outbox.payload',
-    );
-    expect(rows).toHaveLength(ROWS);
-    expect(await redis.client.zcard('{inbox}:messages:failed')).toBe(0);
-    // Otherwise nothing has been shown: messages were handed out again.
-    expect(
-      Number((await database.query('SELECT count(*) FROM inbox WHERE attempt > 1')).rows[0]!['count']),
-    ).toBeGreaterThan(0);
-  });
+      const numbers = async (query: string) => (await database.query(query)).rows.map(({ id }) => id);
+      const received = await numbers('SELECT outbox_id AS id FROM received ORDER BY outbox_id');
+      expect(received).toEqual(await numbers('SELECT id FROM outbox ORDER BY id'));
+      const { rows } = await database.query(
+        'SELECT outbox_id FROM received JOIN outbox ON outbox_id = id AND received.payload = outbox.payload',
+      );
+      expect(rows).toHaveLength(ROWS);
+      expect(await redis.client.zcard('{inbox}:messages:failed')).toBe(0);
+      // Otherwise nothing has been shown: messages were handed out again.
+      expect(
+        Number((await database.query('SELECT count(*) FROM inbox WHERE attempt > 1')).rows[0]!['count']),
+      ).toBeGreaterThan(0);
+    },
+    TIMEOUT_MS,
+  );
 
   const handle = (attempt: number, id = '7', row = 5) =>
     host.run('handle', {
@@ -146,39 +147,38 @@ function start(): InstanceProcess {
     ATTEMPTS: '10',
     BACKOFF_MS: '50',
     KEEP_COMPLETED: '1000',
+    // So that generating lasts as long as handling does.
+    MAX_BACKLOG: '100',
     LOG_LEVEL: 'error',
   });
 }
 
-/** Kills the generator, kills another instance, and pauses one beyond its locks, in turn, until all is done. */
-async function injectFaults(instances: InstanceProcess[], isDone: () => Promise<boolean>): Promise<void> {
-  const pick = async (isLeader: boolean) => {
-    const leader = await waitFor(async () => {
+/** Again and again while there is work: pauses a handler beyond its locks, and kills the generator and another handler. */
+async function injectFaults(instances: InstanceProcess[]): Promise<void> {
+  const untilReceived = (count: number) =>
+    waitFor(async () => (await countOf('received')) >= count, `${count} rows`, 45_000);
+  const generator = () =>
+    waitFor(async () => {
       const found = await redis.client.hget('{inbox}:leader', 'instance');
       return instances.find(({ name }) => name === found);
-    }, 'a leader');
-    const others = instances.filter((each) => each !== leader);
-    return isLeader ? leader : others[randomInt(others.length)]!;
-  };
+    }, 'a generator among the living');
   const replace = (instance: InstanceProcess) => {
     instance.signal('SIGKILL');
     instances.splice(instances.indexOf(instance), 1, start());
   };
-  for (let round = 0; round < 3 || !(await isDone()); round++) {
-    const before = await countOf('received');
-    // Some progress, so that there are messages to lose, unless everything has been received.
-    await waitFor(async () => (await countOf('received')) > before || (await isDone()), 'progress');
-    const paused = await pick(false);
+  for (let count = 100; count < ROWS; count += ROWS_PER_FAULT) {
+    await untilReceived(count);
+    const killed = await generator();
+    const [paused, other] = instances.filter((each) => each !== killed) as [InstanceProcess, InstanceProcess];
     paused.signal('SIGSTOP');
-    replace(await pick(true));
+    replace(killed);
     await sleep(JOB_LOCK_MS * 2.5);
     paused.signal('SIGCONT');
-    await waitFor(async () => (await countOf('received')) > before || (await isDone()), 'progress');
-    replace(await pick(false));
+    replace(other);
   }
 }
 
-/** Writes the rows at such a pace that faults fall in between. */
+/** Writes all rows, in transactions of a few rows each. */
 async function write(): Promise<void> {
   const client = await postgres.open();
   for (let row = 0; row < ROWS; row += ROWS_PER_TRANSACTION) {
@@ -187,7 +187,6 @@ async function write(): Promise<void> {
        FROM generate_series($1::int, $2::int) n`,
       [row + 1, Math.min(row + ROWS_PER_TRANSACTION, ROWS)],
     );
-    await sleep(40);
   }
 }
 
