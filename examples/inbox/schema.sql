@@ -1,4 +1,4 @@
--- Needs PostgreSQL 9.5 or newer. README.md explains how task.mjs uses it.
+-- Needs PostgreSQL 9.6 or newer. README.md explains how task.mjs uses it.
 
 -- Which messages have been handled, and which handler is the newest.
 CREATE TABLE inbox (
