@@ -16,7 +16,7 @@ import { waitFor } from '../helpers/waitFor';
 /** INBOX_ROWS=10000 for a longer run by hand. */
 const ROWS = Number(process.env['INBOX_ROWS'] ?? 2000);
 const ROWS_PER_TRANSACTION = 20;
-const ROWS_PER_FAULT = 700;
+const ROWS_PER_FAULT = 1000;
 const TIMEOUT_MS = ROWS * 30;
 const JOB_LOCK_MS = 600;
 const HANDLER = resolve('examples/inbox/task.mjs');

@@ -210,7 +210,7 @@ describe('a retry', () => {
         },
       },
       instance: 'one',
-      config: { concurrency: 1, jobLockMs: 30_000, onStall: 'retry' } as Config,
+      config: { concurrency: 1, jobLockMs: 30_000, onStall: 'retry' },
       logger: silentLogger,
     });
     cleanUps.push(() => worker.stop(0));

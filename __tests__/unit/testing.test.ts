@@ -232,7 +232,7 @@ it('gives the task the logger that it is given, and says nothing else through it
 it('hands messages of the test to a task that only handles, and keeps generate from running', async () => {
   const task = {
     generate: generate({ messages: [1], cursor: 1 }),
-    handle(message: unknown) {
+    handle: (message: unknown) => {
       if (message === 'b') throw new Error('no');
     },
   };

@@ -34,7 +34,7 @@ async function ask(task: Pick<Task, 'sources'>, timeoutMs: number): Promise<unkn
   });
   try {
     // As a method: a task can be an object that has state.
-    const asking = (async () => (task.sources as () => unknown).call(task))();
+    const asking = (task.sources as () => unknown).call(task);
     return await Promise.race([asking, late]);
   } catch (error) {
     throw new AppError(`the sources of the task cannot be read: ${toError(error).message}`, 1, {
