@@ -2,7 +2,6 @@ import type { Queue } from 'bullmq';
 import { Worker } from 'bullmq';
 import { once } from 'node:events';
 import { resolve } from 'node:path';
-import type { Config } from '../../src/config';
 import { MessageWorker } from '../../src/handling/worker';
 import { keysOf } from '../../src/keys';
 import { ErrorLog } from '../../src/errorLog/errorLog';
