@@ -594,7 +594,7 @@ describe('a server that fails is tried again, said once, and all its entries com
     server.answer = send(items(2, 1));
     expect(idsOf(await next)).toEqual(['1', '2']);
     const [first, ...others] = await feed.log();
-    expect(first).toMatchObject({ level: 'warn', message: 'the feed can not be read: trying again' });
+    expect(first).toMatchObject({ level: 'warn', message: 'the feed cannot be read: trying again' });
     expect(first!.error).toMatch(reason);
     expect(first!.error!.length).toBeLessThanOrEqual(200);
     expect(first!.error).not.toContain('\n');
