@@ -4,17 +4,20 @@
 //
 // The log is in Apache's combined format:
 //   host identity user [time] "request" status bytes "referer" "user agent"
-// A line that is not fails, and `npm start -- getErrors` shows it.
+// A line of another form fails, and `npm start -- getErrors` shows it.
+//
+// Several logs, FILE=a.log,b.log, are a source each, as in lines.mjs.
 
-export { generate } from './lines.mjs';
+export { generate, sources } from './lines.mjs';
 
 const QUOTED = String.raw`"((?:[^"\\]|\\.)*)"`;
 const COMBINED = new RegExp(
   String.raw`^(\S+) (\S+) (.+?) \[([^\]]+)\] ${QUOTED} (\d{3}) (\d+|-) ${QUOTED} ${QUOTED}\s*$`,
 );
 
-export function handle({ number, text }, { logger }) {
-  logger.debug(`line ${number}`, parse(text));
+export function handle({ number, text, source }, { logger }) {
+  const fields = parse(text);
+  logger.debug(`line ${number}`, source === undefined ? fields : { ...fields, source });
 }
 
 export function parse(line) {

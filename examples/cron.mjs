@@ -3,15 +3,15 @@
 //   SCHEDULE='*/5 * * * *' TZ=Europe/Berlin TASK=examples/cron.mjs npm start
 //
 // SCHEDULE has 5 fields (minute, hour, day, month, weekday) or 6 (second first) and is read in the time zone TZ.
-// Ticks that were missed because nobody led are made up for; MISSED=skip leaves them out. The cursor is the time of
-// the last tick, so another generator goes on right after it. What happens when clocks change: see createSchedule.
+// Ticks that were missed because nobody led are made up for; MISSED=skip drops them. The cursor is the time of the last
+// tick, so another generator resumes right after it. What happens when clocks change: see createSchedule.
 import { env } from 'node:process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { CronExpressionParser } from 'cron-parser';
 
 const TICKS_PER_BATCH = 500;
-/** Longest sleep. Somebody may set the clock, or suspend the machine, at any time; and no timer takes a month. */
-const LOOK_MS = 60_000;
+/** Longest sleep: the clock can be set, or the machine suspended, at any time; and no timer takes a month. */
+const MAX_SLEEP_MS = 60_000;
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 
@@ -32,7 +32,7 @@ export function handle({ scheduledFor }, { logger }) {
 /** What `generate` does, with a clock that a test can set. */
 export async function* generateTicks({ cursor, signal, logger, schedule, missed, clock }) {
   let last = cursor === undefined ? clock.now() : timeOf(cursor);
-  // The start is kept, or a tick between a first start and a crash right after it would be forgotten.
+  // The start is committed; otherwise a tick between a first start and a crash right after it would be lost.
   if (cursor === undefined) yield { messages: [], cursor: iso(last) };
   let next = schedule.next(last);
   let wasAway = true;
@@ -45,7 +45,7 @@ export async function* generateTicks({ cursor, signal, logger, schedule, missed,
       yield { messages: [], cursor: iso(last) };
     } else if (wasAway && next <= now) {
       logger.info('making up for ticks that were missed', { since: iso(last) });
-    } else if (wasAway && last > now + LOOK_MS) {
+    } else if (wasAway && last > now + MAX_SLEEP_MS) {
       logger.warn('the last tick lies in the future: no tick until the clock is there', { last: iso(last) });
     }
 
@@ -58,17 +58,17 @@ export async function* generateTicks({ cursor, signal, logger, schedule, missed,
       yield { messages, cursor: iso(last) };
       wasAway = false;
     } else {
-      const wait = Math.min(next - now, LOOK_MS);
+      const wait = Math.min(next - now, MAX_SLEEP_MS);
       await clock.sleep(wait, signal);
       // The machine slept, or its clock was set.
-      wasAway = Math.abs(clock.now() - now - wait) > LOOK_MS;
+      wasAway = Math.abs(clock.now() - now - wait) > MAX_SLEEP_MS;
     }
   }
 }
 
 /**
- * The ticks of a cron expression in a time zone. cron-parser counts on a clock that never changes, as there is one on
- * the wall in UTC; here is what becomes of its times where clocks do change. With `*` for the hour, a tick is whenever
+ * The ticks of a cron expression in a time zone. cron-parser runs on UTC, a clock that never changes; this function
+ * translates its times to a zone whose clocks do change. With `*` for the hour, a tick is whenever
  * the clock on the wall shows a matching time: never in a skipped hour, and twice in a repeated one. With other hours,
  * each time is a tick once: in a repeated hour when it comes first; in a skipped hour as if the clock had not been put
  * forward yet, so that 02:30 is when the clock on the wall shows 03:30.
@@ -126,7 +126,7 @@ function offsetsOf(zone) {
   };
 }
 
-/** What the environment says, or an error that names all that is wrong with it. */
+/** The settings in the environment, or an error that names everything that is wrong with them. */
 function readSettings() {
   const { SCHEDULE, TZ, MISSED } = env;
   // An empty TZ counts as not set here, and as UTC to Node.js, which then has no name for it.

@@ -2,26 +2,37 @@
 //
 //   URL=https://example.org/feed.xml TASK=examples/feed.mjs npm start
 //
-// The feed is JSON Feed, a plain JSON array, RSS or Atom, and is asked for every EVERY_MS milliseconds. The cursor is
-// what has been seen of it: hashes of the ids of its entries, and of those that were in it lately, and what the server
-// gave to ask with the next time. So an entry that has gone and comes back is not new, nor is one that has moved.
-// The files in feed/ belong to it.
+// The feed is JSON Feed, a plain JSON array, RSS or Atom, and is requested every EVERY_MS milliseconds. The cursor is
+// what has been seen of it: hashes of the ids of its entries, and of those that were in it lately, and the validators
+// (ETag, Last-Modified) for the next request. So an entry that leaves and comes back is not new, nor is one that moves.
+// The files in feed/ belong to it, and sources/names.mjs.
+//
+// Several feeds, URL=https://a.example/feed,https://b.example/feed, are a source each, with a generator and a cursor of
+// its own. Their messages have the name of their `source` as well.
 import { createHash } from 'node:crypto';
 import { env } from 'node:process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { entriesOf } from './feed/document.mjs';
 import { request } from './feed/request.mjs';
+import { entryOf, nameSources, sourcesOf } from './sources/names.mjs';
 
 const ENTRIES_PER_BATCH = 500;
-/** As many ids are remembered, and as many entries may a feed have. The cursor is then 150 kB. */
-const REMEMBERED = 10_000;
-const LONGEST_BACKOFF_MS = 15 * 60_000;
+/** Ids that are remembered, and entries that a feed can have. The cursor is then 150 kB. */
+const MAX_REMEMBERED = 10_000;
+const MAX_BACKOFF_MS = 15 * 60_000;
 const LIMITS = { timeoutMs: 30_000, maxBytes: 10_000_000 };
 
-const settings = { ...readSettings(), ...LIMITS };
+const { feeds, everyMs } = readSettings();
 
-export function generate(context) {
-  return generateEntries({ ...context, ...settings });
+export const sources = sourcesOf(feeds);
+
+export async function* generate(context) {
+  const { source } = context;
+  const url = entryOf(feeds, source);
+  for await (const { messages, cursor } of generateEntries({ ...context, url, everyMs, ...LIMITS })) {
+    const named = source === undefined ? messages : messages.map((message) => ({ ...message, source }));
+    yield { messages: named, cursor };
+  }
 }
 
 export function handle({ title, url, publishedAt }, { logger }) {
@@ -43,9 +54,9 @@ export async function* generateEntries({ cursor, signal, logger, url, everyMs, .
       if (signal.aborted) return;
       failures += 1;
       pause = Math.max(backoff(failures, everyMs), error.retryAfterMs ?? 0);
-      // Said once: a server may be away for long.
+      // Logged once: an outage can be long.
       const level = failures === 1 ? 'warn' : 'debug';
-      logger[level]('the feed can not be read: trying again', {
+      logger[level]('the feed cannot be read: trying again', {
         error: brief(error),
         inMs: Math.round(pause),
       });
@@ -64,16 +75,16 @@ async function lookAt(url, known, options) {
   if (response === undefined) return undefined;
   const { etag, lastModified } = response;
   const entries = entriesOf(response.body, response.contentType, response.url);
-  if (entries.length > REMEMBERED) {
-    throw new Error(`it has ${entries.length} entries, expected at most ${REMEMBERED}`);
+  if (entries.length > MAX_REMEMBERED) {
+    throw new Error(`it has ${entries.length} entries, expected at most ${MAX_REMEMBERED}`);
   }
   const byKey = new Map(oldestFirst(entries).map((entry) => [hashOf(entry.id), entry]));
   return { byKey, etag, lastModified };
 }
 
 /**
- * The new entries in batches, each with what is known once it is in the queue. What to ask with the next time is known
- * only with the last: a generator that takes over before that must be given the whole feed again.
+ * The new entries in batches, each with what is known once it is in the queue. Only the last one has the validators: a
+ * generator that takes over before that must get the whole feed again.
  */
 function* batchesOf(known, { byKey, etag, lastModified }) {
   const seen = new Set(known.seen);
@@ -83,22 +94,22 @@ function* batchesOf(known, { byKey, etag, lastModified }) {
     const keys = fresh.slice(from, from + ENTRIES_PER_BATCH);
     for (const key of keys) seen.add(key);
     const isLast = from + ENTRIES_PER_BATCH >= fresh.length;
-    // First what is in the feed now; of the rest, what was in it last.
+    // First what is in the feed now, then what was in it last.
     const here = [...byKey.keys()].filter((key) => seen.has(key));
     yield {
       messages: keys.map((key) => byKey.get(key)),
       cursor: {
         feed: known.feed,
         ...(isLast && { etag, lastModified }),
-        seen: [...new Set([...here, ...known.seen])].slice(0, REMEMBERED),
+        seen: [...new Set([...here, ...known.seen])].slice(0, MAX_REMEMBERED),
       },
     };
   }
 }
 
 /**
- * By date, if it has one. An entry without one stays with the entry before it, and those of the same time stay in the
- * order of the document, which is the newest first unless its dates say otherwise.
+ * Sorted by date. An entry without a date stays with the entry before it, and those of the same time stay in the order
+ * of the document, which is newest first unless its dates say otherwise.
  */
 function oldestFirst(entries) {
   const times = entries
@@ -113,9 +124,9 @@ function oldestFirst(entries) {
     .map(({ entry }) => entry);
 }
 
-/** At least EVERY_MS, doubled with each failure in a row; by chance, so that not all ask a server at once. */
+/** At least EVERY_MS, doubled with each failure in a row, with jitter, so that not all clients return at once. */
 function backoff(failures, everyMs) {
-  const most = Math.min(everyMs * 2 ** failures, Math.max(everyMs, LONGEST_BACKOFF_MS));
+  const most = Math.min(everyMs * 2 ** failures, Math.max(everyMs, MAX_BACKOFF_MS));
   return Math.max(everyMs, most * (0.5 + Math.random() / 2));
 }
 
@@ -123,7 +134,7 @@ function hashOf(text) {
   return createHash('sha256').update(text).digest('base64url').slice(0, 12);
 }
 
-/** An error in one line that a log can bear: a parser may quote the whole document. */
+/** An error as one short line: a parser can quote the whole document. */
 function brief({ message }) {
   return message.replace(/\s+/g, ' ').slice(0, 200);
 }
@@ -145,8 +156,11 @@ function knownFrom(cursor, url) {
 function readSettings() {
   const { URL: url = '', EVERY_MS } = env;
   const problems = [];
-  if (!isAddress(url)) {
-    const found = url === '' ? 'not set' : JSON.stringify(url.slice(0, 200).replace(/\/\/[^/]*@/, '//***@'));
+  // An address can have commas of its own.
+  const urls = url.split(/,(?=\s*https?:\/\/)/).map((each) => each.trim());
+  if (!urls.every(isAddress)) {
+    const found =
+      url === '' ? 'not set' : JSON.stringify(url.slice(0, 200).replace(/\/\/[^/]*?@/g, '//***@'));
     problems.push(`URL is ${found}, expected the http or https address of a feed`);
   }
   const everyMs = EVERY_MS ? Number(/^\d+$/.exec(EVERY_MS)?.[0]) : 60_000;
@@ -155,7 +169,13 @@ function readSettings() {
     problems.push(`EVERY_MS is ${found}, expected a whole number of milliseconds from 1 to 2147483647`);
   }
   if (problems.length > 0) throw new Error(problems.join('; '));
-  return { url, everyMs };
+  return { feeds: nameSources('URL', urls, labelOf), everyMs };
+}
+
+/** Neither user and password, nor a query, which often has a key in it. */
+function labelOf(url) {
+  const { host, pathname } = new URL(url);
+  return host + pathname;
 }
 
 function isAddress(text) {

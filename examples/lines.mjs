@@ -3,18 +3,26 @@
 //   FILE=notes.txt TASK=examples/lines.mjs npm start
 //
 // Line ends are \n or \r\n and are cut. The file is read as a stream and never held as a whole. The cursor is the
-// place in the file after the last committed line, so another generator goes on right there.
+// place in the file after the last committed line, so another generator resumes right there.
+//
+// Several files, FILE=a.log,b.log, are a source each, with a generator and a cursor of its own. Their messages are
+// { number, text, source }. sources/names.mjs belongs to it.
 import { createReadStream } from 'node:fs';
+import { basename } from 'node:path';
 import { env } from 'node:process';
+import { entryOf, nameSources, sourcesOf } from './sources/names.mjs';
 
 if (!env.FILE) throw new Error('FILE is not set, expected the path of a text file');
+
+export const sources = sourcesOf(namedFiles());
 
 const LINES_PER_BATCH = 500;
 const BYTES_PER_BATCH = 1_000_000;
 const NEWLINE = 10;
 const RETURN = 13;
 
-export async function* generate({ cursor = { number: 0, offset: 0 }, signal }) {
+export async function* generate({ cursor = { number: 0, offset: 0 }, source, signal }) {
+  const file = entryOf(namedFiles(), source);
   let { number, offset } = cursor;
   if (!Number.isInteger(number) || !Number.isInteger(offset)) {
     const found = JSON.stringify(cursor);
@@ -24,11 +32,11 @@ export async function* generate({ cursor = { number: 0, offset: 0 }, signal }) {
   }
   let messages = [];
   let bytes = 0;
-  for await (const { text, length } of linesFrom(offset, signal)) {
+  for await (const { text, length } of linesFrom(file, offset, signal)) {
     number += 1;
     offset += length;
     bytes += length;
-    messages.push({ number, text });
+    messages.push(source === undefined ? { number, text } : { number, text, source });
     if (messages.length >= LINES_PER_BATCH || bytes >= BYTES_PER_BATCH) {
       yield { messages, cursor: { number, offset } };
       messages = [];
@@ -38,14 +46,21 @@ export async function* generate({ cursor = { number: 0, offset: 0 }, signal }) {
   if (messages.length > 0) yield { messages, cursor: { number, offset } };
 }
 
-export function handle({ number, text }, { logger }) {
-  logger.info(`line ${number}`, { text });
+export function handle({ number, text, source }, { logger }) {
+  logger.info(`line ${number}`, source === undefined ? { text } : { text, source });
+}
+
+/** The files, by the name of their source: the name of the file without its directories. */
+function namedFiles() {
+  const files = env.FILE.split(',');
+  const trimmed = files.length === 1 ? files : files.map((file) => file.trim());
+  return nameSources('FILE', trimmed, (file) => basename(file));
 }
 
 /** Every line from a byte offset on: its text, and its length in bytes with its line end. */
-async function* linesFrom(start, signal) {
+async function* linesFrom(file, start, signal) {
   let parts = [];
-  for await (const chunk of createReadStream(env.FILE, { start, signal })) {
+  for await (const chunk of createReadStream(file, { start, signal })) {
     let from = 0;
     // Split as bytes: a character of UTF-8 may lie across two chunks, but no part of one is a newline.
     for (let end; (end = chunk.indexOf(NEWLINE, from)) !== -1; from = end + 1) {

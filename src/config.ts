@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { AppError } from './errors';
 import { parseRedisUrl, redactUrl, type RedisAddress, RedisUrlError } from './redis/address';
+import { areSources, EXPECTED_SOURCES } from './sourceNames';
 
 /** What an instance runs with. Durations are milliseconds. docs/configuration.md explains each. */
 export interface Config {
@@ -16,9 +17,11 @@ export interface Config {
   readonly instanceName: string;
   /** Path of the task module; undefined: the demo. */
   readonly task: string | undefined;
-  readonly generatorHandles: boolean;
   /** Whether this instance may become a generator. */
   readonly canGenerate: boolean;
+  /** Names of the sources; undefined: those of the task. */
+  readonly sources: readonly string[] | undefined;
+  readonly generatorHandles: boolean;
   readonly concurrency: number;
   readonly attempts: number;
   readonly backoffMs: number;
@@ -116,8 +119,12 @@ export function resolveConfig(env: Environment): Config {
       '1 to 200 ASCII characters without spaces',
     ),
     task: env['TASK'] || undefined,
-    generatorHandles: flag('GENERATOR_HANDLES', true),
     canGenerate: flag('CAN_GENERATE', true),
+    sources: read<readonly string[] | undefined>('SOURCES', undefined, EXPECTED_SOURCES, (text) => {
+      const names = text.split(',').map((name) => name.trim());
+      return areSources(names) ? names : undefined;
+    }),
+    generatorHandles: flag('GENERATOR_HANDLES', true),
     concurrency: whole('CONCURRENCY', 1, 1, 10_000),
     attempts: whole('ATTEMPTS', 1, 1, 1_000_000),
     backoffMs: milliseconds('BACKOFF_MS', 1000, 0),

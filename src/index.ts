@@ -9,7 +9,8 @@ import { runInstance } from './instance';
 import { createLogger } from './logger';
 import { createDemoTask, describeDemo } from './tasks/demo';
 import { checkTask, loadTask } from './tasks/load';
-import type { Task } from './tasks/task';
+import { resolveSources } from './tasks/sources';
+import { generates, type Task } from './tasks/task';
 import type { Traces } from './tracing';
 
 export type { Environment } from './config';
@@ -47,9 +48,10 @@ export function createInstance<Message = unknown, Cursor = unknown>(
     const config = resolveConfig(options.env ?? process.env);
     const logger = createLogger(config);
     const task = await chooseTask();
+    const sources = generates(task) ? await resolveSources(config.sources, task) : undefined;
     traces = config.traces ? (await import('./tracing.js')).openTraces(logger) : undefined;
     const redis = await provideRedis(config, logger);
-    const run = () => runInstance({ config, redis, task, telemetry: traces?.telemetry, logger });
+    const run = () => runInstance({ config, redis, task, sources, telemetry: traces?.telemetry, logger });
     running = await (traces?.detached(run) ?? run());
     if (options.task === undefined && config.task === undefined) logger.info(describeDemo(config.demo));
 

@@ -154,7 +154,7 @@ function buildVisible(foundation: Foundation, { worker }: Handling, { elections,
     report: () => ({
       ...{ host: hostname(), pid: process.pid, startedAt },
       ...worker.counts,
-      generates: config.canGenerate,
+      generates: generators.length > 0,
       ...(sources && { sources: [...sources] }),
       ...describeRoles(elections, generators),
       ...(board.address && { board: board.address }),

@@ -7,11 +7,15 @@ import { toError } from './errors';
 import type { Logger } from './logger';
 import { generateMessages } from './generating/generator';
 import { checkTask } from './tasks/load';
-import type { Batch, GenerateContext, Task } from './tasks/task';
+import { type Batch, type GenerateContext, generates, type Task } from './tasks/task';
 
-export interface RunTaskOptions<Cursor = unknown> {
+export interface RunTaskOptions<Cursor = unknown, Message = unknown> {
   /** The cursor committed last. Default: none, as the first time. */
   readonly cursor?: Cursor | undefined;
+  /** The source to generate from. Default: none is named. */
+  readonly source?: string | undefined;
+  /** Handled in place of what `generate` would yield, which does not run. For a task that only handles. */
+  readonly messages?: readonly Message[] | undefined;
   /** Commits so many batches, then tells `generate` to step down. Default: until `generate` returns. */
   readonly batches?: number | undefined;
   /** When it aborts, `generate` is told to step down and `handle` to give up, and no further message is handled. */
@@ -55,7 +59,7 @@ export interface FailedMessage<Message = unknown> extends HandledMessage<Message
  */
 export async function runTask<Message, Cursor>(
   task: Task<Message, Cursor>,
-  options: RunTaskOptions<Cursor> = {},
+  options: RunTaskOptions<Cursor, Message> = {},
 ): Promise<TaskRun<Message, Cursor>> {
   checkTask(task);
   const { cursor, logger = SILENT } = options;
@@ -68,7 +72,8 @@ export async function runTask<Message, Cursor>(
   const stopped = options.signal ?? new AbortController().signal;
   const enough = new AbortController();
   const signal = AbortSignal.any([stopped, enough.signal]);
-  let position = { generated: 0, cursorJson: jsonOf(cursor) };
+  const cursorJson = cursor === undefined ? undefined : jsonOf(cursor, 'cursor');
+  let position = { generated: 0, cursorJson };
 
   async function handle(message: string, id: string): Promise<void> {
     const context = { id, signal: stopped, logger: logger.child({ id }) };
@@ -90,8 +95,19 @@ export async function runTask<Message, Cursor>(
     handled.push({ id, message: parsed(), attempts: attempt });
   }
 
+  const { messages } = options;
+  if (messages !== undefined) {
+    for (const [index, message] of messages.entries()) {
+      if (stopped.aborted) break;
+      await handle(jsonOf(message, `message ${index}`), String(firstId + index));
+    }
+    return { batches, cursor, handled, failed };
+  }
+  if (!generates(task)) throw new TypeError('the task only handles, expected the option messages');
+
   await generateMessages({
     task: { generate: (context) => task.generate({ ...context, logger } as GenerateContext<Cursor>) },
+    source: options.source,
     committer: {
       position: () => Promise.resolve(position),
       async commit({ generated }, { messages, cursorJson }) {
@@ -126,10 +142,10 @@ const SILENT: Logger = {
   child: () => SILENT,
 };
 
-function jsonOf(cursor: unknown): string | undefined {
-  const json = JSON.stringify(cursor) as string | undefined;
-  if (json !== undefined || cursor === undefined) return json;
-  throw new TypeError(`cursor is a value of type ${typeof cursor}, expected a JSON value`);
+function jsonOf(value: unknown, name: string): string {
+  const json = JSON.stringify(value) as string | undefined;
+  if (json !== undefined) return json;
+  throw new TypeError(`${name} is a value of type ${typeof value}, expected a JSON value`);
 }
 
 function wholeFromOne(name: string, value: number | undefined, otherwise: number): number {

@@ -220,7 +220,7 @@ describe('a TASK that is none is refused with exit code 2, naming the file', () 
     ['syntax.mjs', 'export function {', 'can not be loaded: Unexpected token'],
     ['syntax.cjs', 'exports.generate = ;', 'can not be loaded: Unexpected token'],
     ['nothing.mjs', '', 'exports nothing, expected two functions, generate and handle'],
-    ['half.mjs', 'export function handle() {}', 'exports handle (function), expected two functions'],
+    ['half.mjs', 'export function generate() {}', 'exports generate (function), expected two functions'],
     [
       'values.mjs',
       'export const generate = 1, handle = 2;',

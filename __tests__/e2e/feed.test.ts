@@ -91,12 +91,12 @@ it('1,000 entries and those that come: each once and in order, although generato
 it('a server that is away costs no leadership', async () => {
   server = await startFeedServer((_, response) => response.writeHead(500).end());
   const instance = startInstance({ REDISURL: redis.url, TASK, URL: server.url, EVERY_MS: '10' });
-  await instance.logged('the feed can not be read: trying again');
+  await instance.logged('the feed cannot be read: trying again');
   await server.requested(4);
   server.answer = (_, response) => response.end('[{"id":"1"}]');
   await instance.logged('new entry');
   expect(await redis.client.hget('{nic}:leader', 'term')).toBe('1');
-  const said = instance.log.filter(({ message }) => message === 'the feed can not be read: trying again');
+  const said = instance.log.filter(({ message }) => message === 'the feed cannot be read: trying again');
   expect(said.map(({ level }) => level)).toEqual(['warn', ...said.slice(1).map(() => 'debug')]);
 });
 

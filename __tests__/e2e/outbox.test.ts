@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { history } from '../helpers/history';
+import { history, upTo } from '../helpers/history';
 import { ELECTED, type InstanceProcess, killAll, startInstance } from '../helpers/instance';
+import { openModuleHost } from '../helpers/moduleHost';
 import {
   findPostgres,
   type PostgresClient,
@@ -82,6 +83,36 @@ whereThereIsPostgres('the outbox', () => {
     await early.query('COMMIT');
     await waitFor(async () => (await generated()) === 3, 'all rows');
     expect(await published()).toEqual(['1', '3', '2']);
+  });
+
+  it('in shards gives each row to one of them, in order', async () => {
+    const client = await postgres.open(name);
+    for (let row = 0; row < 100; row++) await insert(client, row);
+    const host = await openModuleHost();
+    try {
+      const env = { DATABASE_URL: postgres.url(name), SHARDS: '4' };
+      const sources = await host.run<string[]>('sources', { module: TASK, env });
+      expect(sources).toEqual(['shard0of4', 'shard1of4', 'shard2of4', 'shard3of4']);
+      const shards: string[][] = [];
+      for (const source of sources) {
+        const number = await host.run<number>('open', { module: TASK, env, source });
+        const batch = await host.run<{ messages: { id: string }[] }>('next', { number });
+        await host.run('abort', { number });
+        shards.push(batch.messages.map(({ id }) => id));
+      }
+      // A fair share each, more or less.
+      for (const ids of shards) {
+        expect(ids.length).toBeGreaterThan(10);
+        expect(ids).toEqual([...ids].sort((a, b) => Number(a) - Number(b)));
+      }
+      expect(shards.flat().sort((a, b) => Number(a) - Number(b))).toEqual(upTo(100).map(String));
+      const stray = await host.run<number>('open', { module: TASK, env, source: 'shard0of2' });
+      await expect(host.run('next', { number: stray })).rejects.toThrow(
+        'the source is shard0of2, expected shard0of4 to shard3of4',
+      );
+    } finally {
+      await host.close();
+    }
   });
 
   it('sees a row as soon as its transaction commits, long before the next poll', async () => {

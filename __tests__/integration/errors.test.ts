@@ -3,6 +3,7 @@ import { Worker } from 'bullmq';
 import { once } from 'node:events';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { MessageWorker } from '../../src/handling/worker';
 import { keysOf } from '../../src/keys';
 import { ErrorLog } from '../../src/errorLog/errorLog';
 import type { StoredError } from '../../src/errorLog/pages';
@@ -371,6 +372,39 @@ describe('a retry', () => {
     expect(await retrying).toEqual({ retried: 3, unknown: [] });
     expect(await all.queue.getJobCounts('wait', 'failed')).toEqual({ wait: 3, failed: 0 });
     expect(await recorded()).toBe(0);
+  });
+
+  it('gives the message ATTEMPTS tries anew, and attempts that are higher than all before', async () => {
+    const all = await parts();
+    await all.queue.add('message', 1, { attempts: 2 });
+    const seen: number[] = [];
+    const worker = new MessageWorker({
+      connection: all.connection,
+      keys,
+      task: {
+        handle(_, { attempt }) {
+          seen.push(attempt);
+          throw new Error('no');
+        },
+      },
+      instance: 'one',
+      config: { concurrency: 1, jobLockMs: 30_000, onStall: 'retry' },
+      logger: silentLogger,
+    });
+    cleanUps.push(() => worker.stop(0));
+    worker.resume();
+    const untilFailed = (tries: number) =>
+      waitFor(
+        async () => seen.length === tries && (await all.queue.getFailedCount()) === 1,
+        `${tries} tries, then a failure`,
+      );
+    await untilFailed(2);
+    const source = { ...all, client: all.control, keys };
+    await retryErrors(source, ['1']);
+    await untilFailed(4);
+    await retryAllErrors(source);
+    await untilFailed(6);
+    expect(seen).toEqual([1, 2, 3, 4, 5, 6]);
   });
 
   it('of all takes those that have failed until now, once each', async () => {

@@ -10,7 +10,7 @@ import { keysOf } from '../../src/keys';
  */
 const FLOORS = [
   ['errors.ts', 'time.ts', 'redis/address.ts', 'terminal/'],
-  ['config.ts', 'logger.ts', 'keys.ts'],
+  ['config.ts', 'logger.ts', 'keys.ts', 'sourceNames.ts'],
   ['redis/', 'supervision/', 'tracing.ts'],
   ['membership/'],
   ['leadership/', 'tasks/'],

@@ -54,6 +54,10 @@ function flag(
   return { name, field, fallback, accepted, refused: ['maybe', '2', 'toString', '__proto__'], expected };
 }
 
+const LONGEST_NAME = 'n'.repeat(64);
+const names = (count: number, between = ',') =>
+  Array.from({ length: count }, (_, index) => `n${index}`).join(between);
+
 const VARIABLES: Variable[] = [
   {
     name: 'NAMESPACE',
@@ -70,6 +74,20 @@ const VARIABLES: Variable[] = [
     accepted: { one: 'one', 'host:1': 'host:1', ['n'.repeat(200)]: 'n'.repeat(200) },
     refused: ['two words', 'größe', 'a\nb', 'n'.repeat(201)],
     expected: '1 to 200 ASCII characters without spaces',
+  },
+  flag('CAN_GENERATE', (config) => config.canGenerate, true),
+  {
+    name: 'SOURCES',
+    field: (config) => config.sources?.join(' '),
+    fallback: undefined,
+    accepted: {
+      a: 'a',
+      'eu, us_2,Z-': 'eu us_2 Z-',
+      [LONGEST_NAME]: LONGEST_NAME,
+      [names(256)]: names(256, ' '),
+    },
+    refused: [',', 'a,', 'a,a', 'a, ,b', 'two words', 'größe', 'a.log', `${LONGEST_NAME}x`, names(257)],
+    expected: '1 to 256 different names of 1 to 64 characters each, of A-Z a-z 0-9 _ -',
   },
   flag('GENERATOR_HANDLES', (config) => config.generatorHandles, true),
   whole('CONCURRENCY', (config) => config.concurrency, 1, 1, 10_000),

@@ -594,7 +594,7 @@ describe('a server that fails is tried again, said once, and all its entries com
     server.answer = send(items(2, 1));
     expect(idsOf(await next)).toEqual(['1', '2']);
     const [first, ...others] = await feed.log();
-    expect(first).toMatchObject({ level: 'warn', message: 'the feed can not be read: trying again' });
+    expect(first).toMatchObject({ level: 'warn', message: 'the feed cannot be read: trying again' });
     expect(first!.error).toMatch(reason);
     expect(first!.error!.length).toBeLessThanOrEqual(200);
     expect(first!.error).not.toContain('\n');
@@ -807,5 +807,41 @@ describe('what is refused', () => {
   it('but not a minute or a month', async () => {
     expect(await refusal({ EVERY_MS: '60000' })).toBeUndefined();
     expect(await refusal({ EVERY_MS: '2147483647' })).toBeUndefined();
+  });
+});
+
+describe('several feeds', () => {
+  const sourcesOf = (url: string) =>
+    host.run<string[] | undefined>('sources', { module: FEED, env: { URL: url } });
+
+  it('are a source each, named after host and path and nothing secret; one alone is none', async () => {
+    expect(
+      await sourcesOf('https://a.example/feed.xml,https://me:Sesame@b.example:8080/?key=Sesame'),
+    ).toEqual(['a_example_feed_xml', 'b_example_8080_']);
+    expect(await sourcesOf('https://a.example/feed?only=1,2,3')).toBeUndefined();
+    await expect(sourcesOf('https://a.example/,https://a.example/')).rejects.toThrow('URL lists 2 entries');
+    await expect(sourcesOf('https://a.example/,http://me:Sesame@')).rejects.toThrow(
+      'URL is "https://a.example/,http://***@", expected the http or https address of a feed',
+    );
+  });
+
+  it('are read each by its own source, and their entries name it', async () => {
+    server.answer = send(items(1));
+    const other = await startFeedServer(send(items(2)));
+    try {
+      const env = { URL: `${server.url},${other.url}`, EVERY_MS: '5' };
+      const sources = await host.run<string[]>('sources', { module: FEED, env });
+      const ids = [];
+      for (const source of sources) {
+        const number = await host.run<number>('open', { module: FEED, env, source });
+        opened.push(number);
+        const batch = await host.run<Batch>('next', { number });
+        ids.push(batch.messages.map((message) => [message.id, (message as { source?: string }).source]));
+      }
+      expect(ids).toEqual([[['1', sources[0]]], [['2', sources[1]]]]);
+      expect(sources.every((source) => source.startsWith('127_0_0_1_'))).toBe(true);
+    } finally {
+      await other.stop();
+    }
   });
 });

@@ -12,6 +12,7 @@ const REAL_LOG = resolve('../shared/data/access.log');
 interface Message {
   number: number;
   text: string;
+  source?: string;
 }
 interface Cursor {
   number: number;
@@ -168,6 +169,49 @@ it('batches hold a few hundred lines and about a megabyte at most, however long 
     expect(messages.length).toBeLessThanOrEqual(500);
     expect(Buffer.byteLength(messages.map(({ text }) => text).join(''))).toBeLessThan(1_300_000);
   }
+});
+
+describe('several files', () => {
+  const sourcesOf = (FILE: string) =>
+    host.run<string[] | undefined>('sources', { module: LINES, env: { FILE } });
+
+  it('are a source each, named after the file; one alone is none', async () => {
+    expect(await sourcesOf('a.log,/var/log/b-1.log')).toEqual(['a_log', 'b-1_log']);
+    expect(await sourcesOf('a.log')).toBeUndefined();
+    // Those that are added at the end change none before them.
+    const names = await sourcesOf('x/a.log,y/a.log,größe,größé');
+    expect(names).toEqual(['a_log', expect.stringMatching(/^a_log-[0-9a-f]{8}$/), 'gr_e', 'gr_']);
+    expect((await sourcesOf('x/a.log,y/a.log,größe,größé,z/a.log'))!.slice(0, 4)).toEqual(names);
+    expect(await sourcesOf(`${'n'.repeat(64)},${'n'.repeat(65)}`)).toEqual([
+      'n'.repeat(64),
+      expect.stringMatching(/^n{55}-[0-9a-f]{8}$/),
+    ]);
+  });
+
+  it.each(['a.log,', 'a.log,,b.log', 'a.log, a.log'])('are refused as %s', async (files) => {
+    await expect(sourcesOf(files)).rejects.toThrow(
+      /^FILE lists \d entries, expected 1 to 256 different ones/,
+    );
+  });
+
+  it('have messages that name their source, and numbers and cursors of their own', async () => {
+    const [a, b] = [join(directory, 'a.log'), join(directory, 'b.log')] as const;
+    writeFileSync(a, 'one\ntwo\n');
+    writeFileSync(b, 'eins\n');
+    const read = (source?: string, cursor?: Cursor) =>
+      host.run<Batch[]>('generate', { module: LINES, file: `${a}, ${b}`, source, cursor });
+    const messages = [
+      { number: 1, text: 'one', source: 'a_log' },
+      { number: 2, text: 'two', source: 'a_log' },
+    ];
+    expect(await read('a_log')).toEqual([{ messages, cursor: { number: 2, offset: 8 } }]);
+    expect((await read('b_log'))[0]!.messages).toEqual([{ number: 1, text: 'eins', source: 'b_log' }]);
+    expect(await read('a_log', { number: 2, offset: 8 })).toEqual([]);
+    await expect(read('c_log')).rejects.toThrow(
+      'the source is c_log, expected one of a_log, b_log (SOURCES)',
+    );
+    await expect(read()).rejects.toThrow('the source is not named, expected one of a_log, b_log');
+  });
 });
 
 describe('a line of an access log', () => {

@@ -39,6 +39,9 @@ describe('a task', () => {
       'class.mjs',
       `export default new (class { step = 1; generate() {} handle(n) { return n + this.step; } })();`,
     ],
+    ['onlyHandle.mjs', 'export function handle(message) { return message + 1; }'],
+    ['onlyHandle.cjs', 'exports.handle = (message) => message + 1;'],
+    ['onlyHandleDefault.mjs', 'export default { handle: (message) => message + 1 };'],
     ['await.mjs', `${BODY} await null; export { generate, handle };`],
     ['assigned.cjs', `${BODY} module.exports = { generate, handle };`],
     ['exports.cjs', `${BODY} exports.generate = generate; exports.handle = handle;`],
@@ -68,7 +71,7 @@ describe('what is no task is refused with exit code 2, naming the file, what was
     ['empty.cjs', '', 'nothing'],
     ['data.mjs', 'export const a = 1, b = "x", c = null;', 'a (number), b (string), c (null)'],
     ['onlyGenerate.mjs', 'export async function* generate() {}', 'generate (function)'],
-    ['onlyHandle.mjs', 'export function handle() {}', 'handle (function)'],
+    ['otherNames.mjs', 'export function run() {}', 'run (function)'],
     ['values.mjs', 'export const generate = [], handle = "handle";', 'generate (object), handle (string)'],
     [
       'misspelt.mjs',
@@ -89,7 +92,7 @@ describe('what is no task is refused with exit code 2, naming the file, what was
     await expect(load(file)).rejects.toMatchObject({
       name: 'AppError',
       exitCode: 2,
-      message: `TASK ${file} exports ${found}, expected two functions, generate and handle`,
+      message: `TASK ${file} exports ${found}, expected two functions, generate and handle, or handle alone`,
     });
   });
 });
@@ -139,8 +142,10 @@ describe('what can not be loaded is refused with exit code 2, in one line that n
 });
 
 describe('a task given as an object', () => {
-  it('is accepted with the two functions', () => {
+  it('is accepted with the two functions, and with handle alone', () => {
     expect(() => checkTask({ generate() {}, handle() {} })).not.toThrow();
+    expect(() => checkTask({ handle() {} })).not.toThrow();
+    expect(() => checkTask({ generate: undefined, handle() {} })).not.toThrow();
   });
 
   it.each([
@@ -149,7 +154,7 @@ describe('a task given as an object', () => {
     ['path.mjs', 'a value of type string'],
     [() => undefined, 'a value of type function'],
     [{}, 'nothing'],
-    [{ handle() {} }, 'handle (function)'],
+    [{ generate() {} }, 'generate (function)'],
     [{ generate: 1, handle() {} }, 'generate (number), handle (function)'],
   ])('is refused with exit code 2: %p', (value, found) => {
     let refusal: unknown;
@@ -161,7 +166,7 @@ describe('a task given as an object', () => {
     expect(refusal).toBeInstanceOf(AppError);
     expect(refusal).toMatchObject({
       exitCode: 2,
-      message: `the task has ${found}, expected two functions, generate and handle`,
+      message: `the task has ${found}, expected two functions, generate and handle, or handle alone`,
     });
   });
 });

@@ -14,7 +14,7 @@ const generate = (...batches: unknown[]) =>
   async function* (this: void) {
     await Promise.resolve();
     yield* batches;
-  } as unknown as Task['generate'];
+  } as unknown as NonNullable<Task['generate']>;
 const handle = () => undefined;
 
 it('gives what was committed and what was handled, in order', async () => {
@@ -98,7 +98,13 @@ it.each([
 
 it('refuses what is no task, no iterable and no option', async () => {
   const task = { generate: generate(), handle };
-  await expect(runTask({ handle } as never)).rejects.toThrow('expected two functions, generate and handle');
+  await expect(runTask({ generate: generate() } as never)).rejects.toThrow(
+    'expected two functions, generate and handle',
+  );
+  await expect(runTask({ handle })).rejects.toThrow('the task only handles, expected the option messages');
+  await expect(runTask({ handle }, { messages: [() => 1] })).rejects.toThrow(
+    'message 0 is a value of type function',
+  );
   await expect(runTask({ generate: () => 5, handle } as never)).rejects.toThrow('expected an async iterable');
   await expect(runTask(task, { batches: 0 })).rejects.toThrow('batches is 0, expected a whole number from 1');
   await expect(runTask(task, { attempts: 1.5 })).rejects.toThrow('attempts is 1.5');
@@ -221,4 +227,34 @@ it('gives the task the logger that it is given, and says nothing else through it
     { logger: logger({}) },
   );
   expect(lines).toEqual([['one', {}], ['two', { id: '1' }]]); // prettier-ignore
+});
+
+it('hands messages of the test to a task that only handles, and keeps generate from running', async () => {
+  const task = {
+    generate: generate({ messages: [1], cursor: 1 }),
+    handle: (message: unknown) => {
+      if (message === 'b') throw new Error('no');
+    },
+  };
+  const handled = { id: '5', message: 'a', attempts: 1 };
+  const failed = { id: '6', message: 'b', attempts: 2, error: new Error('no') };
+  const options = { messages: ['a', 'b'], firstId: 5, attempts: 2, cursor: 3 };
+  const run = { batches: [], cursor: 3, handled: [handled], failed: [failed] };
+  expect(await runTask(task, options)).toEqual(run);
+  expect(await runTask({ handle: task.handle }, options)).toEqual(run);
+});
+
+it('names the source to generate', async () => {
+  const sources: unknown[] = [];
+  const task = {
+    async *generate({ source }: GenerateContext<number>) {
+      await Promise.resolve();
+      sources.push(source);
+      yield { messages: [], cursor: 1 };
+    },
+    handle,
+  };
+  await runTask(task);
+  await runTask(task, { source: 'west' });
+  expect(sources).toEqual([undefined, 'west']);
 });

@@ -26,10 +26,11 @@ interface Reading {
 }
 
 it('message and cursor types flow through a task', () => {
-  type Generate = Task<Reading, number>['generate'];
+  type Generate = NonNullable<Task<Reading, number>['generate']>;
   expectTypeOf<Parameters<Generate>>().toEqualTypeOf<[GenerateContext<number>]>();
   expectTypeOf<ReturnType<Generate>>().toEqualTypeOf<AsyncIterable<Batch<Reading, number>>>();
   expectTypeOf<Parameters<Task<Reading, number>['handle']>>().toEqualTypeOf<[Reading, HandleContext]>();
+  expectTypeOf<GenerateContext<number>['source']>().toEqualTypeOf<string | undefined>();
   expectTypeOf<GenerateContext<number>['cursor']>().toEqualTypeOf<number | undefined>();
   expectTypeOf<Batch<Reading, number>>().toEqualTypeOf<{
     readonly messages: readonly Reading[];

@@ -60,7 +60,7 @@ function jsonEntries(text, base) {
   if (!Array.isArray(items)) throw new Error('it is JSON without items, expected a JSON Feed or an array');
   return items.filter(saysSomething).map((item) =>
     entry(item, base, {
-      // A number that JavaScript can not tell from the next one is no id.
+      // A number that JavaScript cannot tell from the next one is no id.
       id: Number.isSafeInteger(item.id) ? String(item.id) : item.id,
       title: item.title,
       urls: [item.url, item.external_url, item.link],

@@ -14,11 +14,19 @@ if (!/^postgres(ql)?:\/\//.test(env.DATABASE_URL ?? '')) {
 const POLL_MS = Number(env.POLL_MS || 1000);
 if (!(POLL_MS > 0)) throw new Error(`POLL_MS is ${JSON.stringify(env.POLL_MS)}, expected milliseconds`);
 
+const SHARDS = Number(env.SHARDS || 1);
+if (!Number.isInteger(SHARDS) || SHARDS < 1 || SHARDS > 256) {
+  throw new Error(`SHARDS is ${JSON.stringify(env.SHARDS)}, expected a whole number from 1 to 256`);
+}
+
+/** With several shards, a source for each, which reads the rows whose id falls into it. */
+export const sources = SHARDS === 1 ? undefined : Array.from({ length: SHARDS }, (_, index) => nameOf(index));
+
 const ROWS_PER_BATCH = 500;
-/** Least time between two reads that find nothing, however often somebody rings. */
+/** Shortest pause between two reads that find nothing, however many notifications arrive. */
 const SOON_MS = 10;
-const LONGEST_RETRY_MS = 5000;
-/** After so long without the database, another instance may try: perhaps it is only this one that can not reach it. */
+const MAX_RETRY_MS = 5000;
+/** After this long without the database, another instance can try: perhaps only this one cannot reach it. */
 const GIVE_UP_MS = 60_000;
 
 // What is below the horizon, the oldest transaction that still runs, is there for good: each transaction below it has
@@ -29,10 +37,12 @@ const NEXT_ROWS = `
   FROM outbox
   WHERE (xid, id) > ($1::xid8, $2::bigint)
     AND xid < pg_snapshot_xmin(pg_current_snapshot())
+    AND ($3::int = 1 OR ('x' || left(md5(id::text), 7))::bit(28)::int % $3::int = $4::int)
   ORDER BY outbox.xid, outbox.id
   LIMIT ${ROWS_PER_BATCH}`;
 
-export async function* generate({ cursor, signal, logger }) {
+export async function* generate({ cursor, source, signal, logger }) {
+  const shard = shardOf(source);
   const bell = new Bell();
   signal.addEventListener('abort', () => bell.ring(), { once: true });
   let retryMs = 0;
@@ -44,7 +54,7 @@ export async function* generate({ cursor, signal, logger }) {
       await listen(database, logger);
       cursor = await check(cursor, database);
       for (let pauseMs = SOON_MS; !signal.aborted;) {
-        const { rows } = await database.query(NEXT_ROWS, [cursor.xid, cursor.id]);
+        const { rows } = await database.query(NEXT_ROWS, [cursor.xid, cursor.id, SHARDS, shard]);
         retryMs = 0;
         awaySince = undefined;
         if (rows.length > 0) {
@@ -61,11 +71,11 @@ export async function* generate({ cursor, signal, logger }) {
       if (signal.aborted) return;
       awaySince ??= performance.now();
       if (!isPassing(error) || performance.now() - awaySince > GIVE_UP_MS) throw error;
-      retryMs = Math.min(Math.max(100, retryMs * 2), LONGEST_RETRY_MS);
+      retryMs = Math.min(Math.max(100, retryMs * 2), MAX_RETRY_MS);
       logger.warn('PostgreSQL is away; trying again', { error, inMs: retryMs });
       await sleep(retryMs, undefined, { signal }).catch(() => {});
     } finally {
-      // Not waited for: a connection that is half open would never say goodbye.
+      // Not awaited: a half-open connection would never close in order.
       void database.end().catch(() => {});
     }
   }
@@ -73,6 +83,19 @@ export async function* generate({ cursor, signal, logger }) {
 
 export function handle({ id, topic, payload }, { logger }) {
   logger.info(`row ${id}`, { topic, payload });
+}
+
+/** The number of shards is part of the name: a cursor of one of 2 means nothing to one of 4. */
+function nameOf(shard) {
+  return `shard${shard}of${SHARDS}`;
+}
+
+function shardOf(source) {
+  const shard = source === undefined && SHARDS === 1 ? 0 : (sources ?? []).indexOf(source);
+  if (shard !== -1) return shard;
+  throw new Error(
+    `the source is ${source ?? 'not named'}, expected ${SHARDS === 1 ? 'none, or SHARDS to be set' : `${sources[0]} to ${sources.at(-1)}`}`,
+  );
 }
 
 function connect(bell) {
@@ -84,16 +107,16 @@ function connect(bell) {
     keepAlive: true,
   });
   database.on('notification', () => bell.ring());
-  // The next query fails, and that is soon enough to know.
+  // The next query fails, which is soon enough.
   database.on('error', () => bell.ring());
   return database;
 }
 
-/** Where nobody can listen, as behind a pooler that gives each transaction another connection, polling has to do. */
+/** Falls back to polling where LISTEN does not work, as behind a pooler that gives each transaction another connection. */
 async function listen(database, logger) {
   await database.query('LISTEN outbox').catch((error) => {
     if (!(error instanceof pg.DatabaseError)) throw error;
-    logger.warn('PostgreSQL can not be listened to; the table is polled', { error });
+    logger.warn('PostgreSQL cannot be listened to; the table is polled', { error });
   });
 }
 
@@ -125,13 +148,13 @@ async function check(cursor, database) {
 
 class Foreign extends Error {}
 
-/** Whether it may pass by itself. What PostgreSQL says of users, rights and names does not. */
+/** Whether it can pass by itself. What PostgreSQL says about users, rights and names does not. */
 function isPassing(error) {
   if (error instanceof pg.DatabaseError) return !/^(28|3D|42)/.test(error.code);
   return !(error instanceof Foreign);
 }
 
-/** Waiting that a ring ends. */
+/** A wait that a ring ends. */
 class Bell {
   #rung = false;
   #wake = () => {};

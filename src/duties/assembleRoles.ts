@@ -8,7 +8,7 @@ import type { Logger } from '../logger';
 import type { RedisAddress } from '../redis/address';
 import type { Connections } from '../redis/connections';
 import type { Supervisor } from '../supervision/supervisor';
-import type { Task } from '../tasks/task';
+import { generates, type Task } from '../tasks/task';
 import type { Metrics } from '../web/metrics';
 import { Balancer } from './balancer';
 import { GeneratorDuty } from './generator';
@@ -38,14 +38,9 @@ export function assembleRoles(
   options: AssembleRolesOptions,
   worker: Pick<MessageWorker, 'pause' | 'resume'>,
 ) {
-  const { connections, keys, config, queue, redis, supervisor, task, logger } = options;
+  const { connections, keys, config, queue, redis, supervisor, logger } = options;
   const { control } = connections;
-  const names = config.canGenerate ? (options.sources ?? [undefined]) : [];
-  const generators = names.map((name) => {
-    const role = generatorRole(keys, name);
-    const { telemetry } = options;
-    return { role, duty: new GeneratorDuty({ role, connections, keys, task, config, telemetry, logger }) };
-  });
+  const generators = createGenerators(options);
   const keeper: Duty = {
     role: keeperRole(keys),
     lead: (term) => keepPromises(term, { control, queue, address: redis, keys, config, supervisor, logger }),
@@ -90,6 +85,23 @@ function observe(
       if (role.kind === 'generator') metrics?.tookOver(cause);
     },
   };
+}
+
+/** One for each source, unless this instance or its task does not generate. */
+function createGenerators({
+  connections,
+  keys,
+  config,
+  sources,
+  task,
+  telemetry,
+  logger,
+}: AssembleRolesOptions) {
+  if (!config.canGenerate || !generates(task)) return [];
+  return (sources ?? [undefined]).map((name) => {
+    const role = generatorRole(keys, name);
+    return { role, duty: new GeneratorDuty({ role, connections, keys, task, config, telemetry, logger }) };
+  });
 }
 
 /** Whether this instance handles messages now: with GENERATOR_HANDLES=false, not while it generates. */

@@ -8,13 +8,13 @@ import type { GeneratorRole } from '../leadership/role';
 import type { Logger } from '../logger';
 import type { Connections } from '../redis/connections';
 import { jobOptions } from '../redis/queue';
-import type { Task } from '../tasks/task';
+import type { GeneratingTask } from '../tasks/task';
 
 export interface GeneratorDutyOptions {
   readonly role: GeneratorRole;
   readonly connections: Pick<Connections, 'commit'>;
   readonly keys: Keys;
-  readonly task: Task;
+  readonly task: GeneratingTask;
   readonly config: Config;
   readonly telemetry: Telemetry | undefined;
   readonly logger: Logger;

@@ -1,11 +1,13 @@
 import type { Logger } from '../logger';
-import type { Batch, Task } from '../tasks/task';
+import type { Batch, GeneratingTask } from '../tasks/task';
 import { sleep, untilAborted } from '../time';
 import type { Committer, EncodedBatch } from './committer';
 import type { Position } from './position';
 
 export interface GeneratorOptions {
-  readonly task: Pick<Task, 'generate'>;
+  readonly task: Pick<GeneratingTask, 'generate'>;
+  /** The source to generate from; undefined if sources are not named. */
+  readonly source?: string | undefined;
   readonly committer: Pick<Committer, 'position' | 'commit'>;
   /** The term: generating ends when it aborts. */
   readonly signal: AbortSignal;
@@ -35,10 +37,10 @@ export async function generateMessages(options: GeneratorOptions): Promise<void>
 }
 
 async function generateFrom(start: Position, options: GeneratorOptions): Promise<'done' | 'diverged'> {
-  const { task, committer, signal, logger } = options;
+  const { task, source, committer, signal, logger } = options;
   const cursor: unknown = start.cursorJson === undefined ? undefined : JSON.parse(start.cursorJson);
   // An async function that gives the iterable is as good.
-  const iterable: unknown = await (task.generate({ cursor, signal, logger }) as unknown);
+  const iterable: unknown = await (task.generate({ cursor, source, signal, logger }) as unknown);
   const batches = iterate(iterable);
   let position = start;
   try {

@@ -1,6 +1,6 @@
 import type { Config } from '../config';
 import { sleep } from '../time';
-import type { Task } from './task';
+import type { GeneratingTask } from './task';
 
 interface DemoMessage {
   number: number;
@@ -15,7 +15,7 @@ export function createDemoTask({
   intervalMs,
   handleMs,
   errorRate,
-}: Config['demo']): Task<DemoMessage, number> {
+}: Config['demo']): GeneratingTask<DemoMessage, number> {
   return {
     async *generate({ cursor = 0, signal }) {
       if (!Number.isInteger(cursor)) {

@@ -1,11 +1,11 @@
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { AppError, toError } from '../errors';
-import type { Task } from './task';
+import { generates, type Task } from './task';
 
 /**
- * The task that a module exports, ES or CommonJS: two functions, `generate` and `handle`, exported by name or as
- * properties of the default export.
+ * The task that a module exports, ES or CommonJS: two functions, `generate` and `handle`, or `handle` alone, exported
+ * by name or as properties of the default export.
  *
  * @param path as TASK gives it, relative to the working directory
  * @throws AppError (exit code 2) naming the file, what was found and what was expected.
@@ -22,17 +22,17 @@ export async function loadTask(path: string): Promise<Task> {
   }
   // The default export of an ES module compiled to CommonJS is found one step further in.
   const candidates = [exported, defaultOf(exported), defaultOf(defaultOf(exported))];
-  const task = candidates.find(isTask);
+  const tasks = candidates.filter(isTask);
+  const task = tasks.find(generates) ?? onlyHandling(candidates);
   if (task !== undefined) return task;
   const names = Object.keys(exported as object);
   const found = names.every((name) => NOT_EXPORTED.has(name) || name === 'default')
     ? candidates[1]
     : exported;
-  throw new AppError(
-    `TASK ${file} exports ${describeExports(found ?? exported)}, expected two functions, generate and handle`,
-    2,
-  );
+  throw new AppError(`TASK ${file} exports ${describeExports(found ?? exported)}, ${EXPECTED}`, 2);
 }
+
+const EXPECTED = 'expected two functions, generate and handle, or handle alone';
 
 /** What Node.js and compilers add to a module's exports. */
 const NOT_EXPORTED: ReadonlySet<string> = new Set(['__esModule', 'module.exports']);
@@ -42,15 +42,21 @@ const defaultOf = (exported: unknown) => (exported as { default?: unknown } | nu
 /** @throws AppError (exit code 2) if `value` is not a task. */
 export function checkTask(value: unknown): asserts value is Task {
   if (isTask(value)) return;
-  throw new AppError(
-    `the task has ${describeExports(value)}, expected two functions, generate and handle`,
-    2,
-  );
+  throw new AppError(`the task has ${describeExports(value)}, ${EXPECTED}`, 2);
 }
 
 function isTask(value: unknown): value is Task {
   const task = value as Partial<Task> | null | undefined;
-  return typeof task?.generate === 'function' && typeof task.handle === 'function';
+  return typeof task?.handle === 'function' && ['function', 'undefined'].includes(typeof task.generate);
+}
+
+/**
+ * A task without `generate`. None if a module has it in another place than `handle`: that is a mistake, and its instances
+ * would never generate.
+ */
+function onlyHandling(candidates: readonly unknown[]): Task | undefined {
+  const isHalf = (value: unknown) => (value as Partial<Task> | null | undefined)?.generate !== undefined;
+  return candidates.some(isHalf) ? undefined : candidates.find(isTask);
 }
 
 function describeExports(value: unknown): string {

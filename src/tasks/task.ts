@@ -1,19 +1,21 @@
 import type { Logger } from '../logger';
 
 /**
- * What the generator yields: messages for the queue, and the cursor to go on from after them. Both are JSON values,
+ * What the generator yields: messages for the queue, and the cursor to resume from after them. Both are JSON values,
  * and are committed together or not at all.
  */
 export interface Batch<Message = unknown, Cursor = unknown> {
-  /** In order. May be empty, to move the cursor alone. */
+  /** In order. An empty list moves the cursor alone. */
   readonly messages: readonly Message[];
   readonly cursor: Cursor;
 }
 
 export interface GenerateContext<Cursor = unknown> {
-  /** The cursor committed last, by whichever generator; undefined if none ever was. */
+  /** The cursor committed last by any generator of this source; undefined if there is none yet. */
   readonly cursor: Cursor | undefined;
-  /** Aborts when this instance no longer is the generator. What is yielded after that is not committed. */
+  /** The source to generate from; undefined if sources are not named (SOURCES, `sources`). */
+  readonly source: string | undefined;
+  /** Aborts when this instance stops being the generator. Anything yielded after that is not committed. */
   readonly signal: AbortSignal;
   readonly logger: Logger;
 }
@@ -21,20 +23,40 @@ export interface GenerateContext<Cursor = unknown> {
 export interface HandleContext {
   /** The message's id, the same in every attempt: BullMQ's job id. */
   readonly id: string;
-  /** 1 the first time the message is handled. Counts every start, also one that ended with its process. */
+  /**
+   * A fencing token: 1 the first time that the message is handed to a handler, and higher each time after that, also
+   * when a process died with the message and after `retryErrors`. A handler that sees a higher attempt of the same
+   * message on record is stale.
+   */
   readonly attempt: number;
-  /** Aborts when the message is no longer this handler's to finish: its lock was lost, or shutdown ran out of time. */
+  /** Aborts when this handler loses the message: its lock was lost, or shutdown timed out. */
   readonly signal: AbortSignal;
   readonly logger: Logger;
 }
 
-/** What an application supplies: how messages come about, and what is done with each. */
+/** What an application supplies: where messages come from, and what is done with each. */
 export interface Task<Message = unknown, Cursor = unknown> {
   /**
    * Runs on the generator alone. Returning means that there is nothing more to generate; throwing gives leadership
-   * up, so that another instance may try.
+   * up, so that another instance can try. A task without it only handles: its instances never generate.
    */
-  generate(context: GenerateContext<Cursor>): AsyncIterable<Batch<Message, Cursor>>;
-  /** Handles one message, on any instance. Throwing or rejecting fails the message; what it gives is not kept. */
+  generate?(context: GenerateContext<Cursor>): AsyncIterable<Batch<Message, Cursor>>;
+  /** Handles one message, on any instance. Throwing or rejecting fails the message; the result is discarded. */
   handle(message: Message, context: HandleContext): unknown;
+  /**
+   * The sources that are generated from, each with a generator, a cursor and a term of its own, or a function that
+   * returns them. Read once, at start; SOURCES takes precedence. Names have 1 to 64 characters of `A-Z a-z 0-9 _ -`;
+   * 256 names at most. Default: one source without a name.
+   */
+  readonly sources?: readonly string[] | (() => readonly string[] | Promise<readonly string[]>) | undefined;
+}
+
+/** A task that generates as well as handles. */
+export type GeneratingTask<Message = unknown, Cursor = unknown> = Task<Message, Cursor> &
+  Required<Pick<Task<Message, Cursor>, 'generate'>>;
+
+export function generates<Message, Cursor>(
+  task: Task<Message, Cursor>,
+): task is GeneratingTask<Message, Cursor> {
+  return task.generate !== undefined;
 }
