@@ -58,6 +58,7 @@ export async function runInstance(options: InstanceOptions): Promise<{ stop(): P
     const connections = await openConnections({
       address: redis,
       keys: keysOf(config.namespace),
+      instance: config.instanceName,
       leaseAddresses: config.leaseRedis,
       leaseTimeoutMs: leaseTimeoutMs(config.leaseTtlMs),
       releases,

@@ -15,6 +15,7 @@ import { toError } from '../errors';
 import { type Keys, QUEUE_NAME } from '../keys';
 import type { Logger } from '../logger';
 import { sleep } from '../time';
+import { MAX_BLOCKING_MS } from '../redis/roles';
 import type { ErrorLog } from './errorLog';
 import { readingErrors } from './eventFilter';
 
@@ -61,7 +62,12 @@ async function listen(options: ErrorRecorderOptions): Promise<void> {
   const resumes = stored !== null && compareIds(stored, first) >= 0 && compareIds(stored, last) <= 0;
   const start = resumes ? stored : last;
 
-  const settings = { connection, prefix: keys.queuePrefix, lastEventId: start };
+  const settings = {
+    connection,
+    prefix: keys.queuePrefix,
+    lastEventId: start,
+    blockingTimeout: MAX_BLOCKING_MS,
+  };
   const events = new QueueEvents(QUEUE_NAME, settings, readingErrors(control, keys));
   const pending = new PendingEvents(start);
   events.on('error', (error) => logger.debug('the event listener had an error', { error }));
