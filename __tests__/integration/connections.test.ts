@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type { Redis } from 'ioredis';
 import { startProxy } from '../../harness/proxy.cjs';
 import { keysOf } from '../../src/keys';
@@ -35,18 +34,22 @@ const open = (url: string, logger: Logger = silentLogger) =>
     ...{ releases, stopped: stopped.signal, logger },
   });
 
+const event = (client: Redis, name: string) =>
+  new Promise<void>((resolve) => void client.once(name, resolve));
+
 it('a connection of any role that stalls is replaced, or ends if it must not reconnect', async () => {
   const proxy = await startProxy(redis.port);
   try {
     const { queue, control, lease, subscriber, commit } = await open(proxy.url);
     const committing = await commit();
     const blocking = queue.duplicate();
+    blocking.on('error', () => undefined);
     await subscriber.subscribe('channel');
-    await once(blocking, 'ready');
+    await blocking.connect();
     proxy.swallow('all');
     const startedAt = performance.now();
     const stalls = async (client: Redis, mostMs: number) => {
-      await once(client, 'close');
+      await event(client, 'close');
       expect(performance.now() - startedAt).toBeLessThan(mostMs);
     };
     const unanswered = [queue, control, ...lease, committing].map((client) => client.get('key'));
@@ -61,9 +64,10 @@ it('a connection of any role that stalls is replaced, or ends if it must not rec
       stalls(blocking, 6500),
     ]);
     proxy.swallow('nothing');
+    proxy.cut();
     await Promise.all(
       [queue, control, subscriber, blocking].map(
-        async (client) => client.status === 'ready' || once(client, 'ready'),
+        async (client) => client.status === 'ready' || event(client, 'ready'),
       ),
     );
     blocking.disconnect();

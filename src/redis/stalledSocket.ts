@@ -17,6 +17,8 @@ const PING_INTERVAL_MS = 2500;
 export function checkTwice(client: Redis): Redis {
   client.on('connect', () => {
     const { stream } = client;
+    // ioredis adds a listener for each reply that makes it reconnect. Their number is that of the commands in flight.
+    stream.setMaxListeners(0);
     const destroy = stream.destroy.bind(stream);
     stream.destroy = (error?: Error) => {
       if (!error?.message.startsWith('Socket timeout')) return destroy(error);
