@@ -6,7 +6,7 @@
 //   host identity user [time] "request" status bytes "referer" "user agent"
 // A line that is not fails, and `npm start -- getErrors` shows it.
 
-export { generate } from './lines.mjs';
+export { generate, groupCommits } from './lines.mjs';
 
 const QUOTED = String.raw`"((?:[^"\\]|\\.)*)"`;
 const COMBINED = new RegExp(

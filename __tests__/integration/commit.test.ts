@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis';
 import { DeposedError } from '../../src/errors';
 import { keysOf } from '../../src/keys';
 import { takeTerm } from '../../src/leadership/term';
+import { batchLimits, encodeBatch } from '../../src/generating/batch';
 import { Committer, type CommitterOptions } from '../../src/generating/committer';
 import type { Position } from '../../src/generating/position';
 import { RedisConnector } from '../../src/redis/connector';
@@ -40,6 +41,8 @@ async function lead(instance = 'a', overrides: Partial<CommitterOptions> = {}): 
       return client;
     },
     keys,
+    source: keys.source(),
+    jobName: 'message',
     instance,
     term: { number, signal: ending.signal, isTrusted: () => true },
     jobOptions: {},
@@ -49,10 +52,8 @@ async function lead(instance = 'a', overrides: Partial<CommitterOptions> = {}): 
   });
 }
 
-const batch = (...messages: number[]) => ({
-  messages,
-  cursorJson: JSON.stringify(messages.at(-1) ?? 'moved'),
-});
+const encode = (messages: unknown[], cursor: unknown) => encodeBatch({ messages, cursor }, batchLimits(5000));
+const batch = (...messages: number[]) => encode(messages, messages.at(-1) ?? 'moved');
 const queued = async () => (await history<number>(redis.client)).map(({ message }) => message);
 const stored = async () => redis.client.hgetall(keys.cursor);
 
@@ -60,7 +61,7 @@ it('a batch, its cursor and the count are there together, in order, under ids th
   const committer = await lead();
   expect(await committer.position()).toMatchObject(START);
   const first = await committer.commit(START, batch(1, 2, 3));
-  expect(first).toEqual({ outcome: 'committed', position: { generated: 3, cursorJson: '3' } });
+  expect(first).toMatchObject({ outcome: 'committed', position: { generated: 3, cursorJson: '3' } });
   const second = await committer.commit({ generated: 3, cursorJson: '3' }, batch(4));
   expect(second.outcome).toBe('committed');
   expect(await history(redis.client)).toEqual([1, 2, 3, 4].map((n) => ({ id: n, message: n })));
@@ -79,7 +80,7 @@ it('every JSON value comes through as a message and as a cursor', async () => {
   const committer = await lead();
   let position = START;
   for (const value of values) {
-    const result = await committer.commit(position, { messages: [value], cursorJson: JSON.stringify(value) });
+    const result = await committer.commit(position, encode([value], value));
     if (result.outcome !== 'committed') throw new Error(result.outcome);
     position = result.position;
     expect((await committer.position()).cursorJson).toBe(JSON.stringify(value));
@@ -152,7 +153,7 @@ it('a flushed script cache costs nothing', async () => {
   await committer.commit(START, batch(1));
   await redis.client.script('FLUSH');
   const result = await committer.commit({ generated: 1, cursorJson: '1' }, batch(2, 3));
-  expect(result).toEqual({ outcome: 'committed', position: { generated: 3, cursorJson: '3' } });
+  expect(result).toMatchObject({ outcome: 'committed', position: { generated: 3, cursorJson: '3' } });
   expect(await queued()).toEqual([1, 2, 3]);
 });
 
@@ -196,7 +197,10 @@ it('an EXEC whose answer was lost is not sent again when it was executed', async
     await waitFor(async () => (await redis.client.hget(keys.cursor, 'generated')) === '2', 'the EXEC');
     proxy.swallow('nothing');
     proxy.cut();
-    expect(await committing).toEqual({ outcome: 'committed', position: { generated: 2, cursorJson: '2' } });
+    expect(await committing).toMatchObject({
+      outcome: 'committed',
+      position: { generated: 2, cursorJson: '2' },
+    });
     expect(await queued()).toEqual([1, 2]);
   } finally {
     await proxy.close();

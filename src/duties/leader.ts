@@ -7,11 +7,12 @@ import type { StepDownCause, Term } from '../leadership/options';
 import { forgetTheGone, goneAmong } from '../membership/registry';
 import { markEnd } from '../leadership/term';
 import type { Logger } from '../logger';
+import { batchLimits } from '../generating/batch';
 import { Committer } from '../generating/committer';
 import { generateMessages } from '../generating/generator';
 import { recordErrorsAside } from '../errorLog/recorderHost';
 import { recordHistory } from '../group/samples';
-import { jobOptions } from '../redis/queue';
+import { JOB_NAME, jobOptions } from '../redis/queue';
 import { redeliver } from '../handling/redelivery';
 import type { RedisAddress } from '../redis/address';
 import type { Task } from '../tasks/task';
@@ -80,6 +81,8 @@ export class Leader {
     const committer = new Committer({
       connect: () => connections.commit(),
       keys,
+      source: keys.source(),
+      jobName: JOB_NAME,
       instance: config.instanceName,
       term,
       jobOptions: jobOptions(config),
@@ -87,7 +90,11 @@ export class Leader {
       telemetry,
       logger,
     });
-    return generateMessages({ task, committer, signal, logger });
+    return generateMessages({
+      ...{ task, committer, signal, logger },
+      limits: batchLimits(config.leaseTtlMs),
+      commitMaxMessages: config.commitMaxMessages,
+    });
   }
 
   /** Tells whoever leads next that this term ended in order. Other ends are not for the one who was deposed to tell. */

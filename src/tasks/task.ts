@@ -13,6 +13,8 @@ export interface Batch<Message = unknown, Cursor = unknown> {
 export interface GenerateContext<Cursor = unknown> {
   /** The cursor committed last, by whichever generator; undefined if none ever was. */
   readonly cursor: Cursor | undefined;
+  /** The source to generate from; undefined for a task without named sources. */
+  readonly source?: string | undefined;
   /** Aborts when this instance no longer is the generator. What is yielded after that is not committed. */
   readonly signal: AbortSignal;
   readonly logger: Logger;
@@ -37,4 +39,13 @@ export interface Task<Message = unknown, Cursor = unknown> {
   generate(context: GenerateContext<Cursor>): AsyncIterable<Batch<Message, Cursor>>;
   /** Handles one message, on any instance. Throwing or rejecting fails the message; what it gives is not kept. */
   handle(message: Message, context: HandleContext): unknown;
+  /**
+   * Whether `generate` may run ahead of the commits: while one is under way, the batches that it yields next are gathered and
+   * committed as one, with the last cursor (at most COMMIT_MAX_MESSAGES messages, default 1000). Yielding one message at a
+   * time is then several times as fast.
+   *
+   * Default false: when `generate` resumes after a `yield`, that batch has been committed. A task that relies on this, for
+   * example one that deletes the rows it has yielded, must not set it.
+   */
+  readonly groupCommits?: boolean | undefined;
 }
