@@ -16,11 +16,11 @@
  */
 import { type JobsOptions, SpanKind, type Telemetry, TelemetryAttributes } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { DeposedError, toError } from '../errors';
+import { DeposedError } from '../errors';
 import type { Keys, SourceKeys } from '../keys';
 import type { Logger } from '../logger';
 import { openQueue } from '../redis/queue';
-import { sleep } from '../time';
+import { Attempts } from './attempts';
 import type { EncodedBatch } from './batch';
 import {
   checkCursor,
@@ -30,7 +30,7 @@ import {
   samePosition,
   type Snapshot,
 } from './position';
-import { checkTypes, StateError } from './state';
+import { checkTypes } from './keyTypes';
 import { type Connection, execute } from './transaction';
 
 /** A position from which to commit. May hold what was read right behind the EXEC that led to it, to save a round trip. */
@@ -73,42 +73,34 @@ export interface CommitterOptions {
   readonly logger: Logger;
 }
 
-/** A commit without an answer for so long is logged, in milliseconds. */
-const SLOW_MS = 3000;
-/** Longest pause between attempts: when Redis does not answer, and when somebody has to repair what it holds. */
-const MAX_PAUSE_MS = { redis: 500, state: 2000 };
-
 /** Commits the batches of one term. Every method rejects with a DeposedError once a newer term exists. */
 export class Committer {
   readonly #options: CommitterOptions;
   readonly #positionKeys: PositionKeys;
   #connection: Connection | undefined;
-  #waitingSince: number | undefined;
-  #problem: string | undefined;
-  #reported: string | undefined;
-  /** Redis has replied with an error: the cause might be the type of a key. */
-  #refused = false;
+  readonly #attempts: Attempts;
 
   constructor(options: CommitterOptions) {
     this.#options = options;
     this.#positionKeys = { source: options.source, keys: options.keys, name: options.sourceName };
+    this.#attempts = new Attempts(options.term, options.logger, () => this.#disconnect());
     // At the end of the term everything under way is cut off: what has not been sent by then never will be.
     options.term.signal.addEventListener('abort', () => this.#disconnect(), { once: true });
   }
 
   /** How long a commit has been waiting for an answer, in milliseconds; 0 if none is. */
   get waitingMs(): number {
-    return this.#waitingSince === undefined ? 0 : performance.now() - this.#waitingSince;
+    return this.#attempts.waitingMs;
   }
 
   /** What somebody has to repair in Redis before anything can be committed. */
   get problem(): string | undefined {
-    return this.#problem;
+    return this.#attempts.problem;
   }
 
   /** Reads where to continue from. Waits for Redis as long as the term lasts. */
   async position(): Promise<PreparedPosition> {
-    return this.#persist(async () => {
+    return this.#attempts.persist(async () => {
       const { generated, cursorJson } = await this.#read();
       checkCursor(this.#positionKeys, { generated, cursorJson });
       return { generated, cursorJson };
@@ -120,7 +112,7 @@ export class Committer {
     const to: Position = { generated: from.generated + batch.messages.length, cursorJson: batch.cursorJson };
     let { ahead } = from;
     let attempted = false;
-    return this.#persist<CommitResult>(async () => {
+    return this.#attempts.persist<CommitResult>(async () => {
       for (;;) {
         const found = await this.#readAfter(ahead);
         ahead = undefined;
@@ -188,61 +180,12 @@ export class Committer {
     });
   }
 
-  /** Repeats `attempt` on a new connection until it gives an answer, or the term is over. */
-  async #persist<T>(attempt: () => Promise<T>): Promise<T> {
-    const { term } = this.#options;
-    this.#waitingSince = performance.now();
-    const slow = setTimeout(() => this.#reportSlow(), SLOW_MS);
-    try {
-      for (let pause = 10; ; pause *= 2) {
-        try {
-          const result = await attempt();
-          this.#reported = this.#problem = undefined;
-          this.#refused = false;
-          return result;
-        } catch (thrown) {
-          this.#disconnect();
-          const error = toError(thrown);
-          if (error instanceof DeposedError) throw error;
-          if (!term.signal.aborted) {
-            this.#report(error);
-            const longest = error instanceof StateError ? MAX_PAUSE_MS.state : MAX_PAUSE_MS.redis;
-            await sleep(Math.min(pause, longest), term.signal);
-          }
-          if (term.signal.aborted) throw new DeposedError(`term ${term.number} is over`, { cause: error });
-        }
-      }
-    } finally {
-      clearTimeout(slow);
-      this.#waitingSince = undefined;
-    }
-  }
-
-  /** Logged once for each cause: Redis might be away for long. */
-  #report(error: Error): void {
-    this.#problem = error instanceof StateError ? error.message : undefined;
-    this.#refused = error instanceof StateError || error.name === 'ReplyError';
-    if (this.#reported === error.message) return;
-    this.#reported = error.message;
-    const { logger } = this.#options;
-    if (error instanceof StateError) logger.error(error.message);
-    else logger.warn('a commit failed; looking up whether it took effect', { error });
-  }
-
-  #reportSlow(): void {
-    // After a blocked event loop the answer might have arrived already: sockets are read after timers.
-    setImmediate(() => {
-      if (this.waitingMs < SLOW_MS || this.#problem !== undefined) return;
-      this.#options.logger.warn(`Redis has not answered a commit for ${SLOW_MS / 1000} s; waiting for it`);
-    });
-  }
-
   async #connect(): Promise<Connection> {
     const { term, keys, telemetry } = this.#options;
     const client = await this.#options.connect();
     try {
       if (term.signal.aborted) throw new DeposedError(`term ${term.number} is over`);
-      if (this.#refused) await checkTypes(client, this.#positionKeys);
+      if (this.#attempts.wasRefused) await checkTypes(client, this.#positionKeys);
       const queue = openQueue(client, keys, telemetry);
       const backend = queue.getBackend();
       return { client, queue, backend, bull: await backend.client, watches: false, execs: 0 };

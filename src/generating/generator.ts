@@ -113,8 +113,8 @@ async function commitWhenAllowed(
 function encodedBatches(iterator: AsyncIterator<unknown>, limits: BatchLimits): BatchSource {
   return {
     async next() {
-      const { done, value } = await iterator.next();
-      return done === true ? undefined : encodeBatch(value, limits);
+      const result = await iterator.next();
+      return result.done === true ? undefined : encodeBatch(result.value, limits);
     },
   };
 }

@@ -1,7 +1,11 @@
 import type { Redis } from 'ioredis';
 import type { Keys, SourceKeys } from '../keys';
 import { loadScript } from '../redis/scripts';
-import { StateError } from './state';
+
+/** Redis holds something that no commit can continue from until a person repairs it. The message says how. */
+export class StateError extends Error {
+  override name = 'StateError';
+}
 
 /** The state from which the next batch continues. */
 export interface Position {

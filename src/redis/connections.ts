@@ -15,7 +15,7 @@ export interface Connections {
   readonly lease: readonly Redis[];
   readonly subscriber: Redis;
   /** Opens a new one for each use: see roles.ts. */
-  commit(): Promise<Redis>;
+  readonly commit: () => Promise<Redis>;
 }
 
 export interface ConnectionsOptions {

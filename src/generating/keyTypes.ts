@@ -1,10 +1,5 @@
 import type { Redis } from 'ioredis';
-import type { PositionKeys } from './position';
-
-/** Redis holds something that no commit can continue from until a person repairs it. The message says how. */
-export class StateError extends Error {
-  override name = 'StateError';
-}
+import { type PositionKeys, StateError } from './position';
 
 /** @throws StateError naming the first key that a commit uses and that holds another type than it must. */
 export async function checkTypes(client: Redis, { source, keys }: PositionKeys): Promise<void> {
