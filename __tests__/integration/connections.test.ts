@@ -64,7 +64,6 @@ it('a connection of any role that stalls is replaced, or ends if it must not rec
       stalls(blocking, 6500),
     ]);
     proxy.swallow('nothing');
-    proxy.cut();
     await Promise.all(
       [queue, control, subscriber, blocking].map(
         async (client) => client.status === 'ready' || event(client, 'ready'),
