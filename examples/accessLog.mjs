@@ -8,7 +8,7 @@
 //
 // Several logs, FILE=a.log,b.log, are a source each, as in lines.mjs.
 
-export { generate, sources } from './lines.mjs';
+export { generate, groupCommits, sources } from './lines.mjs';
 
 const QUOTED = String.raw`"((?:[^"\\]|\\.)*)"`;
 const COMBINED = new RegExp(

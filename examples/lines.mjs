@@ -21,6 +21,9 @@ const BYTES_PER_BATCH = 1_000_000;
 const NEWLINE = 10;
 const RETURN = 13;
 
+/** The file stays as it is: nothing depends on whether a batch has been committed when the next one is read. */
+export const groupCommits = true;
+
 export async function* generate({ cursor = { number: 0, offset: 0 }, source, signal }) {
   const file = entryOf(namedFiles(), source);
   let { number, offset } = cursor;

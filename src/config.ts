@@ -29,6 +29,8 @@ export interface Config {
   readonly jobLockMs: number;
   readonly leaseTtlMs: number;
   readonly maxBacklog: number;
+  /** Most messages that a group commit gathers. */
+  readonly commitMaxMessages: number;
   readonly keepCompleted: number;
   readonly shutdownTimeoutMs: number;
   readonly board: {
@@ -132,6 +134,7 @@ export function resolveConfig(env: Environment): Config {
     jobLockMs: milliseconds('JOB_LOCK_MS', 30_000, 500),
     leaseTtlMs: milliseconds('LEASE_TTL_MS', 5000, 300),
     maxBacklog: whole('MAX_BACKLOG', 100_000, 1, 1_000_000_000),
+    commitMaxMessages: whole('COMMIT_MAX_MESSAGES', 1000, 1, 50_000),
     keepCompleted: whole('KEEP_COMPLETED', 1000, 0, 1_000_000_000),
     shutdownTimeoutMs: milliseconds('SHUTDOWN_TIMEOUT_MS', 10_000, 0),
     board: {

@@ -90,6 +90,7 @@ async function layFoundation(
   const connections = await openConnections({
     address: redis,
     keys,
+    instance: config.instanceName,
     leaseAddresses: config.leaseRedis,
     leaseTimeoutMs: timingsOf(config.leaseTtlMs).leaseCommandTimeout.ms,
     releases,

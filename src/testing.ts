@@ -111,14 +111,13 @@ export async function runTask<Message, Cursor>(
     committer: {
       position: () => Promise.resolve(position),
       async commit({ generated }, { messages, cursorJson }) {
-        const json = messages.map((message) => JSON.stringify(message));
         batches.push({
-          messages: json.map((message) => JSON.parse(message) as Message),
+          messages: messages.map((message) => JSON.parse(message) as Message),
           cursor: JSON.parse(cursorJson) as Cursor,
         });
         position = { generated: generated + messages.length, cursorJson };
         if (batches.length >= most) enough.abort();
-        for (const [index, message] of json.entries()) {
+        for (const [index, message] of messages.entries()) {
           if (stopped.aborted) break;
           await handle(message, String(firstId + generated + index));
         }

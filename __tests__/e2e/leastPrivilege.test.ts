@@ -44,7 +44,7 @@ it('a user with just the listed rights runs everything', async () => {
   const second = startInstance(env);
   await second.logged('following');
   expect(first.log.find(({ level }) => level === 'warn')).toMatchObject({
-    message: 'this user may not ask Redis for INFO: whether it keeps what it is given was not checked',
+    message: 'this user may not send INFO: the settings of Redis that can lose messages were not checked',
   });
 
   await waitFor(async () => (await jobCounts(redis.client)).failed > 3, 'failed messages');

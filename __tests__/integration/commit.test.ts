@@ -1,7 +1,11 @@
+import { setMaxListeners } from 'node:events';
+import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { DeposedError } from '../../src/errors';
 import { keysOf } from '../../src/keys';
+import type { Logger } from '../../src/logger';
 import { takeTerm } from '../../src/leadership/term';
+import { batchLimits, encodeBatch } from '../../src/generating/batch';
 import { Committer, type CommitterOptions } from '../../src/generating/committer';
 import type { Position } from '../../src/generating/position';
 import { RedisConnector } from '../../src/redis/connector';
@@ -22,6 +26,8 @@ let connections: Redis[];
 beforeEach(async () => {
   redis = await startRedis(DURABLE);
   ending = new AbortController();
+  // Eight committers wait for it.
+  setMaxListeners(0, ending.signal);
   connections = [];
 });
 
@@ -40,6 +46,8 @@ async function lead(instance = 'a', overrides: Partial<CommitterOptions> = {}): 
       return client;
     },
     keys,
+    source: keys.source(),
+    jobName: 'message',
     instance,
     term: { number, signal: ending.signal, isTrusted: () => true },
     jobOptions: {},
@@ -49,10 +57,8 @@ async function lead(instance = 'a', overrides: Partial<CommitterOptions> = {}): 
   });
 }
 
-const batch = (...messages: number[]) => ({
-  messages,
-  cursorJson: JSON.stringify(messages.at(-1) ?? 'moved'),
-});
+const encode = (messages: unknown[], cursor: unknown) => encodeBatch({ messages, cursor }, batchLimits(5000));
+const batch = (...messages: number[]) => encode(messages, messages.at(-1) ?? 'moved');
 const queued = async () => (await history<number>(redis.client)).map(({ message }) => message);
 const stored = async () => redis.client.hgetall(keys.cursor);
 
@@ -60,7 +66,7 @@ it('a batch, its cursor and the count are there together, in order, under ids th
   const committer = await lead();
   expect(await committer.position()).toMatchObject(START);
   const first = await committer.commit(START, batch(1, 2, 3));
-  expect(first).toEqual({ outcome: 'committed', position: { generated: 3, cursorJson: '3' } });
+  expect(first).toMatchObject({ outcome: 'committed', position: { generated: 3, cursorJson: '3' } });
   const second = await committer.commit({ generated: 3, cursorJson: '3' }, batch(4));
   expect(second.outcome).toBe('committed');
   expect(await history(redis.client)).toEqual([1, 2, 3, 4].map((n) => ({ id: n, message: n })));
@@ -79,7 +85,7 @@ it('every JSON value comes through as a message and as a cursor', async () => {
   const committer = await lead();
   let position = START;
   for (const value of values) {
-    const result = await committer.commit(position, { messages: [value], cursorJson: JSON.stringify(value) });
+    const result = await committer.commit(position, encode([value], value));
     if (result.outcome !== 'committed') throw new Error(result.outcome);
     position = result.position;
     expect((await committer.position()).cursorJson).toBe(JSON.stringify(value));
@@ -152,7 +158,7 @@ it('a flushed script cache costs nothing', async () => {
   await committer.commit(START, batch(1));
   await redis.client.script('FLUSH');
   const result = await committer.commit({ generated: 1, cursorJson: '1' }, batch(2, 3));
-  expect(result).toEqual({ outcome: 'committed', position: { generated: 3, cursorJson: '3' } });
+  expect(result).toMatchObject({ outcome: 'committed', position: { generated: 3, cursorJson: '3' } });
   expect(await queued()).toEqual([1, 2, 3]);
 });
 
@@ -196,7 +202,10 @@ it('an EXEC whose answer was lost is not sent again when it was executed', async
     await waitFor(async () => (await redis.client.hget(keys.cursor, 'generated')) === '2', 'the EXEC');
     proxy.swallow('nothing');
     proxy.cut();
-    expect(await committing).toEqual({ outcome: 'committed', position: { generated: 2, cursorJson: '2' } });
+    expect(await committing).toMatchObject({
+      outcome: 'committed',
+      position: { generated: 2, cursorJson: '2' },
+    });
     expect(await queued()).toEqual([1, 2]);
   } finally {
     await proxy.close();
@@ -265,4 +274,154 @@ it('the end of the term ends a commit that waits for Redis', async () => {
 function blockFor(ms: number): void {
   const until = performance.now() + ms;
   while (performance.now() < until);
+}
+
+it('a job is stored exactly as BullMQ stores it', async () => {
+  const jobOptions = {
+    removeOnComplete: { count: 5 },
+    attempts: 3,
+    backoff: { type: 'exponential', delay: 9 },
+  };
+  const committer = await lead('a', { jobOptions, jobName: 'orders' });
+  const message = { text: 'ü', list: [1, null] };
+  await committer.commit(START, encode([message], 1));
+  const queue = new Queue('messages', {
+    connection: redis.client,
+    prefix: keys.queuePrefix,
+    skipMetasUpdate: true,
+  });
+  await queue.add('orders', message, jobOptions);
+  const [ours, theirs] = await Promise.all(['1', '2'].map((id) => redis.client.hgetall(keys.job(id))));
+  expect({ ...ours, timestamp: 0 }).toEqual({ ...theirs, timestamp: 0 });
+  const events = (await redis.client.xrange(keys.events, '-', '+')).map(([, fields]) => fields.join(' '));
+  expect(events.slice(0, 2).map((text) => text.replace('jobId 1', 'jobId 2'))).toEqual(events.slice(2));
+});
+
+it('nothing is committed while generating is paused, not even by an EXEC that is under way', async () => {
+  let pausing: Promise<unknown> | undefined;
+  const pause = () => redis.client.hset(keys.paused, 'generating', '{}');
+  const term = {
+    number: 1,
+    signal: ending.signal,
+    // Right before the EXEC is sent.
+    isTrusted() {
+      pausing ??= pause();
+      blockFor(30);
+      return true;
+    },
+  };
+  const committer = await lead('a', { term });
+  await redis.client.ping();
+  expect(await committer.commit(START, batch(1))).toEqual({ outcome: 'paused' });
+  expect(await committer.commit(START, batch(1))).toEqual({ outcome: 'paused' });
+  await redis.client.del(keys.paused);
+  expect((await committer.commit(START, batch(1))).outcome).toBe('committed');
+  expect(await queued()).toEqual([1]);
+});
+
+it('a source is paused by its own field, and by that of all', async () => {
+  const source = keys.source('left');
+  const committer = new Committer({ ...(await optionsOf('left')) });
+  await redis.client.hset(keys.paused, 'generating:right', '{}');
+  const first = await committer.commit(START, batch(1));
+  if (first.outcome !== 'committed') throw new Error(first.outcome);
+  await redis.client.hset(keys.paused, 'generating:left', '{}');
+  expect((await committer.commit(first.position, batch(2))).outcome).toBe('paused');
+  await redis.client.hdel(keys.paused, 'generating:left');
+  await redis.client.hset(keys.paused, 'generating', '{}');
+  expect((await committer.commit(first.position, batch(2))).outcome).toBe('paused');
+  expect(await redis.client.hget(source.cursor, 'generated')).toBe('1');
+});
+
+it('a position is used once: a second commit from it finds that it has moved', async () => {
+  const committer = await lead();
+  const first = await committer.commit(START, batch(1));
+  if (first.outcome !== 'committed') throw new Error(first.outcome);
+  expect((await committer.commit(first.position, batch(2))).outcome).toBe('committed');
+  expect((await committer.commit(first.position, batch(3))).outcome).toBe('diverged');
+  expect(await queued()).toEqual([1, 2]);
+});
+
+it.each([
+  ['a stream of the wrong type', (client: Redis) => client.set(keys.events, 'x'), /:events is a string, expected a stream/], // prettier-ignore
+  ['a cursor hash of the wrong type', (client: Redis) => client.set(keys.cursor, 'x'), /:cursor is a string, expected a hash/], // prettier-ignore
+  ['a count that is no number', (client: Redis) => client.hset(keys.cursor, 'generated', 'many'), /field generated is "many", expected a whole number/], // prettier-ignore
+  ['a cursor that is not JSON', (client: Redis) => client.hset(keys.cursor, 'cursor', 'page 5'), /field cursor is "page 5", expected JSON.*"cursor reset"/], // prettier-ignore
+])(
+  '%s is reported once, with the remedy, and generating continues once it is repaired',
+  async (_, spoil, expected) => {
+    const lines: string[] = [];
+    const log = (text: string) => void lines.push(text);
+    const logger: Logger = { error: log, warn: () => undefined, info: log, debug: log, child: () => logger };
+    const committer = await lead('a', { logger });
+    await spoil(redis.client);
+    const committing = committer.position().then((position) => committer.commit(position, batch(1)));
+    await waitFor(() => committer.problem, 'the problem');
+    const attempts = connections.length;
+    await waitFor(() => connections.length > attempts + 1, 'further attempts');
+    expect(committer.problem).toMatch(expected);
+    expect(committer.waitingMs).toBeGreaterThan(0);
+    expect(lines).toEqual([expect.stringMatching(expected)]);
+    await redis.client.del(keys.events, keys.cursor);
+    expect((await committing).outcome).toBe('committed');
+    expect(committer.problem).toBeUndefined();
+    expect(committer.waitingMs).toBe(0);
+  },
+);
+
+it('eight sources commit at once: nothing lost, nothing doubled, each in order, whatever is cut', async () => {
+  const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
+  const sources = names.map((name, index) => ({ name, base: index * 1_000_000 }));
+  const cutting = new AbortController();
+  const cut = (async () => {
+    while (!cutting.signal.aborted) {
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * 30));
+      connections[Math.floor(Math.random() * connections.length)]?.stream.destroy();
+      if (Math.random() < 0.1) await redis.client.script('FLUSH');
+    }
+  })();
+  let done = 0;
+  const total = 400;
+  await Promise.all(
+    sources.map(async ({ name, base }) => {
+      const committer = new Committer(await optionsOf(name));
+      let position = await committer.position();
+      for (let n = 0; n < total;) {
+        const size = Math.min(total - n, Math.floor(Math.random() * 12));
+        const messages = Array.from({ length: size }, (_, index) => base + n + index + 1);
+        const result = await committer.commit(position, encode(messages, n + size));
+        if (result.outcome !== 'committed') throw new Error(result.outcome);
+        position = result.position;
+        n += size;
+      }
+      if (++done === sources.length) cutting.abort();
+    }),
+  );
+  await cut;
+  const all = await queued();
+  expect(all).toHaveLength(total * sources.length);
+  for (const { name, base } of sources) {
+    const own = all.filter((n) => n > base && n <= base + total);
+    expect(own).toEqual(Array.from({ length: total }, (_, index) => base + index + 1));
+    expect(await redis.client.hgetall(keys.source(name).cursor)).toEqual({
+      ...{ cursor: String(total), generated: String(total), term: '1' },
+    });
+  }
+  expect(await redis.client.llen(keys.waiting)).toBe(total * sources.length);
+});
+
+async function optionsOf(sourceName: string): Promise<CommitterOptions> {
+  const source = keys.source(sourceName);
+  const { term: number } = await takeTerm(redis.client, { ...source, instances: keys.instances }, sourceName);
+  const connector = new RedisConnector({ address: parseRedisUrl(redis.url), key: keys.lease });
+  return {
+    async connect() {
+      const client = await connector.connect('commit');
+      connections.push(client);
+      return client;
+    },
+    ...{ keys, source, sourceName, jobName: sourceName, instance: sourceName },
+    term: { number, signal: ending.signal, isTrusted: () => true },
+    ...{ jobOptions: {}, maxBacklog: 1_000_000, logger: silentLogger },
+  };
 }

@@ -15,7 +15,6 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import ts from 'typescript';
 import {
   findOrStartLocalRedis,
   type LocalRedisOptions,
@@ -271,15 +270,11 @@ function run(program: string, args: string[] = [], cwd = workingDirectory) {
   });
 }
 
-/** A program around the module as it is now, whatever dist/ holds. */
+/** A program around the built module. */
 function writeProgram(body: string): string {
-  for (const name of ['localRedis', 'errors']) {
-    const compilerOptions = { module: ts.ModuleKind.CommonJS, target: ts.ScriptTarget.ES2022 };
-    const { outputText } = ts.transpileModule(readFileSync(`src/${name}.ts`, 'utf8'), { compilerOptions });
-    writeFileSync(path.join(workingDirectory, `${name}.js`), outputText);
-  }
   const program = path.join(workingDirectory, 'program.js');
-  writeFileSync(program, `const { findOrStartLocalRedis } = require('./localRedis.js');\n${body}\n`);
+  const module = JSON.stringify(path.resolve('dist/redis/localServer.js'));
+  writeFileSync(program, `const { findOrStartLocalRedis } = require(${module});\n${body}\n`);
   return program;
 }
 

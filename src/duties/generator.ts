@@ -1,5 +1,6 @@
 import type { Telemetry } from 'bullmq';
 import type { Config } from '../config';
+import { batchLimits } from '../generating/batch';
 import { Committer } from '../generating/committer';
 import { generateMessages } from '../generating/generator';
 import type { Keys } from '../keys';
@@ -7,7 +8,7 @@ import type { Term } from '../leadership/options';
 import type { GeneratorRole } from '../leadership/role';
 import type { Logger } from '../logger';
 import type { Connections } from '../redis/connections';
-import { jobOptions } from '../redis/queue';
+import { JOB_NAME, jobOptions } from '../redis/queue';
 import type { GeneratingTask } from '../tasks/task';
 
 export interface GeneratorDutyOptions {
@@ -27,6 +28,7 @@ export type GeneratingState = 'generating' | 'finished' | 'paused';
 export class GeneratorDuty {
   readonly #options: GeneratorDutyOptions;
   #state: GeneratingState = 'generating';
+  #committer: Committer | undefined;
 
   constructor(options: GeneratorDutyOptions) {
     this.#options = options;
@@ -47,6 +49,9 @@ export class GeneratorDuty {
     const committer = new Committer({
       connect: () => connections.commit(),
       keys,
+      source: role.keys,
+      sourceName: role.source,
+      jobName: role.source ?? JOB_NAME,
       instance: config.instanceName,
       term,
       jobOptions: jobOptions(config),
@@ -54,7 +59,12 @@ export class GeneratorDuty {
       telemetry,
       logger,
     });
-    await generateMessages({ task, committer, signal: term.signal, logger });
+    this.#committer = committer;
+    await generateMessages({
+      ...{ task, source: role.source, committer, signal: term.signal, logger },
+      limits: batchLimits(config.leaseTtlMs),
+      commitMaxMessages: config.commitMaxMessages,
+    });
     this.#state = 'finished';
   }
 }

@@ -1,27 +1,38 @@
 import type { Logger } from '../logger';
 import type { Batch, GeneratingTask } from '../tasks/task';
 import { sleep, untilAborted } from '../time';
-import type { Committer, EncodedBatch } from './committer';
-import type { Position } from './position';
+import { batchLimits, type BatchLimits, describe, encodeBatch, type EncodedBatch } from './batch';
+import type { Committer, CommitResult, PreparedPosition } from './committer';
+import { type BatchSource, Gatherer } from './gather';
 
 export interface GeneratorOptions {
-  readonly task: Pick<GeneratingTask, 'generate'>;
-  /** The source to generate from; undefined if sources are not named. */
-  readonly source?: string | undefined;
+  readonly task: Pick<GeneratingTask, 'generate' | 'groupCommits'>;
   readonly committer: Pick<Committer, 'position' | 'commit'>;
+  /** Name of the source; undefined without named sources. */
+  readonly source?: string | undefined;
+  /** How large a batch may be. Default: for a lease of 5000 ms. */
+  readonly limits?: BatchLimits;
+  /** Most messages that a group commit gathers. Default 1000. */
+  readonly commitMaxMessages?: number;
   /** The term: generating ends when it aborts. */
   readonly signal: AbortSignal;
   readonly logger: Logger;
 }
 
-/** Pause before looking again whether the backlog has shrunk, in milliseconds. */
-const BACKLOG_PAUSE_MS = 100;
-/** Longest wait for a task's generator to clean up after itself, in milliseconds. */
-const CLEAN_UP_MS = 500;
+/** How often to try again while nothing may be committed, in milliseconds. */
+const RETRY_INTERVAL_MS = { full: 100, paused: 250 };
+const WAITING_TEXT = {
+  full: 'the backlog is full (MAX_BACKLOG); generation waits',
+  paused: 'generation is paused; "resume" continues it',
+};
+/** Time for the task's generator to clean up after itself, in milliseconds. */
+const CLEAN_UP_TIMEOUT_MS = 500;
+/** Most JSON that a group commit gathers, in characters. */
+const GATHERED_CHARS = 4_000_000;
 
 /**
- * Runs the task's `generate` for one term and commits what it yields, from the cursor committed last. Ends when there
- * is nothing more to generate or the term is over; rejects when the task throws, or with a DeposedError.
+ * Runs the task's `generate` for one term and commits what it yields, starting from the cursor committed last. Ends when
+ * `generate` returns or the term is over; rejects with what the task throws, or with a DeposedError.
  */
 export async function generateMessages(options: GeneratorOptions): Promise<void> {
   const { committer, signal, logger } = options;
@@ -30,46 +41,82 @@ export async function generateMessages(options: GeneratorOptions): Promise<void>
     const position = await committer.position();
     logger.info('generating', { generated: position.generated, cursor: position.cursorJson });
     outcome = await generateFrom(position, options);
-    // Going on would leave out what Redis has lost.
+    // Continuing would leave out what Redis has lost.
     if (outcome === 'diverged')
-      logger.warn('Redis has lost commits: generating again from the cursor it kept');
+      logger.warn('Redis has lost commits; generating again from the cursor that it kept');
   } while (outcome === 'diverged' && !signal.aborted);
 }
 
-async function generateFrom(start: Position, options: GeneratorOptions): Promise<'done' | 'diverged'> {
-  const { task, source, committer, signal, logger } = options;
+async function generateFrom(
+  start: PreparedPosition,
+  options: GeneratorOptions,
+): Promise<'done' | 'diverged'> {
+  const { task, source, signal, logger, limits = batchLimits(5000), commitMaxMessages = 1000 } = options;
   const cursor: unknown = start.cursorJson === undefined ? undefined : JSON.parse(start.cursorJson);
-  // An async function that gives the iterable is as good.
-  const iterable: unknown = await (task.generate({ cursor, source, signal, logger }) as unknown);
-  const batches = iterate(iterable);
+  const context = { cursor, source, signal, logger };
+  // An async function that returns the iterable is accepted as well.
+  const iterable: unknown = await (task.generate(context) as unknown);
+  const iterator = iterate(iterable);
+  const ended = new AbortController();
+  const yielded = encodedBatches(iterator, limits);
+  const gathered = { messages: commitMaxMessages, chars: GATHERED_CHARS };
+  const batches = task.groupCommits === true ? new Gatherer(yielded, gathered, ended.signal) : yielded;
   let position = start;
   try {
     for (;;) {
-      const next = await untilAborted(Promise.resolve(batches.next()), signal);
+      const next = await untilAborted(
+        batches.next().then((batch) => ({ batch })),
+        signal,
+      );
       if (next === undefined) return 'done';
-      if (next.done === true) {
+      const { batch } = next;
+      if (batch === undefined) {
         logger.info('nothing more to generate', { generated: position.generated });
         return 'done';
       }
-      const batch = encodeBatch(next.value);
-      let result = await committer.commit(position, batch);
-      if (result.outcome === 'full')
-        logger.info('as many messages wait as may (MAX_BACKLOG): generating pauses');
-      while (result.outcome === 'full') {
-        await sleep(BACKLOG_PAUSE_MS, signal);
-        if (signal.aborted) return 'done';
-        result = await committer.commit(position, batch);
-      }
+      const result = await commitWhenAllowed(position, batch, options);
+      if (result === undefined) return 'done';
       if (result.outcome === 'diverged') return 'diverged';
       position = result.position;
       logger.debug('committed', { messages: batch.messages.length, generated: position.generated });
     }
   } finally {
+    ended.abort();
     const cleaned = new AbortController();
-    const returned = Promise.resolve(batches.return?.()).catch(() => undefined);
+    const returned = Promise.resolve(iterator.return?.()).catch(() => undefined);
     void returned.then(() => cleaned.abort());
-    await sleep(CLEAN_UP_MS, cleaned.signal);
+    await sleep(CLEAN_UP_TIMEOUT_MS, cleaned.signal);
   }
+}
+
+/** Commits the batch, waiting while the backlog is full or generating is paused. Undefined if the term ends meanwhile. */
+async function commitWhenAllowed(
+  from: PreparedPosition,
+  batch: EncodedBatch,
+  { committer, signal, logger }: GeneratorOptions,
+): Promise<Extract<CommitResult, { outcome: 'committed' | 'diverged' }> | undefined> {
+  let waitingFor: 'full' | 'paused' | undefined;
+  for (;;) {
+    const result = await committer.commit(from, batch);
+    const { outcome } = result;
+    if (outcome === 'committed' || outcome === 'diverged') {
+      if (waitingFor === 'paused') logger.info('generation continues');
+      return result;
+    }
+    if (outcome !== waitingFor) logger.info(WAITING_TEXT[outcome]);
+    waitingFor = outcome;
+    await sleep(RETRY_INTERVAL_MS[outcome], signal);
+    if (signal.aborted) return undefined;
+  }
+}
+
+function encodedBatches(iterator: AsyncIterator<unknown>, limits: BatchLimits): BatchSource {
+  return {
+    async next() {
+      const result = await iterator.next();
+      return result.done === true ? undefined : encodeBatch(result.value, limits);
+    },
+  };
 }
 
 function iterate(iterable: unknown): AsyncIterator<unknown> {
@@ -77,33 +124,4 @@ function iterate(iterable: unknown): AsyncIterator<unknown> {
   const iterator = candidate?.[Symbol.asyncIterator]?.();
   if (iterator !== undefined) return iterator;
   throw new TypeError(`generate returned ${describe(iterable)}, expected an async iterable of batches`);
-}
-
-/** @throws TypeError saying what was found and what was expected. */
-function encodeBatch(value: unknown): EncodedBatch {
-  const { messages, cursor } = (typeof value === 'object' && value !== null ? value : {}) as Partial<Batch>;
-  if (!Array.isArray(messages)) {
-    throw new TypeError(`generate yielded ${describe(value)}, expected { messages: [...], cursor }`);
-  }
-  messages.forEach((message, index) => {
-    if (!isJson(message)) throw notJson(`message ${index} of a batch`, message);
-  });
-  if (!isJson(cursor)) throw notJson('the cursor of a batch', cursor);
-  return { messages, cursorJson: JSON.stringify(cursor) };
-}
-
-/** Whether JSON has a form for it at all: undefined, functions and symbols have none. */
-function isJson(value: unknown): boolean {
-  return JSON.stringify(value) !== undefined;
-}
-
-function notJson(what: string, value: unknown): TypeError {
-  return new TypeError(`${what} is ${describe(value)}, expected a JSON value`);
-}
-
-function describe(value: unknown): string {
-  if (value === null || value === undefined) return String(value);
-  if (Array.isArray(value)) return 'an array';
-  if (typeof value === 'object') return `an object with ${Object.keys(value).join(', ') || 'nothing in it'}`;
-  return `a value of type ${typeof value}`;
 }

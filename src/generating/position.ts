@@ -1,54 +1,89 @@
 import type { Redis } from 'ioredis';
-import type { Keys } from '../keys';
+import type { Keys, SourceKeys } from '../keys';
+import { loadScript } from '../redis/scripts';
 
-/** What has been committed: the state from which the next batch goes on. */
+/** Redis holds something that no commit can continue from until a person repairs it. The message says how. */
+export class StateError extends Error {
+  override name = 'StateError';
+}
+
+/** The state from which the next batch continues. */
 export interface Position {
-  /** Messages ever committed. */
+  /** Number of messages ever committed. */
   readonly generated: number;
-  /** JSON of the cursor; undefined before the first commit. */
+  /** The cursor as JSON; undefined before the first commit. */
   readonly cursorJson: string | undefined;
 }
 
-/** What a commit has to know before its EXEC. */
+/** What a commit needs to know before its EXEC. */
 export interface Snapshot extends Position {
-  readonly lastJobId: number;
-  /** Messages that wait to be handled. */
+  /** Number of messages that wait to be handled. */
   readonly waiting: number;
+  readonly paused: boolean;
 }
 
-const READ_SCRIPT = `
-local leader = redis.call('HMGET', KEYS[1], 'instance', 'term')
-local cursor = redis.call('HMGET', KEYS[2], 'generated', 'cursor')
-return { leader[1], leader[2], cursor[1], cursor[2], redis.call('GET', KEYS[3]), redis.call('LLEN', KEYS[4]) }
-`;
+export interface PositionKeys {
+  readonly source: Pick<SourceKeys, 'leader' | 'cursor'>;
+  readonly keys: Pick<Keys, 'paused' | 'waiting' | 'jobCounter' | 'events'>;
+  /** Name of the source; undefined without named sources. */
+  readonly name: string | undefined;
+}
+
+const READ_SCRIPT = loadScript(__dirname, 'readPosition');
 
 /**
- * Watches the keys that decide about a commit and reads them, in one round trip. The next EXEC on this connection is
- * refused if any of them has changed by then.
+ * Reads the keys that decide about a commit and, if `watch` is set, watches them first, in one round trip. Redis refuses the
+ * next EXEC on this connection if any watched key has changed by then.
  *
- * @param watched whether an earlier round has watched and no EXEC came of it: that would count as well
+ * @throws StateError if Redis holds a position that cannot be understood
  */
-export async function watchAndRead(
+export async function readPosition(
   client: Redis,
-  { leader, cursor, jobCounter, waiting }: Pick<Keys, 'leader' | 'cursor' | 'jobCounter' | 'waiting'>,
-  watched: boolean,
+  { source: { leader, cursor }, keys: { paused, waiting }, name }: PositionKeys,
+  watch: boolean,
 ): Promise<Snapshot & { leader: { instance: string | null; term: string | null } }> {
-  // One after the other on the same connection. A pipeline would have a function made for each of BullMQ's scripts first,
-  // which takes longer than the commands.
-  const forgetting = watched ? client.unwatch() : undefined;
-  const watching = client.watch(leader, cursor, jobCounter);
-  const reading = client.eval(READ_SCRIPT, 4, leader, cursor, jobCounter, waiting);
-  const [, , values] = await Promise.all([forgetting, watching, reading]);
+  // Two commands, one after the other on the same connection. A pipeline of ioredis would first create a function for each
+  // of BullMQ's scripts, which takes longer than the commands.
+  const watching = watch ? client.watch(leader, cursor, paused) : undefined;
+  const field = name === undefined ? 'generating' : `generating:${name}`;
+  const reading = client.eval(READ_SCRIPT, 4, leader, cursor, paused, waiting, field);
+  const [, values] = await Promise.all([watching, reading]);
   type Text = string | null;
-  const [instance, term, generated, cursorJson, lastJobId, length] = values as [
+  const [instance, term, count, cursorJson, pausedBy, length] = values as [
     ...[Text, Text, Text, Text, Text],
     number,
   ];
+  const generated = Number(count ?? 0);
+  if (!Number.isSafeInteger(generated) || generated < 0) {
+    throw new StateError(
+      `${cursor}: field generated is ${JSON.stringify(count)}, expected a whole number; ` +
+        `repair it with HSET ${cursor} generated <messages generated so far>`,
+    );
+  }
   return {
     leader: { instance, term },
-    generated: Number(generated ?? 0),
+    generated,
     cursorJson: cursorJson ?? undefined,
-    lastJobId: Number(lastJobId ?? 0),
+    paused: pausedBy !== null,
     waiting: length,
   };
+}
+
+/** @throws StateError if the cursor is not JSON. */
+export function checkCursor({ source, name }: PositionKeys, { cursorJson }: Position): void {
+  if (cursorJson === undefined) return;
+  try {
+    JSON.parse(cursorJson);
+  } catch {
+    const start = cursorJson.length > 60 ? `${cursorJson.slice(0, 60)}…` : cursorJson;
+    const option = name === undefined ? '' : ` --source ${name}`;
+    throw new StateError(
+      `${source.cursor}: field cursor is ${JSON.stringify(start)}, expected JSON; ` +
+        `replace it with "cursor set <json>${option}" or forget it with "cursor reset${option}"`,
+    );
+  }
+}
+
+export function samePosition(a: Position, b: Position): boolean {
+  return a.generated === b.generated && a.cursorJson === b.cursorJson;
 }

@@ -4,27 +4,27 @@ export interface RedisNode {
   readonly port: number;
 }
 
-/** Where Redis is, taken apart from a URL. */
+/** The address of Redis, parsed from a URL. */
 export interface RedisAddress {
-  /** What the nodes are: the one server; Sentinels, who know it; or nodes of a Cluster. */
+  /** What the nodes are: one server, Sentinels that know the master, or nodes of a Cluster. */
   kind: 'single' | 'sentinel' | 'cluster';
-  /** At least one; of Sentinels and of a Cluster, those to begin with. Default ports: 6379, of a Sentinel 26379. */
+  /** At least one. For Sentinels and a Cluster, the first ones to ask. Default port 6379, for a Sentinel 26379. */
   nodes: readonly RedisNode[];
-  /** The name under which Sentinels know the master. */
+  /** The master's name in Sentinel's configuration. */
   master?: string;
   username?: string;
   password?: string;
-  /** Database number, default 0; a Cluster has no other. */
+  /** Database number, default 0; always 0 for a Cluster. */
   db: number;
   tls: boolean;
-  /** File with the certificate of the authority to trust, for TLS. Default: those that Node.js trusts. */
+  /** File with the CA certificate to trust, for TLS. Default: the authorities that Node.js trusts. */
   caFile?: string;
-  /** What the Sentinels themselves ask for, if they do. */
+  /** User and password of the Sentinels themselves, if they require them. */
   sentinelUsername?: string;
   sentinelPassword?: string;
 }
 
-/** A URL that is not one of ours. Its message says what was expected, and never what the URL holds. */
+/** An invalid Redis URL. The message says what was expected and never shows the URL, which can hold a password. */
 export class RedisUrlError extends Error {}
 
 const LOGIN = '[user:password@]';
@@ -67,7 +67,7 @@ export function parseRedisUrl(text: string): RedisAddress {
   };
 }
 
-/** One host with what belongs to it, as the platform's own parser reads it. */
+/** Parses one host, with its user, password and port, by the platform's own parser. */
 function parseAuthority(text: string, fail: () => RedisUrlError): URL {
   let url: URL;
   try {
@@ -79,7 +79,7 @@ function parseAuthority(text: string, fail: () => RedisUrlError): URL {
   return url;
 }
 
-/** The address as it may be shown: no user, no password. */
+/** Formats the address without user and password, for people to read. */
 export function displayAddress({ kind, nodes, master, db, tls }: RedisAddress): string {
   const hosts = nodes.map(({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`);
   const path = [master, db === 0 ? undefined : db].filter((part) => part !== undefined);
@@ -87,7 +87,7 @@ export function displayAddress({ kind, nodes, master, db, tls }: RedisAddress): 
   return [`${scheme}://${hosts.join(',')}`, ...path].join('/');
 }
 
-/** Any text with what may be a password in a URL blotted out. */
+/** Masks whatever could be a password in a URL within the text. */
 export function redact(text: string): string {
   return text.replace(/:\/\/\S*/g, (part) => {
     const at = part.lastIndexOf('@');
@@ -96,8 +96,8 @@ export function redact(text: string): string {
 }
 
 /**
- * What was meant as a URL, with whatever may be a password in it blotted out, however wrong the URL is: a password
- * that is not percent-encoded is often what makes it wrong.
+ * Masks whatever could be a password in a malformed URL. Often the URL is malformed because its password is not
+ * percent-encoded.
  */
 export function redactUrl(text: string): string {
   const scheme = /^[\w+.-]*:\/\//.exec(text)?.[0] ?? '';
@@ -105,7 +105,7 @@ export function redactUrl(text: string): string {
     .slice(scheme.length)
     .replace(/[?#].*$/s, (end) => (end.includes('@') ? '@' : '***'))
     .replace(/^.*@/s, '***@');
-  // Without an @, what stands where the port belongs may be a password as well.
+  // Without an @, the text in place of the port could be a password as well.
   return scheme + rest.replace(/(?<=^[^[]*):(?!\d*(?:[,/]|$)).*$/s, ':***');
 }
 

@@ -3,6 +3,8 @@ import type { Keys } from '../keys';
 import type { Logger } from '../logger';
 import { closeClient, RedisConnector, type Role } from './connector';
 import type { RedisAddress } from './address';
+import { logOutages } from './outage';
+import { probe } from './stalledSocket';
 import type { Releases } from '../supervision/releases';
 
 /** The Redis connections of one instance, by role. */
@@ -12,43 +14,52 @@ export interface Connections {
   /** One for each node of the lease. */
   readonly lease: readonly Redis[];
   readonly subscriber: Redis;
-  /** A new one for each use: see redis.ts. */
-  commit(): Promise<Redis>;
+  /** Opens a new one for each use: see roles.ts. */
+  readonly commit: () => Promise<Redis>;
 }
 
 export interface ConnectionsOptions {
   readonly address: RedisAddress;
-  readonly keys: Pick<Keys, 'lease'>;
-  /** The nodes of the lease, if they are others. */
+  readonly keys: Pick<Keys, 'lease' | 'paused' | 'connectionName'>;
+  readonly instance: string;
+  /** The nodes of the lease, if they are not the Redis at `address`. */
   readonly leaseAddresses: readonly RedisAddress[] | undefined;
-  /** Time-out of the lease's commands, in milliseconds. */
+  /** Timeout of one command to a lease node, in milliseconds: at most a quarter of LEASE_TTL_MS. */
   readonly leaseTimeoutMs: number;
   readonly releases: Releases;
-  /** Aborts when the instance is stopped: connections that end from then on are meant to. */
+  /** Aborts when the instance stops: connections that close from then on are closed on purpose. */
   readonly stopped: AbortSignal;
   readonly logger: Logger;
 }
 
 /**
- * Opens them all at once; `releases` closes them.
+ * Opens all connections at once; `releases` closes them.
  *
- * @throws AppError (exit code 1) if Redis can not be reached.
+ * @throws AppError (exit code 1) if Redis cannot be reached.
  */
 export async function openConnections(options: ConnectionsOptions): Promise<Connections> {
   const { address, leaseAddresses, releases, stopped, logger } = options;
   const onError = (role: Role, error: Error) => logger.debug('connection error', { role, error });
-  const key = options.keys.lease;
-  const connector = new RedisConnector({ address, key, onError });
+  const { lease: key } = options.keys;
+  const name = options.keys.connectionName(options.instance);
+  const connector = new RedisConnector({ address, key, name, onError });
   const open = async (role: Role, settings = {}): Promise<Redis> => {
     const client = await connector.connect(role, settings);
     releases.push(`the ${role} connection`, () => closeClient(client));
     return client;
   };
-  const leaseSettings = { commandTimeout: options.leaseTimeoutMs };
-  // Of several nodes some may be missing, also at the start: that is what several are for.
+  const leaseSettings = {
+    commandTimeout: options.leaseTimeoutMs,
+    // Never more than half of LEASE_TTL_MS: a stalled connection must be replaced in time for another renewal.
+    socketTimeout: Math.min(2500, 2 * options.leaseTimeoutMs),
+  };
+  // A minority of several nodes might be missing, also at the start.
   const openNodes = (addresses: readonly RedisAddress[]): Redis[] =>
     addresses.map((node) => {
-      const client = new RedisConnector({ address: node, key, onError }).connectLater('lease', leaseSettings);
+      const client = new RedisConnector({ address: node, key, name, onError }).connectLater(
+        'lease',
+        leaseSettings,
+      );
       releases.push('a lease connection', () => closeClient(client));
       return client;
     });
@@ -60,16 +71,7 @@ export async function openConnections(options: ConnectionsOptions): Promise<Conn
       : openNodes(leaseAddresses),
     open('subscriber'),
   ]);
-
-  // One of them speaks for all, and once an outage.
-  let away = false;
-  control.on('close', () => {
-    if (!away && !stopped.aborted) logger.warn('Redis is away; trying to reach it again');
-    away = true;
-  });
-  control.on('ready', () => {
-    logger.info('Redis is back');
-    away = false;
-  });
+  logOutages({ client: control, probeKey: `${options.keys.paused}:probe`, stopped, logger });
+  void probe(subscriber, stopped);
   return { queue, control, lease, subscriber, commit: () => connector.connect('commit') };
 }

@@ -1,76 +1,46 @@
 import { readFileSync } from 'node:fs';
-import { Redis, type RedisOptions } from 'ioredis';
+import { Redis } from 'ioredis';
 import { AppError, toError } from '../errors';
+import { withDeadline } from '../time';
 import { MasterLocator } from './masterLocator';
 import { displayAddress, type RedisAddress } from './address';
+import { type Role, SETTINGS, type Settings, WITHOUT_INFO } from './roles';
+import { checkTwice } from './stalledSocket';
+
+export type { Role } from './roles';
 
 /**
- * What a connection is for decides how it behaves when Redis is slow or away:
- *
- * - `queue`: BullMQ's. Waits for Redis as long as it takes and resends what was not answered, as BullMQ expects; a
- *   resent command of a worker is harmless, since the lock token of its job refuses it the second time.
- * - `control`: everything else. Fails at once when Redis is away, never resends.
- * - `lease`: as `control`, with a time-out well within the lease. Queued or resent, a renewal would take effect after
- *   its leader has been deposed.
- * - `subscriber`: receives published messages; subscribes again by itself.
- * - `commit`: one socket, one life. A WATCH belongs to its socket, so this connection never reconnects: an EXEC that
- *   a new socket carried would not be fenced. Nor is a MULTI whose reply was lost ever resent: it may have been
- *   executed.
- */
-export type Role = 'queue' | 'control' | 'lease' | 'subscriber' | 'commit';
-
-/** ioredis's options, less the one whose type depends on it. */
-type Settings = Omit<RedisOptions, 'replyMapping'>;
-
-const FAIL_FAST: Settings = {
-  enableOfflineQueue: false,
-  autoResendUnfulfilledCommands: false,
-  maxRetriesPerRequest: 0,
-};
-
-const SETTINGS: Record<Role, Settings> = {
-  // Longer than BullMQ's longest blocking call (10 s): a socket that swallows bytes is noticed and replaced.
-  queue: { maxRetriesPerRequest: null, socketTimeout: 20_000 },
-  control: { ...FAIL_FAST, commandTimeout: 5000 },
-  lease: { ...FAIL_FAST },
-  subscriber: { maxRetriesPerRequest: null },
-  commit: { ...FAIL_FAST, retryStrategy: () => null },
-};
-
-/** For users who may not ask for INFO. The second is an option that BullMQ looks for. */
-const WITHOUT_INFO: Settings & { skipVersionCheck: true } = {
-  enableReadyCheck: false,
-  skipVersionCheck: true,
-};
-
-/**
- * Answers that say: not here. The server has just become a replica, or a slot has moved, or is moving. BullMQ's commands
- * are sent again after the connection has been opened anew; they have done nothing yet.
+ * Replies of a server that is the wrong one: it has just become a replica, or the slot has moved or is moving. The
+ * connection is opened anew. BullMQ's commands are then resent; they have had no effect yet.
  */
 const NOT_HERE = /^(READONLY|MOVED|ASK|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|UNBLOCKED) /;
 
-/** How long a first connection may take, in milliseconds: the commands promise to give up within 5 s. */
+/** Timeout of a first connection, in milliseconds. Commands promise to give up within 5 s. */
 const CONNECT_DEADLINE_MS = 2500;
 
 export interface RedisConnectorOptions {
   readonly address: RedisAddress;
-  /** Any key that will be asked for: in a Cluster, it tells which of the servers is the one. */
+  /** Any key of the group. In a Cluster it determines the server. */
   readonly key: string;
-  /** Told of every connection error after the first connect; ioredis reconnects by itself. */
+  /** Name of each connection, shown by CLIENT LIST. A user without that right connects without a name. */
+  readonly name?: string | undefined;
+  /** Called with every connection error after the first connect; ioredis reconnects by itself. */
   readonly onError?: (role: Role, error: Error) => void;
 }
 
-/** Opens connections to one Redis; the only place that knows how an address becomes a client. */
+/** Opens connections to one Redis. The only place that turns an address into a client. */
 export class RedisConnector {
   readonly #address: RedisAddress;
+  readonly #name: string | undefined;
   readonly #onError: (role: Role, error: Error) => void;
   readonly #tls: { ca?: Buffer } | undefined;
   readonly #master: MasterLocator | undefined;
   #mayAskInfo: Promise<boolean> | undefined;
 
-  /** @throws AppError (exit code 2) if the certificate of the authority can not be read. */
-  constructor({ address, key, onError = () => undefined }: RedisConnectorOptions) {
+  /** @throws AppError (exit code 2) if the CA certificate cannot be read. */
+  constructor({ address, key, name, onError = () => undefined }: RedisConnectorOptions) {
     this.#address = address;
+    this.#name = name;
     this.#onError = onError;
     const { caFile } = address;
     this.#tls = !address.tls ? undefined : caFile === undefined ? {} : { ca: readCertificate(caFile) };
@@ -78,10 +48,10 @@ export class RedisConnector {
   }
 
   /**
-   * A client that is connected and ready.
+   * Returns a client that is connected and ready.
    *
-   * @param overrides `commandTimeout` in milliseconds, say.
-   * @throws AppError (exit code 1) naming the address and the reason, after 2.5 s at the latest.
+   * @param overrides for example `commandTimeout`, in milliseconds
+   * @throws AppError (exit code 1) naming the address and the reason, within 5 s
    */
   async connect(role: Role, overrides: Settings = {}): Promise<Redis> {
     const mayAskInfo = await (this.#mayAskInfo ??= this.#askInfo());
@@ -89,8 +59,8 @@ export class RedisConnector {
   }
 
   /**
-   * Whether this user may ask for INFO. ioredis does when it connects, to see whether Redis still loads its data, and
-   * complains on the console when it may not; BullMQ does to learn the version, and fails.
+   * Whether this user may send INFO. ioredis sends it when it connects, to see whether Redis is still loading its data,
+   * and prints a warning when it is refused; BullMQ sends it to learn the version, and fails.
    */
   async #askInfo(): Promise<boolean> {
     try {
@@ -120,7 +90,7 @@ export class RedisConnector {
     const deadline = setTimeout(() => client.disconnect(), CONNECT_DEADLINE_MS);
     try {
       await client.connect();
-      // ioredis only reports a SELECT that fails, and goes on with database 0: somebody else's data.
+      // When SELECT fails, ioredis only emits an error and continues with database 0, which holds other data.
       if (reason !== undefined) throw reason;
     } catch (error) {
       client.disconnect();
@@ -133,37 +103,39 @@ export class RedisConnector {
     return client;
   }
 
-  /** A client that connects by itself, sooner or later: for a server that may be missing. */
+  /** Returns a client that connects by itself, sooner or later. For a server that might be missing. */
   connectLater(role: Role, overrides: Settings = {}): Redis {
     const client = this.#create(role, { ...WITHOUT_INFO, ...overrides });
     client.on('error', (error) => this.#onError(role, error));
-    // It tries again, as its settings say.
+    // It retries according to its settings.
     client.connect().catch(() => undefined);
     return client;
   }
 
   #create(role: Role, overrides: Settings): Redis {
     const { nodes, username, password, db } = this.#address;
-    return new Redis({
+    const client = new Redis({
       ...(this.#master === undefined ? nodes[0]! : { Connector: this.#master.connector }),
       db,
       ...(username !== undefined && { username }),
       ...(password !== undefined && { password }),
       ...(this.#tls !== undefined && { tls: this.#tls }),
+      ...(this.#name !== undefined && { connectionName: this.#name }),
       lazyConnect: true,
       connectTimeout: CONNECT_DEADLINE_MS,
       keepAlive: 5000,
-      // Two commands for each connection that tell nobody anything, and that not every user may send.
+      // CLIENT SETINFO: two commands for each connection that are of no use here, and that not every user may send.
       disableClientInfo: true,
-      // Redis guesses how long it will go on loading its data, and guesses badly; ioredis would wait for as long.
+      // ioredis would wait for as long as Redis estimates that loading its data takes, a poor estimate.
       maxLoadingRetryTime: 100,
-      // ioredis keeps a timer of this length for each connection that it ends, and the process with it.
+      // A timer of this length keeps the process alive after each connection that ioredis closes.
       disconnectTimeout: 200,
       retryStrategy: (attempt) => Math.min(20 * 2 ** Math.min(attempt, 10), 1000),
       reconnectOnError: ({ message }) => NOT_HERE.test(message) && (role === 'queue' ? 2 : true),
       ...SETTINGS[role],
       ...overrides,
     });
+    return checkTwice(client);
   }
 
   #unreachable(reason: Error): AppError {
@@ -183,32 +155,30 @@ function readCertificate(file: string): Buffer {
   try {
     return readFileSync(file);
   } catch (error) {
-    throw new AppError(`REDIS_CA_FILE ${file} can not be read: ${toError(error).message}`, 2, {
+    throw new AppError(`REDIS_CA_FILE ${file} cannot be read: ${toError(error).message}`, 2, {
       cause: error,
     });
   }
 }
 
 /**
- * Closes a client without ever waiting for a Redis that is away: `quit` when it can be sent, and in any case the
- * socket is gone after `deadlineMs` milliseconds.
+ * Closes a client without waiting for a Redis that is unreachable: sends `quit` if the client is connected, and closes
+ * the socket after `deadlineMs` milliseconds at the latest.
  */
 export async function closeClient(client: Redis, deadlineMs = 500): Promise<void> {
   if (client.status === 'end') return;
-  const timer = setTimeout(() => client.disconnect(), deadlineMs);
   try {
-    if (client.status === 'ready') await client.quit();
+    if (client.status === 'ready') await withDeadline(client.quit(), deadlineMs, 'closing a connection');
   } catch {
-    // Closed under us, which is what was wanted.
+    // Closed from elsewhere, or Redis did not answer.
   } finally {
-    clearTimeout(timer);
     client.disconnect();
   }
 }
 
 /**
- * What went wrong with Redis once it was connected, for the person at the terminal: an AppError (exit code 1) if Redis is
- * to blame; anything else is a mistake of ours and stays what it is.
+ * Explains an error after the first connect to the person at the terminal: an AppError (exit code 1) if Redis caused it.
+ * Any other error is a bug and is returned unchanged.
  */
 export function explainFailure(thrown: unknown, address: RedisAddress): Error {
   const error = toError(thrown);
@@ -221,7 +191,7 @@ export function explainFailure(thrown: unknown, address: RedisAddress): Error {
   const remedy = error.message.startsWith('NOPERM')
     ? '; expected the rights that docs/deployment.md lists'
     : /^(MOVED|CROSSSLOT) /.test(error.message)
-      ? '; a Cluster is expected to be named by redis+cluster://'
+      ? '; expected redis+cluster:// in the URL of a Cluster'
       : '';
   const text = `Redis at ${displayAddress(address)} failed: ${error.message}${remedy}`;
   return new AppError(text, 1, { cause: error });

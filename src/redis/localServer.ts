@@ -5,20 +5,20 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AppError } from '../errors';
 
-/** How long one question to a server on this machine may take, in milliseconds. */
-const ANSWER_MS = 2000;
-/** How long a server may take to start, in milliseconds. */
-const START_MS = 10_000;
-const POLL_MS = 20;
+/** Timeout of one request to a server on this machine, in milliseconds. */
+const ANSWER_TIMEOUT_MS = 2000;
+/** Time for a server to start, in milliseconds. */
+const START_TIMEOUT_MS = 10_000;
+const POLL_INTERVAL_MS = 20;
 
 export interface LocalRedisOptions {
-  /** A loopback address: where a Redis is looked for, and what one that is started is bound to. */
+  /** A loopback address. A server that is started binds to it. */
   readonly host: string;
   readonly port: number;
-  /** Where a server that is started keeps its data and its log. Created if need be. */
+  /** Directory for the data and the log of a server that is started. Created if necessary. */
   readonly directory: string;
   readonly mayStart: boolean;
-  /** Called once a server started here answers. It outlives this process. */
+  /** Called when a server that was started here answers. It outlives this process. */
   readonly onStarted?: (server: StartedServer) => void;
   /** Default `redis-server`, looked up on PATH. */
   readonly executable?: string;
@@ -32,10 +32,10 @@ export interface StartedServer {
 }
 
 /**
- * Makes sure that a Redis answers at host:port, without a configuration to say where one is. `found` if one did or
- * if another instance was faster to start one; `started` if the one that answers was started here.
+ * Ensures that a Redis answers at host:port. Returns `found` if one was running or another instance started one first, and
+ * `started` if the one that answers was started here.
  *
- * @throws AppError (exit code 1) that says what to do when there is none and none can be started.
+ * @throws AppError (exit code 1) saying what to do if none is running and none can be started
  */
 export async function findOrStartLocalRedis(options: LocalRedisOptions): Promise<'found' | 'started'> {
   const address = `${options.host}:${options.port}`;
@@ -53,9 +53,9 @@ export async function findOrStartLocalRedis(options: LocalRedisOptions): Promise
 }
 
 /**
- * Instances that start at once each spawn a server. No lock between them is needed, and none can be left behind by
- * a crash: the port itself is the lock. Redis binds it before it touches its data, and whoever comes late exits. So
- * whichever server answers is the one to use, and its pid tells whether it is ours.
+ * Instances that start at the same time each spawn a server. The port itself is the lock between them, and a crash cannot
+ * leave it behind: Redis binds the port before it touches its data, and a server that finds the port taken exits.
+ * Whichever server answers is the one to use, and its pid shows whether it was started here.
  */
 async function start(options: LocalRedisOptions, address: string): Promise<'found' | 'started'> {
   const directory = path.resolve(options.directory);
@@ -66,16 +66,16 @@ async function start(options: LocalRedisOptions, address: string): Promise<'foun
   server.once('error', (error) => (failure = error));
   server.once('exit', () => (exited = true));
 
-  const deadline = performance.now() + START_MS;
+  const deadline = performance.now() + START_TIMEOUT_MS;
   let answer: Answer = 'nothing';
   while (performance.now() < deadline) {
-    // Asked before, so that the answer is one given after the exit: a faster instance's server answers by then.
+    // Read before the probe: if the server has exited, the server of a faster instance already answers.
     const over = exited || failure !== undefined;
     answer = await probe(options);
-    // A large append-only file may load for longer than anyone wants to wait here; ioredis waits for the rest.
+    // Loading a large append-only file can take longer than this wait; ioredis waits for the rest.
     if (answer === 'ready') break;
     if (over && (answer === 'nothing' || answer === 'foreign')) break;
-    await sleep(POLL_MS);
+    await sleep(POLL_INTERVAL_MS);
   }
 
   if (answer === 'ready' || answer === 'busy') {
@@ -92,11 +92,11 @@ async function start(options: LocalRedisOptions, address: string): Promise<'foun
     throw new AppError(message, 1, { cause: failure });
   }
   if (answer === 'foreign') throw taken(address);
-  // Nobody will use it, and left alone it would take the port some day.
+  // Left running, it would take the port later although nobody uses it.
   if (!exited) server.kill();
   throw new AppError(
-    `redis-server ${exited ? 'ended while it started' : `did not answer at ${address} within ${START_MS} ms`}:` +
-      ` mend what its log says, or set REDISURL. The end of ${logFile}:\n${lastLines(logFile, logStart)}`,
+    `redis-server ${exited ? 'ended while it started' : `did not answer at ${address} within ${START_TIMEOUT_MS} ms`}:` +
+      ` fix what its log reports, or set REDISURL. The end of ${logFile}:\n${lastLines(logFile, logStart)}`,
     1,
   );
 }
@@ -109,7 +109,7 @@ function spawnServer(
   let log: number;
   let logStart: number;
   try {
-    // For this user's eyes only: it holds the messages.
+    // Readable by this user only: it holds the messages.
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     log = openSync(logFile, 'a', 0o600);
     logStart = statSync(logFile).size;
@@ -129,13 +129,13 @@ function spawnServer(
     dir: directory,
     appendonly: 'yes',
     appendfsync: 'everysec',
-    // The append-only file is all that is loaded again; snapshots beside it would be work for nothing.
+    // Redis loads only the append-only file when it restarts, so snapshots would be of no use.
     save: '',
   };
   const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
-  // Detached: a process group (and session) of its own, which Ctrl-C and a closed terminal do not reach. Its output
-  // goes into a file rather than through --logfile, which would lose what Redis says before it has read its options.
-  // No --pidfile: Redis 7.2 and newer write it before they bind the port, so that the loser's pid would stand in it.
+  // Detached: Ctrl-C and a closed terminal do not reach a process group and session of its own. Its output is redirected
+  // to a file because --logfile would lose what Redis prints before it has read its options.
+  // No --pidfile: Redis 7.2 and newer write it before they bind the port, so it could hold the pid of a server that exited.
   const server = spawn(executable, args, {
     cwd: directory,
     detached: true,
@@ -146,7 +146,7 @@ function spawnServer(
   return { server, logStart };
 }
 
-/** `busy`: a Redis that will not serve us right now (-LOADING, -NOAUTH and the like). `foreign`: no Redis. */
+/** `busy`: a Redis that refuses commands now (-LOADING, -NOAUTH and so on). `foreign`: not a Redis. */
 type Answer = 'ready' | 'busy' | 'foreign' | 'nothing';
 
 async function probe(at: { host: string; port: number }): Promise<Answer> {
@@ -163,8 +163,8 @@ async function askPid(at: { host: string; port: number }): Promise<number | unde
 }
 
 /**
- * What the server sends back until `end` matches, it hangs up or ANSWER_MS pass. Undefined: nobody listens. A bare
- * socket, because a Redis client hides just the differences that matter here, and reconnects.
+ * Returns what the server sends until `end` matches, it closes the connection or the timeout passes; undefined if nothing
+ * listens. Uses a plain socket, because a Redis client reconnects and hides the differences that matter here.
  */
 function ask(
   { host, port }: { host: string; port: number },
@@ -180,7 +180,7 @@ function ask(
       socket.destroy();
       resolve(reply);
     };
-    const timer = setTimeout(done, ANSWER_MS);
+    const timer = setTimeout(done, ANSWER_TIMEOUT_MS);
     socket.once('connect', () => {
       reply = '';
       socket.write(`${command}\r\n`);
@@ -201,7 +201,7 @@ function taken(address: string): AppError {
   );
 }
 
-/** The end of what this start wrote: the file goes on from the starts before. */
+/** Returns the last lines that this start has written: the file also holds those of earlier starts. */
 function lastLines(file: string, from: number): string {
   const text = readFileSync(file).subarray(from).toString('utf8').trimEnd();
   return text.split('\n').slice(-10).join('\n');

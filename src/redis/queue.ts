@@ -3,13 +3,13 @@ import type { Redis } from 'ioredis';
 import type { Config } from '../config';
 import { type Keys, QUEUE_NAME } from '../keys';
 
-/** The name that every job carries. */
+/** Name of every job of a task without named sources. */
 export const JOB_NAME = 'message';
 
 /**
- * The BullMQ queue on a connection that stays the caller's to close. Opening it writes nothing.
+ * Opens the BullMQ queue on a connection that the caller closes. Writes nothing to Redis.
  *
- * @param telemetry traces what is done with it
+ * @param telemetry traces the queue's operations
  */
 export function openQueue(connection: Redis, keys: Pick<Keys, 'queuePrefix'>, telemetry?: Telemetry): Queue {
   const queue = new Queue(QUEUE_NAME, {
@@ -18,12 +18,12 @@ export function openQueue(connection: Redis, keys: Pick<Keys, 'queuePrefix'>, te
     skipMetasUpdate: true,
     ...(telemetry && { telemetry }),
   });
-  // The connection's owner reports its errors; here they would only end the process for want of a listener.
+  // The connection's owner reports its errors. Without a listener here they would end the process.
   queue.on('error', () => undefined);
   return queue;
 }
 
-/** How BullMQ treats each message. */
+/** BullMQ's options for each message. */
 export function jobOptions(config: Pick<Config, 'attempts' | 'backoffMs' | 'keepCompleted'>): JobsOptions {
   return {
     ...(config.attempts > 1 && {
@@ -31,7 +31,7 @@ export function jobOptions(config: Pick<Config, 'attempts' | 'backoffMs' | 'keep
       backoff: { type: 'exponential', delay: config.backoffMs },
     }),
     removeOnComplete: { count: config.keepCompleted },
-    // What failed stays until it is retried or cleared: the error log is reconciled with it.
+    // Failed jobs stay until they are retried or cleared: the error log is reconciled with them.
     removeOnFail: false,
     stackTraceLimit: 5,
   };

@@ -6,16 +6,16 @@ import type { RedisAddress } from './address';
 const SERVER = { host: '127.0.0.1', port: 6379 };
 const LOCAL: RedisAddress = { kind: 'single', nodes: [SERVER], db: 0, tls: false };
 
-/** The Redis to use: the configured one, or else the one on this machine, whether it runs or not. */
+/** Returns the configured Redis, or by default the one on this machine, whether or not it is running. */
 export function redisOf(config: Pick<Config, 'redis'>): RedisAddress {
   return config.redis ?? LOCAL;
 }
 
 /**
- * The Redis to run an instance on. Without a configured one, the one on this machine, started if need be, but never
- * in production: there, data on an instance's own disk would be a surprise.
+ * Returns the Redis to run an instance on. If none is configured, that is the one on this machine, which is started if
+ * necessary, except in production, where nobody expects data on an instance's own disk.
  *
- * @throws AppError (exit code 1) if there is none and none can be started.
+ * @throws AppError (exit code 1) if none is running and none can be started
  */
 export async function provideRedis(
   config: Pick<Config, 'redis' | 'production'>,
@@ -27,7 +27,7 @@ export async function provideRedis(
       directory: '.redis',
       mayStart: !config.production,
       onStarted: ({ address, directory }) =>
-        // The installed package has no scripts of npm's.
+        // Where the package is installed as a dependency, its npm scripts are not available.
         logger.info(
           `REDISURL is not set: started a Redis server here; "npm run redis:stop" stops it, or "redis-cli -p ${SERVER.port} shutdown"`,
           { address, directory },

@@ -49,6 +49,15 @@ export interface Task<Message = unknown, Cursor = unknown> {
    * 256 names at most. Default: one source without a name.
    */
   readonly sources?: readonly string[] | (() => readonly string[] | Promise<readonly string[]>) | undefined;
+  /**
+   * Whether `generate` may run ahead of the commits: while one is under way, the batches that it yields next are gathered and
+   * committed as one, with the last cursor (at most COMMIT_MAX_MESSAGES messages, default 1000). Yielding one message at a
+   * time is then several times as fast.
+   *
+   * Default false: when `generate` resumes after a `yield`, that batch has been committed. A task that relies on this, for
+   * example one that deletes the rows it has yielded, must not set it.
+   */
+  readonly groupCommits?: boolean | undefined;
 }
 
 /** A task that generates as well as handles. */
