@@ -9,58 +9,16 @@
 import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Keys } from '../keys';
+import { loadScript } from '../redis/scripts';
 import { errorPages, PORTION, scanErrors, type StoredError } from './pages';
 import { errorRecordOf } from './record';
 
 /** Ids looked at in one round trip. */
 const PAGE = 500;
 
-/**
- * KEYS: errors, failed, recorder. ARGV: stream position ('' leaves it), then id, finishedOn, record for each job. A job
- * that failed again since it was read is left: another event tells of that.
- */
-const SYNC_SCRIPT = `
-for i = 2, #ARGV, 3 do
-  local failedAt = redis.call('ZSCORE', KEYS[2], ARGV[i])
-  if not failedAt then
-    redis.call('HDEL', KEYS[1], ARGV[i])
-  elseif tonumber(failedAt) == tonumber(ARGV[i + 1]) then
-    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 2])
-  end
-end
-if ARGV[1] ~= '' then redis.call('HSET', KEYS[3], 'position', ARGV[1]) end
-`;
-
-/**
- * KEYS: errors, failed. ARGV: id, record for each error. Removes each record that still is the given one, and takes its
- * job out of the failed set. Gives the ids so taken: they are in no set any more, so that nobody can retry them while
- * their jobs are deleted.
- */
-const CLEAR_SCRIPT = `
-local taken = {}
-for i = 1, #ARGV, 2 do
-  if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i + 1] then
-    redis.call('HDEL', KEYS[1], ARGV[i])
-    if redis.call('ZREM', KEYS[2], ARGV[i]) == 1 then table.insert(taken, ARGV[i]) end
-  end
-end
-return taken
-`;
-
-/**
- * KEYS: errors, failed, the job counter, then a job for each id. ARGV: the ids. Removes the records of jobs that there have
- * been and are no more. A record whose id no job ever had was put there by hand, and is its owner's.
- */
-const FORGET_SCRIPT = `
-local newest = tonumber(redis.call('GET', KEYS[3]) or 0)
-for i, id in ipairs(ARGV) do
-  local number = string.match(id, '^[1-9]%d*$') and tonumber(id)
-  if number and number <= newest and redis.call('EXISTS', KEYS[i + 3]) == 0
-    and not redis.call('ZSCORE', KEYS[2], id) then
-    redis.call('HDEL', KEYS[1], id)
-  end
-end
-`;
+const SYNC = loadScript(__dirname, 'sync');
+const CLEAR = loadScript(__dirname, 'clear');
+const PRUNE = loadScript(__dirname, 'prune');
 
 export class ErrorLog {
   readonly #client: Redis;
@@ -94,10 +52,10 @@ export class ErrorLog {
       size += record.length;
       // Large records go in portions; the position comes with the last, when all are there.
       if (size < PORTION || index === ids.length - 1) continue;
-      await this.#client.eval(SYNC_SCRIPT, 3, errors, failed, recorder, '', ...args);
+      await this.#client.eval(SYNC, 3, errors, failed, recorder, '', ...args);
       [args, size] = [[], 0];
     }
-    await this.#client.eval(SYNC_SCRIPT, 3, errors, failed, recorder, position, ...args);
+    await this.#client.eval(SYNC, 3, errors, failed, recorder, position, ...args);
   }
 
   /** Syncs every failed job that has no record, and every record whose job is there but not failed. */
@@ -128,7 +86,7 @@ export class ErrorLog {
       const doubtful = ids.filter((_, index) => scores[index] === null);
       if (doubtful.length === 0) continue;
       const keys = [errors, failed, jobCounter, ...doubtful.map((id) => this.#keys.job(id))];
-      await this.#client.eval(FORGET_SCRIPT, keys.length, ...keys, ...doubtful);
+      await this.#client.eval(PRUNE, keys.length, ...keys, ...doubtful);
     }
   }
 
@@ -151,7 +109,7 @@ export class ErrorLog {
   async clear(records: readonly StoredError[]): Promise<void> {
     const { errors, failed } = this.#keys;
     const args = records.flatMap(({ id, json }) => [id, json]);
-    const taken = (await this.#client.eval(CLEAR_SCRIPT, 2, errors, failed, ...args)) as string[];
+    const taken = (await this.#client.eval(CLEAR, 2, errors, failed, ...args)) as string[];
     await Promise.all(taken.map((id) => this.#queue.remove(id)));
   }
 

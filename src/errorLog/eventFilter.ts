@@ -1,6 +1,7 @@
 import { type BackendFactory, createRedisBackend, type RedisQueueBackend } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Keys } from '../keys';
+import { loadScript } from '../redis/scripts';
 import { sleep } from '../time';
 
 /** Events looked at in one step: a millisecond or two of Redis's time. */
@@ -8,18 +9,7 @@ const PORTION = 1000;
 /** The least time from one read to the next, in milliseconds. So much later is a failure on record. */
 const BETWEEN_READS_MS = 25;
 
-/** KEYS: events. ARGV: id of the last event read, most events. Gives those that tell of errors, and the last in any case. */
-const READ_SCRIPT = `
-local events = redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], '+', 'COUNT', ARGV[2])
-local found = {}
-for i, event in ipairs(events) do
-  local fields = event[2]
-  local name = fields[2]
-  if i == #events or name == 'failed' or name == 'removed' or name == 'cleaned'
-    or name == 'waiting' and fields[#fields] == 'failed' then table.insert(found, event) end
-end
-return { found, #events }
-`;
+const READ_EVENTS = loadScript(__dirname, 'readEvents');
 
 type Event = [id: string, fields: string[]];
 
@@ -36,7 +26,7 @@ export function readingErrors(control: Redis, keys: Pick<Keys, 'events'>): Backe
       await sleep(nextAt - performance.now());
       // Where it can not be read now, the connection below waits until Redis is back.
       const [found, read] = (await control
-        .eval(READ_SCRIPT, 1, keys.events, id, PORTION)
+        .eval(READ_EVENTS, 1, keys.events, id, PORTION)
         .catch(() => [[], 0])) as [Event[], number];
       nextAt = performance.now() + (read < PORTION ? BETWEEN_READS_MS : 0);
       return read > 0 ? [[keys.events, found]] : waitForNext(id, blockTimeout);

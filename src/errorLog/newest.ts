@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { Keys } from '../keys';
+import { loadScript } from '../redis/scripts';
 
 /** A record, and when its job failed; without a time there is no failed job of that id. */
 export interface NewestError {
@@ -15,20 +16,7 @@ type Source = Pick<Keys, 'errors' | 'failed'>;
 /** Records without a failed job are looked for only among so few: Redis has no order for them. */
 const MOST_UNORDERED = 1000;
 
-/** KEYS: errors, failed. ARGV: how many, longest record, then ids to look for as well. Gives id, score, record for each. */
-const NEWEST_SCRIPT = `
-local found = {}
-local add = function(id, score)
-  local size = redis.call('HSTRLEN', KEYS[1], id)
-  if size == 0 then return end
-  local record = size <= tonumber(ARGV[2]) and redis.call('HGET', KEYS[1], id) or ''
-  for _, value in ipairs({ id, score, record }) do table.insert(found, value) end
-end
-local newest = redis.call('ZREVRANGE', KEYS[2], 0, ARGV[1] - 1, 'WITHSCORES')
-for i = 1, #newest, 2 do add(newest[i], newest[i + 1]) end
-for i = 3, #ARGV do add(ARGV[i], '') end
-return found
-`;
+const NEWEST = loadScript(__dirname, 'newest');
 
 /**
  * The newest error records: those of failed jobs, the newest first, and where they are fewer than `most`, records without
@@ -54,7 +42,7 @@ export async function newestErrors(
 
 async function ask(client: Redis, keys: Source, most: number, longest: number, more: string[]) {
   const reply = (await client.eval(
-    NEWEST_SCRIPT,
+    NEWEST,
     ...[2, keys.errors, keys.failed],
     ...[most, longest, ...more],
   )) as string[];
