@@ -13,10 +13,10 @@ import { Presence } from './membership/presence';
 import { Heartbeat } from './membership/registry';
 import { takeTerm } from './leadership/term';
 import type { Logger } from './logger';
-import { watchForDeafness } from './handling/workerWatchdog';
+import { workerWatchdog } from './handling/workerWatchdog';
 import { ErrorLog } from './errorLog/errorLog';
 import { openQueue } from './redis/queue';
-import { giveBackUnheard } from './handling/redelivery';
+import { reclaimUndelivered } from './handling/undelivered';
 import { MessageWorker } from './handling/worker';
 import { createProbes } from './readiness';
 import { explainFailure } from './redis/connector';
@@ -181,19 +181,21 @@ function build(
       ...worker.counts,
       ...(view.address && { board: view.address }),
     }),
+    isActive: () => worker.activeCount > 0,
     logger,
   });
 
-  // A Redis that is back may have no leader, and may have handed out what never arrived.
+  // A Redis that is back may have no leader.
   for (const node of connections.lease) node.on('ready', () => election.wake());
-  connections.queue.on('ready', () => {
-    void giveBackUnheard({ client: control, queue, keys, instance, worker, signal: stopped, logger });
-  });
-  const listenForDeafness = () =>
-    void watchForDeafness({ client: control, queue, keys, worker, signal: stopped, logger });
+  const watchWorker = () => {
+    const activity = { signal: stopped, progress: () => undefined };
+    const options = { connection: connections.queue, client: control, queue, keys, instance, worker, logger };
+    void reclaimUndelivered(options)(activity);
+    void workerWatchdog(options)(activity);
+  };
   const probes = createProbes({ connections, keys, instance, worker, election, leader, stopped, metrics });
   const own = { queue, errorLog, worker, leader, election, watch, presence, heartbeat };
-  return { ...own, listenForDeafness, probes, group, view };
+  return { ...own, watchWorker, probes, group, view };
 }
 
 /** The board's address, and how to tell the pages open there of news: known once it has started, which comes last. */
@@ -212,9 +214,9 @@ async function start(
   const { queue, errorLog, worker, leader, election, watch, presence, heartbeat, group, view } = parts;
   await presence.start();
   await heartbeat.start();
-  releases.push('the heartbeat', () => heartbeat.stop(worker.inHand === 0));
+  releases.push('the heartbeat', () => heartbeat.stop(worker.activeCount === 0));
   // If nobody leads any more, nobody hears of these.
-  releases.push('the last errors', () => errorLog.sync(worker.failedAtTheEnd));
+  releases.push('the last errors', () => errorLog.sync(worker.failedWhileStopping));
   releases.push('the chores of a leader', () => leader.settled());
   let board: Promise<{ close(): Promise<void> } | undefined> | undefined;
   releases.push('the board', async () => (await board)?.close());
@@ -222,7 +224,7 @@ async function start(
   // A generator that handles nothing must not take a message before it knows what it is.
   if (config.generatorHandles) worker.resume();
   releases.push('the worker', () => worker.stop(config.shutdownTimeoutMs), config.shutdownTimeoutMs + 2000);
-  parts.listenForDeafness();
+  parts.watchWorker();
   watch.start();
   releases.push('the crash watch', () => watch.stop());
   election.start();

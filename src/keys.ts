@@ -53,6 +53,8 @@ export interface Keys {
   readonly leadership: string;
   /** Channel that only the named instance subscribes to: it has a subscriber while that process lives. */
   presence(instance: string): string;
+  /** Name of every Redis connection of the instance (CLIENT LIST shows it). */
+  connectionName(instance: string): string;
 }
 
 /** Keys of a role: a duty that exactly one instance holds at a time. */
@@ -118,5 +120,6 @@ export function keysOf(namespace: string): Keys {
     job: (jobId) => `${queue}:${jobId}`,
     lock: (jobId) => `${queue}:${jobId}:lock`,
     presence: (instance) => `${prefix}:presence:${instance}`,
+    connectionName: (instance) => `${prefix}:${instance}`,
   };
 }

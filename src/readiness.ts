@@ -13,7 +13,7 @@ export interface ProbedParts {
   readonly connections: Pick<Connections, 'control' | 'queue'>;
   readonly keys: Keys;
   readonly instance: string;
-  readonly worker: Pick<MessageWorker, 'works' | 'inHand'>;
+  readonly worker: Pick<MessageWorker, 'works' | 'activeCount'>;
   readonly election: Pick<Election, 'term' | 'overdue'>;
   readonly leader: Pick<Leader, 'isListening'>;
   /** Aborts when the instance is stopped. */
@@ -30,7 +30,7 @@ const OK = 'ok';
 /** What an instance answers to machines that watch it. */
 export function createProbes(parts: ProbedParts): Probes {
   const { connections, keys, worker, election, metrics } = parts;
-  const doing = () => ({ term: election.term?.number, overdue: election.overdue, inHand: worker.inHand });
+  const doing = () => ({ term: election.term?.number, overdue: election.overdue, inHand: worker.activeCount });
   const figures = () => readFigures(connections.control, keys);
   return {
     isHealthy: () => worker.works,

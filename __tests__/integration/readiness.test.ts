@@ -27,7 +27,7 @@ async function found(parts: Partial<ProbedParts>): Promise<[string, string][]> {
     connections: { control: redis.client, queue: redis.client },
     keys,
     instance: 'me',
-    worker: { works: true, inHand: 0 },
+    worker: { works: true, activeCount: 0 },
     election: { term, overdue: false },
     leader: { isListening: true },
     stopped: new AbortController().signal,
@@ -57,7 +57,7 @@ it.each<[string, Partial<ProbedParts>, [string, string][]]>([
     { election: { term, overdue: true } },
     [['leadership', 'leads, but could not renew its lease in time']],
   ],
-  ['a worker that has ended', { worker: { works: false, inHand: 0 } }, [['worker', 'has stopped']]],
+  ['a worker that has ended', { worker: { works: false, activeCount: 0 } }, [['worker', 'has stopped']]],
   [
     'an instance that nobody sees',
     { instance: 'other' },
@@ -66,7 +66,7 @@ it.each<[string, Partial<ProbedParts>, [string, string][]]>([
   ['one that is being stopped', { stopped: AbortSignal.abort() }, [['instance', 'is shutting down']]],
   [
     'several things at once',
-    { stopped: AbortSignal.abort(), worker: { works: false, inHand: 1 } },
+    { stopped: AbortSignal.abort(), worker: { works: false, activeCount: 1 } },
     [
       ['instance', 'is shutting down'],
       ['worker', 'has stopped'],

@@ -4,7 +4,8 @@ import type { Connections } from '../redis/connections';
 import { toError } from '../errors';
 import type { Keys } from '../keys';
 import type { StepDownCause, Term } from '../leadership/options';
-import { forgetTheGone, goneAmong } from '../membership/registry';
+import { DeadInstances } from '../membership/deadInstances';
+import { forgetTheGone } from '../membership/registry';
 import { markEnd } from '../leadership/term';
 import type { Logger } from '../logger';
 import { Committer } from '../generating/committer';
@@ -12,7 +13,7 @@ import { generateMessages } from '../generating/generator';
 import { recordErrorsAside } from '../errorLog/recorderHost';
 import { recordHistory } from '../group/samples';
 import { jobOptions } from '../redis/queue';
-import { redeliver } from '../handling/redelivery';
+import { redelivery } from '../handling/redelivery';
 import type { RedisAddress } from '../redis/address';
 import type { Task } from '../tasks/task';
 import { sleep } from '../time';
@@ -35,10 +36,14 @@ const SWEEP_MS = 10_000;
 export class Leader {
   readonly #options: LeaderOptions;
   readonly #chores = new Set<Promise<void>>();
+  /** From the start on: whoever takes over must know who was there before. */
+  readonly #deadInstances: DeadInstances;
   #listeners = 0;
 
   constructor(options: LeaderOptions) {
     this.#options = options;
+    const { connections, keys } = options;
+    this.#deadInstances = new DeadInstances({ client: connections.control, keys });
   }
 
   /** Whether failures are being listened to. A term that has just begun needs a moment for it. */
@@ -65,15 +70,14 @@ export class Leader {
         signal,
         logger,
       }),
-      redeliver({
+      redelivery({
         client: control,
         queue,
         keys,
-        goneAmong: (instances) => goneAmong(control, keys, instances),
+        filterDead: (instances) => this.#deadInstances.filterDead(instances),
         onStall: config.onStall,
-        signal,
         logger,
-      }),
+      })({ signal, progress: () => undefined }),
       recordHistory({ client: control, keys, signal, logger }),
       this.#sweep(signal),
     ]);

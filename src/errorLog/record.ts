@@ -1,4 +1,5 @@
 import type { Job } from 'bullmq';
+import { toError } from '../errors';
 
 /** What is kept of a failed message: the value of one field of the errors hash. Its shape is a promise. */
 export interface ErrorRecord {
@@ -32,12 +33,22 @@ export function errorRecordOf(job: FailedJob): ErrorRecord {
   };
 }
 
+/** A field of the job's hash beside BullMQ's own, which keep only a message and a stack: see errorDetails. */
+export const ERROR_FIELD = 'error';
+
+/** JSON of the error for ERROR_FIELD. */
+export function errorDetails(thrown: unknown): string {
+  const { message, stack } = storableError(thrown);
+  return JSON.stringify({ name: nameIn(stack ?? '', message), message, stack });
+}
+
 /**
  * The error as it is handed to BullMQ, which stores a message and a stack but no name: the name goes to the head of
  * the stack. The copy is a plain Error, since BullMQ takes some names (DelayedError and its like) and one message for
  * orders of its own, and a message that failed with such a one would never be done.
  */
-export function storableError(error: Error): Error {
+export function storableError(thrown: unknown): Error {
+  const error = toError(thrown);
   const [text, stack] = [String(error.message ?? ''), String(error.stack ?? '')];
   const message = text === 'bullmq:rateLimitExceeded' ? `"${text}"` : text;
   const copy = new Error(message, { cause: error });

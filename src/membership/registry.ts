@@ -21,6 +21,11 @@ export interface InstanceReport {
 /** How often an instance reports when nothing has changed, and at most while it handles messages, in milliseconds. */
 const IDLE_HEARTBEAT_MS = 5000;
 const BUSY_HEARTBEAT_MS = 500;
+/**
+ * Age of a report after which an instance with active messages reports again, though nothing has changed: those who
+ * decide whether it is dead go by it (deadInstances.ts). So it reports every second.
+ */
+const MAX_ACTIVE_AGE_MS = 900;
 /** Age in milliseconds from which a report counts for nothing: three heartbeats. */
 const SILENT_AFTER_MS = 3 * IDLE_HEARTBEAT_MS;
 /** Age in milliseconds from which the report of an instance that is gone is removed. */
@@ -38,6 +43,8 @@ export interface HeartbeatOptions {
   readonly keys: Pick<Keys, 'instances'>;
   readonly instance: string;
   readonly report: () => InstanceReport;
+  /** Whether it has active messages. */
+  readonly isActive: () => boolean;
   readonly logger: Logger;
 }
 
@@ -67,14 +74,15 @@ export class Heartbeat {
   }
 
   async #beat(first: string): Promise<void> {
-    const { report, logger } = this.#options;
+    const { report, isActive, logger } = this.#options;
     const signal = this.#stopping.signal;
     let sent = first;
     let sentAt = performance.now();
     while (!signal.aborted) {
       await sleep(BUSY_HEARTBEAT_MS, signal);
       const text = JSON.stringify(report());
-      if (signal.aborted || (text === sent && performance.now() - sentAt < IDLE_HEARTBEAT_MS)) continue;
+      const maxAgeMs = isActive() ? MAX_ACTIVE_AGE_MS : IDLE_HEARTBEAT_MS;
+      if (signal.aborted || (text === sent && performance.now() - sentAt < maxAgeMs)) continue;
       try {
         await this.#send(text);
         sent = text;
@@ -128,20 +136,6 @@ export async function knownInstances(
     })
     .sort((a, b) => (a.startedAt < b.startedAt ? -1 : 1));
   return { now, instances };
-}
-
-/** Of the given instances, those that have reported and whose processes are gone. */
-export async function goneAmong(
-  client: Redis,
-  keys: Keys,
-  instances: readonly string[],
-): Promise<Set<string>> {
-  if (instances.length === 0) return new Set();
-  const [reports, present] = await Promise.all([
-    client.hmget(keys.instances, ...instances),
-    presentAmong(client, keys, instances),
-  ]);
-  return new Set(instances.filter((instance, index) => reports[index] !== null && !present.has(instance)));
 }
 
 /** Removes what instances that are long gone said of themselves. */
