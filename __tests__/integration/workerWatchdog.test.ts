@@ -46,7 +46,7 @@ async function stalledWorker() {
   const stalled = blocking!;
   connection.duplicate = duplicate;
   let wake: (answer: [string, string, string]) => void = () => undefined;
-  stalled.bzpopmin = (() => new Promise((resolve) => (wake = resolve))) as typeof stalled.bzpopmin;
+  stalled.bzpopmin = (() => new Promise((resolve) => (wake = resolve)));
   // Neither BullMQ's own watchdog, which comes after five seconds, nor closing it has an effect.
   stalled.disconnect = () => undefined;
   worker.resume();

@@ -14,7 +14,7 @@ export class BullWorker extends Worker {
     void this.close(true).catch(() => undefined);
     void this.lockManager.close();
     // Private in BullMQ's types alone. It ends the pause between two checks for stalled messages.
-    this['stalledCheckStopper']?.();
+    (this['stalledCheckStopper'] as (() => void) | undefined)?.();
     void this.backend.close(true).catch(() => undefined);
   }
 }

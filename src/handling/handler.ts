@@ -22,7 +22,7 @@ export async function runHandler(
     return;
   }
   const { id, attempt } = message;
-  const handler = (async () => task.handle(data, message.context))();
+  const handler = (async () => await task.handle(data, message.context))();
   await withHandleTimeout(handler, config.handleTimeoutMs, (timeout) => {
     message.abort(timeout.message);
     const ignore = (fields: object) =>
