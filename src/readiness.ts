@@ -30,7 +30,11 @@ const OK = 'ok';
 /** What an instance answers to machines that watch it. */
 export function createProbes(parts: ProbedParts): Probes {
   const { connections, keys, worker, election, metrics } = parts;
-  const doing = () => ({ term: election.term?.number, overdue: election.overdue, inHand: worker.activeCount });
+  const doing = () => ({
+    term: election.term?.number,
+    overdue: election.overdue,
+    inHand: worker.activeCount,
+  });
   const figures = () => readFigures(connections.control, keys);
   return {
     isHealthy: () => worker.works,

@@ -19,7 +19,7 @@ const logger: Logger = { error: log, warn: log, info: log, debug: log, child: ()
 
 beforeAll(async () => {
   redis = await startRedis();
-  connection = new Redis(redis.url, { maxRetriesPerRequest: null });
+  connection = new Redis(redis.url, { maxRetriesPerRequest: null, disconnectTimeout: 100 });
 });
 
 afterEach(async () => {

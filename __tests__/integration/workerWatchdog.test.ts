@@ -21,7 +21,7 @@ let connection: Redis;
 
 beforeAll(async () => {
   redis = await startRedis();
-  connection = new Redis(redis.url, { maxRetriesPerRequest: null });
+  connection = new Redis(redis.url, { maxRetriesPerRequest: null, disconnectTimeout: 100 });
 });
 
 afterAll(async () => {
@@ -46,7 +46,7 @@ async function stalledWorker() {
   const stalled = blocking!;
   connection.duplicate = duplicate;
   let wake: (answer: [string, string, string]) => void = () => undefined;
-  stalled.bzpopmin = (() => new Promise((resolve) => (wake = resolve)));
+  stalled.bzpopmin = () => new Promise((resolve) => (wake = resolve));
   // Neither BullMQ's own watchdog, which comes after five seconds, nor closing it has an effect.
   stalled.disconnect = () => undefined;
   worker.resume();

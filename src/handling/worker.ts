@@ -11,21 +11,8 @@ import { ActiveMessage } from './activeMessage';
 import { ActiveMessages } from './activeMessages';
 import { type BullWorker, openBullWorker } from './bullWorker';
 import { isPermanent, permanent, runHandler } from './handler';
+import { type HandlingObserver, waitedMs } from './observer';
 import { isVerdict, persistentBackend } from './persistentBackend';
-
-export type MessageOutcome = 'completed' | 'failed' | 'retried';
-
-/** Told how handling goes. Called for every message: it costs next to nothing, and never throws. */
-export interface HandlingObserver {
-  /**
-   * The handler has ended, one way or the other. In milliseconds.
-   *
-   * @param waited from the commit until now; undefined for what had been tried or retried before
-   */
-  handled(took: number, waited: number | undefined): void;
-  /** What became of the message; `retried` will be tried again. */
-  ended(outcome: MessageOutcome): void;
-}
 
 export interface MessageWorkerOptions {
   /** A connection of the role `queue`; stays the caller's to close. */
@@ -269,11 +256,4 @@ export class MessageWorker {
     this.#state = 'broken';
     this.#options.logger.error('the worker has stopped', { error: toError(error) });
   }
-}
-
-/** Measured with the clocks of two machines, so it can be slightly wrong. */
-function waitedMs({ attemptsStarted, stacktrace, processedOn = 0, timestamp }: Job): number | undefined {
-  // A message that failed before has a stack, even if a manual retry has reset its attempts.
-  const isFirst = attemptsStarted === 1 && (stacktrace ?? []).length === 0;
-  return isFirst ? Math.max(0, processedOn - timestamp) : undefined;
 }

@@ -21,10 +21,10 @@ export interface DeadInstancesOptions {
   /** A connection of the role `control`, from the start of the instance on. */
   readonly client: Redis;
   readonly keys: Pick<Keys, 'instances' | 'presence' | 'connectionName'>;
+  /** How long an instance must have been missing, in milliseconds. Default 2000. */
+  readonly missingMs?: number;
 }
 
-/** How long an instance must have been missing, in milliseconds. */
-const MISSING_MS = 2000;
 /** After a longer pause between two checks, whether an instance was missing without a break is not known. */
 const MAX_PAUSE_MS = 1000;
 
@@ -43,13 +43,15 @@ interface Baseline {
 export class DeadInstances {
   readonly #client: Redis;
   readonly #keys: DeadInstancesOptions['keys'];
+  readonly #missingMs: number;
   #baseline: Promise<Baseline> | undefined;
   /** Seen since the baseline was read. */
   readonly #seen = new Set<string>();
   #missing = new Map<string, Missing>();
   #checkedAt = -Infinity;
 
-  constructor({ client, keys }: DeadInstancesOptions) {
+  constructor({ client, keys, missingMs = 2000 }: DeadInstancesOptions) {
+    this.#missingMs = missingMs;
     this.#client = client;
     this.#keys = keys;
     client.on('close', () => this.#forget());
@@ -101,7 +103,8 @@ export class DeadInstances {
       const before = this.#missing.get(instance);
       const entry = before?.report === report ? before : { since: performance.now(), report };
       missing.set(instance, entry);
-      if (this.#seen.has(instance) && performance.now() - entry.since >= MISSING_MS) suspects.push(instance);
+      if (this.#seen.has(instance) && performance.now() - entry.since >= this.#missingMs)
+        suspects.push(instance);
     }
     this.#missing = missing;
     return suspects;
