@@ -1,32 +1,19 @@
-import { isNotConnectionError, type Job, type Telemetry, WaitingError } from 'bullmq';
-import type { Redis } from 'ioredis';
-import type { Config } from '../config';
+import { isNotConnectionError, type Job, WaitingError } from 'bullmq';
 import { errorDetails, storableError } from '../errorLog/record';
 import { toError } from '../errors';
 import type { Keys } from '../keys';
-import type { Logger } from '../logger';
-import type { Task } from '../tasks/task';
 import { sleep } from '../time';
 import { ActiveMessage } from './activeMessage';
 import { ActiveMessages } from './activeMessages';
-import { type BullWorker, openBullWorker } from './bullWorker';
-import { isPermanent, permanent, runHandler } from './handler';
+import { type BullWorker, type BullWorkerOptions, openBullWorker } from './bullWorker';
+import { type HandlerOptions, isPermanent, permanent, runHandler } from './handler';
 import { type HandlingObserver, waitedMs } from './observer';
 import { isVerdict, persistentBackend } from './persistentBackend';
 
-export interface MessageWorkerOptions {
-  /** A connection of the role `queue`; stays the caller's to close. */
-  readonly connection: Redis;
+export interface MessageWorkerOptions extends BullWorkerOptions, HandlerOptions {
   readonly keys: Pick<Keys, 'queuePrefix' | 'job'>;
-  readonly task: Pick<Task, 'handle'>;
-  readonly instance: string;
-  readonly config: Pick<
-    Config,
-    'concurrency' | 'jobLockMs' | 'onStall' | 'keepCompleted' | 'handleTimeoutMs'
-  >;
+  readonly config: BullWorkerOptions['config'] & HandlerOptions['config'];
   readonly observer?: HandlingObserver | undefined;
-  readonly telemetry?: Telemetry | undefined;
-  readonly logger: Logger;
 }
 
 /**
