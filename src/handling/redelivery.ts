@@ -30,8 +30,6 @@ export function redelivery(options: RedeliveryOptions): (activity: Activity) => 
   const { client, keys, filterDead, logger } = options;
   return async ({ signal, progress }) => {
     while (!signal.aborted) {
-      await sleep(POLL_INTERVAL_MS, signal);
-      if (signal.aborted) return;
       try {
         for (const instance of await filterDead(await holders(client, keys))) {
           for (const delivery of await deliveriesTo(instance, client, keys)) {
@@ -43,6 +41,7 @@ export function redelivery(options: RedeliveryOptions): (activity: Activity) => 
       } catch (error) {
         logger.debug('redelivery was interrupted', { error: toError(error) });
       }
+      await sleep(POLL_INTERVAL_MS, signal);
     }
   };
 }
