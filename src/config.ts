@@ -26,6 +26,8 @@ export interface Config {
   readonly attempts: number;
   readonly backoffMs: number;
   readonly onStall: 'retry' | 'fail';
+  /** Undefined: a handler may take as long as it likes. */
+  readonly handleTimeoutMs: number | undefined;
   readonly jobLockMs: number;
   readonly leaseTtlMs: number;
   readonly maxBacklog: number;
@@ -79,12 +81,18 @@ export function resolveConfig(env: Environment): Config {
     problems.push(`${name} is ${shown(text)}, expected ${expected}`);
     return fallback;
   };
-  const whole = (name: string, fallback: number, least: number, most: number, unit = '') =>
-    read(name, fallback, `a whole number${unit} from ${least} to ${most}`, (text) => {
+  const whole = <T = number>(
+    name: string,
+    fallback: T | number,
+    least: number,
+    most: number,
+    unit = '',
+  ): T | number =>
+    read<T | number>(name, fallback, `a whole number${unit} from ${least} to ${most}`, (text) => {
       const value = /^\d+$/.test(text) ? Number(text) : NaN;
       return value >= least && value <= most ? value : undefined;
     });
-  const milliseconds = (name: string, fallback: number, least: number) =>
+  const milliseconds = <T = number>(name: string, fallback: T | number, least: number): T | number =>
     whole(name, fallback, least, LONGEST_MS, ' of milliseconds');
   const choice = <T extends string>(name: string, fallback: T, options: readonly T[]): T =>
     read(name, fallback, options.join(' or '), (text) =>
@@ -131,6 +139,7 @@ export function resolveConfig(env: Environment): Config {
     attempts: whole('ATTEMPTS', 1, 1, 1_000_000),
     backoffMs: milliseconds('BACKOFF_MS', 1000, 0),
     onStall: choice('ON_STALL', 'retry', ['retry', 'fail']),
+    handleTimeoutMs: milliseconds<number | undefined>('HANDLE_TIMEOUT_MS', undefined, 1),
     jobLockMs: milliseconds('JOB_LOCK_MS', 30_000, 500),
     leaseTtlMs: milliseconds('LEASE_TTL_MS', 5000, 300),
     maxBacklog: whole('MAX_BACKLOG', 100_000, 1, 1_000_000_000),

@@ -7,9 +7,9 @@ import { describeRoles } from './duties/roleReports';
 import { AppError } from './errors';
 import { ErrorLog } from './errorLog/errorLog';
 import { LiveView } from './group/liveView';
-import { reclaimUndelivered } from './handling/redelivery';
+import { reclaimUndelivered } from './handling/undelivered';
 import { MessageWorker } from './handling/worker';
-import { watchWorker } from './handling/workerWatchdog';
+import { workerWatchdog } from './handling/workerWatchdog';
 import { type Keys, keysOf } from './keys';
 import { timingsOf } from './leadership/timings';
 import type { Logger } from './logger';
@@ -158,13 +158,15 @@ function buildVisible(foundation: Foundation, { worker }: Handling, { elections,
       generates: generators.length > 0,
       ...(sources && { sources: [...sources] }),
       ...describeRoles(elections, generators),
+      ...(worker.slowCount > 0 && { slow: worker.slowCount }),
       ...(board.address && { board: board.address }),
     }),
+    isActive: () => worker.activeCount > 0,
   });
   const source = { client: control, queue, keys, leases: elections.leases, namespace: config.namespace };
   const group = new LiveView({ ...source, errorLog });
   const probes = createProbes({
-    ...{ connections, keys, instance, worker, elections, supervisor, stopped, metrics },
+    ...{ connections, keys, instance, worker, elections, generators, supervisor, stopped, metrics },
     group: source,
   });
   return { heartbeat, group, probes, board };
@@ -186,7 +188,7 @@ async function start(foundation: Foundation, parts: Parts, releases: Releases): 
   await heartbeat.send();
   releases.push('the report', () => heartbeat.leave(worker.activeCount === 0));
   // If nobody keeps the promises any more, nobody hears of these.
-  releases.push('the last errors', () => errorLog.sync(worker.failedAtTheEnd));
+  releases.push('the last errors', () => errorLog.sync(worker.failedWhileStopping));
   releases.push('the background activities', () => supervisor.stop());
   const board = startBoardLater(foundation, parts);
   releases.push('the board', async () => (await board())?.close());
@@ -196,15 +198,9 @@ async function start(foundation: Foundation, parts: Parts, releases: Releases): 
   supervisor.start({ name: 'heartbeat', run: (activity) => heartbeat.run(activity) });
   supervisor.start({ name: 'crash watch', run: (activity) => elections.watch.run(activity) });
   supervisor.start({ name: 'balancer', run: (activity) => balancer.run(activity), stallAfterMs: 10_000 });
-  supervisor.start({
-    name: 'worker watchdog',
-    run: (activity) => watchWorker({ client: control, queue, keys, worker, logger }, activity),
-    stallAfterMs: 15_000,
-  });
-  // Redis may have handed out what never arrived.
-  connections.queue.on('ready', () => {
-    void reclaimUndelivered({ client: control, queue, keys, instance, worker, signal: stopped, logger });
-  });
+  const watched = { connection: connections.queue, client: control, queue, keys, instance, worker, logger };
+  supervisor.start({ name: 'worker watchdog', run: workerWatchdog(watched), stallAfterMs: 15_000 });
+  supervisor.start({ name: 'undelivered messages', run: reclaimUndelivered(watched) });
   elections.start();
   releases.push('leadership', () => elections.stop(), 3000);
   logger.info('started', { name: instance, pid: process.pid, namespace: config.namespace });

@@ -1,5 +1,6 @@
 import type { Connections } from './redis/connections';
 import type { Keys } from './keys';
+import type { GeneratorDuty } from './duties/generator';
 import type { RoleElections } from './duties/roleElections';
 import { presentAmong } from './membership/presence';
 import type { MessageWorker } from './handling/worker';
@@ -16,6 +17,7 @@ export interface ProbedParts {
   readonly instance: string;
   readonly worker: Pick<MessageWorker, 'works' | 'activeCount'>;
   readonly elections: Pick<RoleElections, 'led' | 'overdue'>;
+  readonly generators: readonly { readonly duty: Pick<GeneratorDuty, 'waitingMs' | 'problem'> }[];
   readonly supervisor: Pick<Supervisor, 'stalled' | 'names'>;
   /** Where the state of the group is read. */
   readonly group: GroupSource;
@@ -27,6 +29,9 @@ export interface ProbedParts {
 
 /** Longest wait for Redis, in milliseconds: probes rarely wait for longer than a second. */
 const DEADLINE_MS = 800;
+
+/** A commit that waits for longer is named, in milliseconds. */
+const MAX_COMMIT_MS = 3000;
 
 const OK = 'ok';
 
@@ -66,9 +71,18 @@ async function checkReadiness(parts: ProbedParts): Promise<Readiness> {
     worker: worker.works ? OK : 'has stopped',
     presence,
     activities: stalled.length > 0 ? `no progress: ${stalled.join(', ')}` : OK,
+    commits: checkCommits(parts),
     leadership: elections.overdue ? 'leads, but could not renew its lease in time' : OK,
   };
   return { ready: Object.values(checks).every((found) => found === OK), checks };
+}
+
+/** Whether what this instance generates can be committed. */
+function checkCommits({ generators }: ProbedParts): string {
+  if (generators.some(({ duty }) => duty.problem !== undefined))
+    return 'Redis holds what commits cannot use: see the log';
+  const longest = Math.max(0, ...generators.map(({ duty }) => duty.waitingMs));
+  return longest > MAX_COMMIT_MS ? `Redis has not answered a commit for ${Math.round(longest / 1000)} s` : OK;
 }
 
 /** Whether the others see this instance: one command, which takes a Redis that answers and the subscription. */

@@ -4,6 +4,7 @@ import type { Redis } from 'ioredis';
 import { DeposedError } from '../../src/errors';
 import { keysOf } from '../../src/keys';
 import type { Logger } from '../../src/logger';
+import { generatorRole } from '../../src/leadership/role';
 import { takeTerm } from '../../src/leadership/term';
 import { batchLimits, encodeBatch } from '../../src/generating/batch';
 import { Committer, type CommitterOptions } from '../../src/generating/committer';
@@ -37,7 +38,7 @@ afterEach(async () => {
 });
 
 async function lead(instance = 'a', overrides: Partial<CommitterOptions> = {}): Promise<Committer> {
-  const { term: number } = await takeTerm(redis.client, keys, instance);
+  const { term: number } = await takeTerm(redis.client, keys, generatorRole(keys), instance);
   const connector = new RedisConnector({ address: parseRedisUrl(redis.url), key: keys.lease });
   return new Committer({
     async connect() {
@@ -96,7 +97,7 @@ it('every JSON value comes through as a message and as a cursor', async () => {
 it('a deposed leader can not commit, even within the same process and connection', async () => {
   const committer = await lead('a');
   await committer.commit(START, batch(1));
-  await takeTerm(redis.client, keys, 'b');
+  await takeTerm(redis.client, keys, generatorRole(keys), 'b');
   await expect(committer.commit({ generated: 1, cursorJson: '1' }, batch(2))).rejects.toThrow(DeposedError);
   expect(await queued()).toEqual([1]);
 });
@@ -109,7 +110,7 @@ it('a term that was taken between the fence and the EXEC makes Redis refuse the 
       number: 1,
       signal: ending.signal,
       isTrusted: () => {
-        takeover = takeTerm(redis.client, keys, 'b');
+        takeover = takeTerm(redis.client, keys, generatorRole(keys), 'b');
         blockFor(50);
         return true;
       },
@@ -412,7 +413,7 @@ it('eight sources commit at once: nothing lost, nothing doubled, each in order, 
 
 async function optionsOf(sourceName: string): Promise<CommitterOptions> {
   const source = keys.source(sourceName);
-  const { term: number } = await takeTerm(redis.client, { ...source, instances: keys.instances }, sourceName);
+  const { term: number } = await takeTerm(redis.client, keys, generatorRole(keys, sourceName), sourceName);
   const connector = new RedisConnector({ address: parseRedisUrl(redis.url), key: keys.lease });
   return {
     async connect() {

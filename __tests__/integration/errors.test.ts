@@ -388,7 +388,13 @@ describe('a retry', () => {
         },
       },
       instance: 'one',
-      config: { concurrency: 1, jobLockMs: 30_000, onStall: 'retry' },
+      config: {
+        concurrency: 1,
+        jobLockMs: 30_000,
+        onStall: 'retry',
+        keepCompleted: 1000,
+        handleTimeoutMs: undefined,
+      },
       logger: silentLogger,
     });
     cleanUps.push(() => worker.stop(0));

@@ -28,6 +28,7 @@ async function found(parts: Partial<ProbedParts>): Promise<[string, string][]> {
     worker: { works: true, activeCount: 0 },
     elections: { led: [], overdue: false },
     supervisor: { stalled: [], names: ['heartbeat'] },
+    generators: [],
     group: undefined as never,
     stopped: new AbortController().signal,
     metrics: undefined,
@@ -58,6 +59,16 @@ it.each<[string, Partial<ProbedParts>, [string, string][]]>([
     'a leader that could not renew',
     { elections: { led: [], overdue: true } },
     [['leadership', 'leads, but could not renew its lease in time']],
+  ],
+  [
+    'a generator whose commit has no answer',
+    { generators: [{ duty: { waitingMs: 4200, problem: undefined } }] },
+    [['commits', 'Redis has not answered a commit for 4 s']],
+  ],
+  [
+    'a generator that cannot commit to what Redis holds',
+    { generators: [{ duty: { waitingMs: 0, problem: 'text from elsewhere' } }] },
+    [['commits', 'Redis holds what commits cannot use: see the log']],
   ],
   ['a worker that has ended', { worker: { works: false, activeCount: 0 } }, [['worker', 'has stopped']]],
   [

@@ -36,9 +36,14 @@ function whole(
   };
 }
 
-function milliseconds(name: string, field: Variable['field'], fallback: number, least = 0): Variable {
-  const variable = whole(name, field, fallback, least, 2_147_483_647);
-  return { ...variable, expected: variable.expected.replace('number', 'number of milliseconds') };
+function milliseconds(
+  name: string,
+  field: Variable['field'],
+  fallback: number | undefined,
+  least = 0,
+): Variable {
+  const variable = whole(name, field, fallback ?? 0, least, 2_147_483_647);
+  return { ...variable, fallback, expected: variable.expected.replace('number', 'number of milliseconds') };
 }
 
 function flag(
@@ -101,6 +106,7 @@ const VARIABLES: Variable[] = [
     refused: ['ignore', 'retry ', '1'],
     expected: 'retry or fail',
   },
+  milliseconds('HANDLE_TIMEOUT_MS', (config) => config.handleTimeoutMs, undefined, 1),
   milliseconds('JOB_LOCK_MS', (config) => config.jobLockMs, 30_000, 500),
   milliseconds('LEASE_TTL_MS', (config) => config.leaseTtlMs, 5000, 300),
   whole('MAX_BACKLOG', (config) => config.maxBacklog, 100_000, 1, 1_000_000_000),

@@ -5,6 +5,7 @@ import type { MessageWorker } from '../handling/worker';
 import type { Keys } from '../keys';
 import { generatorRole, keeperRole } from '../leadership/role';
 import type { Logger } from '../logger';
+import { DeadInstances } from '../membership/deadInstances';
 import type { RedisAddress } from '../redis/address';
 import type { Connections } from '../redis/connections';
 import type { Supervisor } from '../supervision/supervisor';
@@ -40,10 +41,13 @@ export function assembleRoles(
 ) {
   const { connections, keys, config, queue, redis, supervisor, logger } = options;
   const { control } = connections;
+  // Watches from the start: an instance that becomes the keeper has to know whom it has seen.
+  const deadInstances = new DeadInstances({ client: control, keys });
   const generators = createGenerators(options);
   const keeper: Duty = {
     role: keeperRole(keys),
-    lead: (term) => keepPromises(term, { control, queue, address: redis, keys, config, supervisor, logger }),
+    lead: (term) =>
+      keepPromises(term, { control, queue, address: redis, keys, config, supervisor, deadInstances, logger }),
   };
   const gate = new HandlingGate(
     worker,

@@ -38,6 +38,16 @@ export class GeneratorDuty {
     return this.#state;
   }
 
+  /** How long a commit has been waiting for an answer, in milliseconds; 0 if none is. */
+  get waitingMs(): number {
+    return this.#committer?.waitingMs ?? 0;
+  }
+
+  /** What somebody has to repair in Redis before anything can be committed. */
+  get problem(): string | undefined {
+    return this.#committer?.problem;
+  }
+
   /** The work of one term. Resolves when nothing is left to generate or the term is over, and rejects when generating fails. */
   async lead(term: Term): Promise<void> {
     const { role, connections, keys, task, config, telemetry } = this.#options;
@@ -60,11 +70,15 @@ export class GeneratorDuty {
       logger,
     });
     this.#committer = committer;
-    await generateMessages({
-      ...{ task, source: role.source, committer, signal: term.signal, logger },
-      limits: batchLimits(config.leaseTtlMs),
-      commitMaxMessages: config.commitMaxMessages,
-    });
-    this.#state = 'finished';
+    try {
+      await generateMessages({
+        ...{ task, source: role.source, committer, signal: term.signal, logger },
+        limits: batchLimits(config.leaseTtlMs),
+        commitMaxMessages: config.commitMaxMessages,
+      });
+      this.#state = 'finished';
+    } finally {
+      this.#committer = undefined;
+    }
   }
 }

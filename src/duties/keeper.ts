@@ -4,11 +4,12 @@ import type { Config } from '../config';
 import { toError } from '../errors';
 import { runRecorderThread } from '../errorLog/recorderHost';
 import { recordSamples } from '../group/samples';
-import { redeliver } from '../handling/redelivery';
+import { redelivery } from '../handling/redelivery';
 import type { Keys } from '../keys';
 import type { Term } from '../leadership/options';
 import type { Logger } from '../logger';
-import { filterDead, pruneDead } from '../membership/registry';
+import type { DeadInstances } from '../membership/deadInstances';
+import { pruneDead } from '../membership/registry';
 import type { RedisAddress } from '../redis/address';
 import type { Activity, Supervisor } from '../supervision/supervisor';
 import { aborted, sleep } from '../time';
@@ -19,6 +20,8 @@ export interface KeeperDutyOptions {
   readonly address: RedisAddress;
   readonly keys: Keys;
   readonly config: Pick<Config, 'namespace' | 'onStall'>;
+  /** Knows whom this instance has seen since its control connection was opened. */
+  readonly deadInstances: DeadInstances;
   readonly supervisor: Pick<Supervisor, 'start'>;
   readonly logger: Logger;
 }
@@ -40,15 +43,10 @@ export function keepPromises(term: Term, options: KeeperDutyOptions): Promise<vo
     run: (activity) => runRecorderThread({ address, namespace: config.namespace, logger }, activity),
     signal,
   });
+  const filterDead = (instances: readonly string[]) => options.deadInstances.filterDead(instances);
   supervisor.start({
     name: 'redelivery',
-    run: (activity) => {
-      const dead = (instances: readonly string[]) => filterDead(control, keys, instances);
-      return redeliver(
-        { client: control, queue, keys, filterDead: dead, onStall: config.onStall, logger },
-        activity,
-      );
-    },
+    run: redelivery({ client: control, queue, keys, filterDead, onStall: config.onStall, logger }),
     signal,
   });
   supervisor.start({

@@ -9,6 +9,11 @@ import { presentAmong } from './presence';
 /** How often an instance reports when nothing has changed, and at most while it handles messages, in milliseconds. */
 const IDLE_HEARTBEAT_MS = 5000;
 const BUSY_HEARTBEAT_MS = 500;
+/**
+ * Age of a report after which an instance with active messages reports again, though nothing has changed: those who
+ * decide whether it is dead go by it (deadInstances.ts). So it reports every second.
+ */
+const MAX_ACTIVE_AGE_MS = 900;
 /** Age in milliseconds from which an instance that is connected counts as silent: two heartbeats. */
 const SILENT_AFTER_MS = 2 * IDLE_HEARTBEAT_MS;
 /** Age in milliseconds from which the report of a dead instance is removed. */
@@ -21,6 +26,8 @@ export interface HeartbeatOptions {
   readonly keys: Pick<Keys, 'instances'>;
   readonly instance: string;
   readonly report: () => InstanceReport;
+  /** Whether it has active messages. */
+  readonly isActive: () => boolean;
 }
 
 /** Keeps this instance's report up to date. */
@@ -45,8 +52,10 @@ export class Heartbeat {
   /** Reports until the signal aborts. Rejects when Redis does not answer. */
   async run({ signal, progress }: Activity): Promise<void> {
     while (!signal.aborted) {
-      const changed = JSON.stringify(this.#options.report()) !== this.#sent;
-      if (changed || performance.now() - this.#sentAt >= IDLE_HEARTBEAT_MS) await this.send();
+      const { report, isActive } = this.#options;
+      const maxAgeMs = isActive() ? MAX_ACTIVE_AGE_MS : IDLE_HEARTBEAT_MS;
+      const isDue = performance.now() - this.#sentAt >= maxAgeMs;
+      if (isDue || JSON.stringify(report()) !== this.#sent) await this.send();
       progress();
       await sleep(BUSY_HEARTBEAT_MS, signal);
     }
@@ -93,20 +102,6 @@ export async function livingInstances(
 ): Promise<KnownInstance[]> {
   const { instances } = await knownInstances(client, keys);
   return instances.filter(({ state }) => state === 'alive');
-}
-
-/** Of the given instances, those that have reported and whose processes are gone. */
-export async function filterDead(
-  client: Redis,
-  keys: Keys,
-  instances: readonly string[],
-): Promise<Set<string>> {
-  if (instances.length === 0) return new Set();
-  const [reports, present] = await Promise.all([
-    client.hmget(keys.instances, ...instances),
-    presentAmong(client, keys, instances),
-  ]);
-  return new Set(instances.filter((instance, index) => reports[index] !== null && !present.has(instance)));
 }
 
 /** Removes the reports of instances that are long dead. */

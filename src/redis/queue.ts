@@ -23,16 +23,8 @@ export function openQueue(connection: Redis, keys: Pick<Keys, 'queuePrefix'>, te
   return queue;
 }
 
-/** BullMQ's options for each message. */
-export function jobOptions(config: Pick<Config, 'attempts' | 'backoffMs' | 'keepCompleted'>): JobsOptions {
-  return {
-    ...(config.attempts > 1 && {
-      attempts: config.attempts,
-      backoff: { type: 'exponential', delay: config.backoffMs },
-    }),
-    removeOnComplete: { count: config.keepCompleted },
-    // Failed jobs stay until they are retried or cleared: the error log is reconciled with them.
-    removeOnFail: false,
-    stackTraceLimit: 5,
-  };
+/** How BullMQ treats each message. Whatever a worker can be told instead is no option of each job: it travels with it. */
+export function jobOptions(config: Pick<Config, 'attempts' | 'backoffMs'>): JobsOptions {
+  if (config.attempts === 1) return {};
+  return { attempts: config.attempts, backoff: { type: 'exponential', delay: config.backoffMs } };
 }

@@ -13,7 +13,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { RenewalOutcome } from '../leadership/options';
 import type { EndCause } from '../leadership/term';
-import type { HandlingObserver, MessageOutcome } from '../handling/worker';
+import type { HandlingObserver, MessageOutcome } from '../handling/observer';
 import { withDeadline } from '../time';
 import type { Gauges } from '../group/gauges';
 import { SOURCE_STATES } from '../group/read';

@@ -1,0 +1,125 @@
+import { Redis } from 'ioredis';
+import { keysOf } from '../../src/keys';
+import { DeadInstances } from '../../src/membership/deadInstances';
+import { type RedisServer, startRedis } from '../helpers/redisServer';
+import { waitFor } from '../helpers/waitFor';
+
+const keys = keysOf('nic');
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+let redis: RedisServer;
+let control: Redis;
+const opened: Redis[] = [];
+
+beforeEach(async () => {
+  redis = await startRedis();
+});
+
+afterEach(async () => {
+  for (const client of opened.splice(0)) client.disconnect();
+  await redis.stop();
+});
+
+const open = (connectionName?: string) => {
+  const client = new Redis(redis.url, {
+    retryStrategy: () => 20,
+    disconnectTimeout: 100,
+    ...(connectionName !== undefined && { connectionName }),
+  });
+  client.on('error', () => undefined);
+  opened.push(client);
+  return client;
+};
+
+let stamp = 0;
+const report = (instance: string) => redis.client.hset(keys.instances, instance, `{"seen":${++stamp}}`);
+
+/** An instance with a subscription and one other connection, both named after it. */
+async function startInstance(instance: string) {
+  const subscriber = open(keys.connectionName(instance));
+  await subscriber.subscribe(keys.presence(instance));
+  await report(instance);
+  const other = open(keys.connectionName(instance));
+  await other.ping();
+  return { subscriber, other };
+}
+
+/** Checks as the keeper does, and tells after how many milliseconds the instance was found dead. */
+async function diesWithin(ms: number, instance: string, dead: DeadInstances): Promise<number | undefined> {
+  const startedAt = performance.now();
+  while (performance.now() - startedAt < ms) {
+    if ((await dead.filterDead([instance]).catch(() => new Set())).has(instance)) {
+      return performance.now() - startedAt;
+    }
+    await sleep(50);
+  }
+  return undefined;
+}
+
+async function watch() {
+  control = open();
+  await control.ping();
+  return new DeadInstances({ client: control, keys, missingMs: 400 });
+}
+
+it('an instance whose connections are all gone is dead after the time that it may be missing', async () => {
+  const { subscriber, other } = await startInstance('a');
+  const dead = await watch();
+  expect(await dead.filterDead(['a'])).toEqual(new Set());
+  subscriber.disconnect();
+  other.disconnect();
+  const afterMs = await diesWithin(3000, 'a', dead);
+  expect(afterMs).toBeGreaterThan(390);
+  expect(afterMs).toBeLessThan(800);
+});
+
+it('an instance that has never been checked before is known, if it was there when the connection was opened', async () => {
+  const { subscriber, other } = await startInstance('a');
+  const dead = await watch();
+  await sleep(50);
+  subscriber.disconnect();
+  other.disconnect();
+  expect(await diesWithin(3000, 'a', dead)).toBeLessThan(800);
+});
+
+it('an instance that has lost its subscription alone is alive while it reports, and while it is connected', async () => {
+  const { subscriber, other } = await startInstance('a');
+  const dead = await watch();
+  await dead.filterDead(['a']);
+  subscriber.disconnect();
+  other.disconnect();
+  const reporting = setInterval(() => void report('a'), 150);
+  expect(await diesWithin(700, 'a', dead)).toBeUndefined();
+  clearInterval(reporting);
+
+  // It computes, and reports no more: but the kernel keeps its connections.
+  const kept = open(keys.connectionName('a'));
+  await kept.ping();
+  expect(await diesWithin(700, 'a', dead)).toBeUndefined();
+  kept.disconnect();
+  expect(await diesWithin(3000, 'a', dead)).toBeGreaterThan(0);
+});
+
+it('after a restart of Redis, an instance that has not come back yet is not taken for dead', async () => {
+  await startInstance('a');
+  const dead = await watch();
+  await dead.filterDead(['a']);
+  const back = new Promise((resolve) => control.once('close', () => control.once('ready', resolve)));
+  for (const client of opened) if (client !== control) client.disconnect();
+  await redis.kill();
+  await redis.restart();
+  await back;
+  expect(await diesWithin(700, 'a', dead)).toBeUndefined();
+  // Once it has reported, it can be seen to be gone.
+  await report('a');
+  expect(await diesWithin(3000, 'a', dead)).toBeGreaterThan(0);
+});
+
+it('a user who may not ask for the connections goes by the other signs', async () => {
+  const { subscriber } = await startInstance('a');
+  const dead = await watch();
+  await redis.client.call('ACL', 'SETUSER', 'default', '-client|list');
+  await dead.filterDead(['a']);
+  subscriber.disconnect();
+  await waitFor(async () => !(await dead.filterDead(['a'])).has('a'), 'a check');
+  expect(await diesWithin(3000, 'a', dead)).toBeGreaterThan(0);
+});

@@ -1,0 +1,81 @@
+import { UnrecoverableError } from 'bullmq';
+import type { Config } from '../config';
+import { storableError } from '../errorLog/record';
+import type { Logger } from '../logger';
+import type { Task } from '../tasks/task';
+import type { ActiveMessage } from './activeMessage';
+
+export interface HandlerOptions {
+  readonly task: Pick<Task, 'handle'>;
+  readonly config: Pick<Config, 'handleTimeoutMs'>;
+  readonly logger: Logger;
+}
+
+/** Runs the task's handler. Rejects with what it throws, or with a HandleTimeoutError if it takes too long. */
+export async function runHandler(
+  data: unknown,
+  message: ActiveMessage,
+  { task, config, logger }: HandlerOptions,
+): Promise<void> {
+  if (config.handleTimeoutMs === undefined) {
+    await task.handle(data, message.context);
+    return;
+  }
+  const { id, attempt } = message;
+  const handler = (async () => await task.handle(data, message.context))();
+  await withHandleTimeout(handler, config.handleTimeoutMs, (timeout) => {
+    message.abort(timeout.message);
+    const ignore = (fields: object) =>
+      logger.debug('the outcome of a handler that had timed out is ignored', { id, attempt, ...fields });
+    handler.then(
+      () => ignore({}),
+      (thrown: unknown) => ignore({ error: storableError(thrown) }),
+    );
+  });
+}
+
+/** The handler of a message did not finish in time. */
+export class HandleTimeoutError extends Error {
+  override name = 'HandleTimeoutError';
+
+  constructor(timeoutMs: number) {
+    super(`the handler did not finish within ${timeoutMs} ms (HANDLE_TIMEOUT_MS)`);
+  }
+}
+
+/** What the handler settles to, or a rejection with a HandleTimeoutError. The handler itself is not stopped. */
+function withHandleTimeout(
+  handler: Promise<unknown>,
+  timeoutMs: number,
+  onTimeout: (error: HandleTimeoutError) => void,
+): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      const error = new HandleTimeoutError(timeoutMs);
+      onTimeout(error);
+      reject(error);
+    }, timeoutMs);
+    void handler.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
+/** Whether a failure says that further attempts are pointless: `retryable: false`, or BullMQ's UnrecoverableError. */
+export function isPermanent(thrown: unknown): boolean {
+  try {
+    if (thrown instanceof UnrecoverableError) return true;
+    // By name as well: the error might come from another copy of BullMQ, or from another realm.
+    const { retryable, name } = Object(thrown) as { retryable?: unknown; name?: unknown };
+    return retryable === false || name === 'UnrecoverableError';
+  } catch {
+    // Hostile getters: an ordinary failure.
+    return false;
+  }
+}
+
+/** An error that BullMQ does not retry, with the message and stack of another. */
+export function permanent(error: Error): Error {
+  const copy = new UnrecoverableError(error.message);
+  copy.name = error.name;
+  if (error.stack !== undefined) copy.stack = error.stack;
+  return Object.assign(copy, { cause: error.cause });
+}

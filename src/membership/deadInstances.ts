@@ -1,0 +1,142 @@
+/*
+ * Which instances are dead, so that their messages can be redelivered long before the locks of those expire.
+ *
+ * Taking a living instance for dead doubles messages, so that one sign is not enough. A process that computes cannot
+ * resubscribe or report for as long as it does, and a subscription can be lost alone. An instance is dead if
+ *
+ * - it has been seen since this control connection was opened: nothing is known of an instance that has not come back yet
+ *   after a restart or a failover of Redis;
+ * - its presence channel has had no subscriber for two seconds without a break;
+ * - it has not reported since;
+ * - Redis has no connection left that carries its name. The kernel closes those of a process that is gone, and keeps
+ *   those of one that computes. Redis is asked last, because the answer is long. For a user without the right to ask,
+ *   the other three decide.
+ */
+import type { Redis } from 'ioredis';
+import { toError } from '../errors';
+import type { Keys } from '../keys';
+import { presentAmong } from './presence';
+
+export interface DeadInstancesOptions {
+  /** A connection of the role `control`, from the start of the instance on. */
+  readonly client: Redis;
+  readonly keys: Pick<Keys, 'instances' | 'presence' | 'connectionName'>;
+  /** How long an instance must have been missing, in milliseconds. Default 2000. */
+  readonly missingMs?: number;
+}
+
+/** After a longer pause between two checks, whether an instance was missing without a break is not known. */
+const MAX_PAUSE_MS = 1000;
+
+interface Missing {
+  readonly since: number;
+  /** What it had reported last by then. */
+  readonly report: string | null;
+}
+
+/** What was there when this control connection was opened. */
+interface Baseline {
+  readonly present: ReadonlySet<string>;
+  readonly reports: Readonly<Record<string, string>>;
+}
+
+export class DeadInstances {
+  readonly #client: Redis;
+  readonly #keys: DeadInstancesOptions['keys'];
+  readonly #missingMs: number;
+  #baseline: Promise<Baseline> | undefined;
+  /** Seen since the baseline was read. */
+  readonly #seen = new Set<string>();
+  #missing = new Map<string, Missing>();
+  #checkedAt = -Infinity;
+
+  constructor({ client, keys, missingMs = 2000 }: DeadInstancesOptions) {
+    this.#missingMs = missingMs;
+    this.#client = client;
+    this.#keys = keys;
+    client.on('close', () => this.#forget());
+    client.on('ready', () => void this.#readBaseline().catch(() => undefined));
+    if (client.status === 'ready') void this.#readBaseline().catch(() => undefined);
+  }
+
+  /**
+   * Those of the instances that are dead. To be called several times a second, by whoever acts on it.
+   *
+   * @throws if Redis does not answer
+   */
+  async filterDead(instances: readonly string[]): Promise<Set<string>> {
+    if (performance.now() - this.#checkedAt > MAX_PAUSE_MS) this.#missing.clear();
+    this.#checkedAt = performance.now();
+    if (instances.length === 0) {
+      this.#missing.clear();
+      return new Set();
+    }
+    const reading = this.#readBaseline();
+    const [baseline, reports, present] = await Promise.all([
+      reading,
+      this.#client.hmget(this.#keys.instances, ...instances),
+      presentAmong(this.#client, this.#keys, instances),
+    ]);
+    // The connection was closed meanwhile.
+    if (this.#baseline !== reading) return new Set();
+    const suspects = this.#findSuspects(instances, { baseline, reports, present });
+    if (suspects.length === 0) return new Set();
+    const connected = await this.#connectionNames();
+    const dead = suspects.filter((instance) => !connected.has(this.#keys.connectionName(instance)));
+    // The others are asked for again when they have been missing for as long again.
+    for (const instance of suspects) if (!dead.includes(instance)) this.#missing.delete(instance);
+    return this.#baseline === reading ? new Set(dead) : new Set();
+  }
+
+  #findSuspects(
+    instances: readonly string[],
+    now: { baseline: Baseline; reports: (string | null)[]; present: ReadonlySet<string> },
+  ): string[] {
+    const { baseline, reports, present } = now;
+    const missing = new Map<string, Missing>();
+    const suspects: string[] = [];
+    for (const [index, instance] of instances.entries()) {
+      const report = reports[index] ?? null;
+      const hasReported = report !== null && report !== baseline.reports[instance];
+      if (present.has(instance) || baseline.present.has(instance) || hasReported) this.#seen.add(instance);
+      if (present.has(instance)) continue;
+      const before = this.#missing.get(instance);
+      const entry = before?.report === report ? before : { since: performance.now(), report };
+      missing.set(instance, entry);
+      if (this.#seen.has(instance) && performance.now() - entry.since >= this.#missingMs)
+        suspects.push(instance);
+    }
+    this.#missing = missing;
+    return suspects;
+  }
+
+  /** Names of all connections that Redis has; none if this user may not ask. */
+  async #connectionNames(): Promise<Set<string>> {
+    try {
+      const list = (await this.#client.client('LIST')) as string;
+      return new Set(Array.from(list.matchAll(/ name=(\S*)/g), ([, name]) => name!));
+    } catch (error) {
+      if (toError(error).message.startsWith('NOPERM')) return new Set();
+      throw error;
+    }
+  }
+
+  #readBaseline(): Promise<Baseline> {
+    if (this.#baseline !== undefined) return this.#baseline;
+    const reading = (async () => {
+      const reports = await this.#client.hgetall(this.#keys.instances);
+      return { reports, present: await presentAmong(this.#client, this.#keys, Object.keys(reports)) };
+    })();
+    this.#baseline = reading;
+    reading.catch(() => {
+      if (this.#baseline === reading) this.#baseline = undefined;
+    });
+    return reading;
+  }
+
+  #forget(): void {
+    this.#baseline = undefined;
+    this.#seen.clear();
+    this.#missing.clear();
+  }
+}
