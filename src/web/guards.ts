@@ -1,6 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { MiddlewareHandler } from 'hono';
 import { basicAuth } from 'hono/basic-auth';
+import { isLoopback } from '../loopback';
 import type { BoardSettings } from './settings';
 
 /**
@@ -19,17 +20,16 @@ const READING: ReadonlySet<string> = new Set(['GET', 'HEAD']);
 /** OPTIONS changes nothing either; it is kept out of a read-only board all the same. */
 const HARMLESS: ReadonlySet<string> = new Set([...READING, 'OPTIONS']);
 
-/** Whether a host, as one binds to it or as a Host header names it (port included), never leaves this machine. */
-export function isLoopback(host: string): boolean {
-  const name = host.toLowerCase().replace(/^\[(.*)\](?::\d*)?$|^([^:]*):\d*$/, '$1$2');
-  return name === '::1' || /^127(\.\d{1,3}){3}$/.test(name) || /^([a-z0-9_-]+\.)*localhost$/.test(name);
+/** The host of a Host header: without its port, and an IPv6 address without its brackets. */
+function hostOf(header: string): string {
+  return header.replace(/^\[(.*)\](?::\d*)?$|^([^:]*):\d*$/, '$1$2');
 }
 
 /** Bound to loopback, refuses requests that name another host. */
 export function requireLoopbackHost({ host: bound }: Pick<BoardSettings, 'host'>): MiddlewareHandler {
   const local = isLoopback(bound);
   return async (c, next) => {
-    if (local && !isLoopback(c.req.header('host') ?? '')) {
+    if (local && !isLoopback(hostOf(c.req.header('host') ?? ''))) {
       return c.text(
         'Forbidden: bound to loopback, this board answers to localhost, 127.0.0.1 and [::1] only.',
         403,
