@@ -5,7 +5,6 @@
 //   npm run docs -- --check    lists the tables that are not current, and fails if there are any
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { format, resolveConfig as prettierConfig } from 'prettier';
 import ts from 'typescript';
 
 const require = createRequire(import.meta.url);
@@ -26,14 +25,26 @@ async function settings(...args) {
     const meaning = (text) => text.replace(/^.*?\bexamples\/\S+: /, '').match(/^.*?[^.]\.(?= |$)/)[0];
     return [
       ['variable', 'default', 'meaning'],
-      ...shown.map(({ name, fallback, text }) => [`\`${name}\``, fallback, meaning(text)]),
+      ...shown.map(({ name, fallback, text }) => [`\`${name}\``, asCode(fallback), asCode(meaning(text))]),
     ];
   }
   return [
     ['variable', 'default', 'value', 'meaning'],
-    ...shown.map(({ name, fallback, text }) => [`\`${name}\``, fallback, expectedOf(name), text]),
+    ...shown.map(({ name, fallback, text }) => [
+      `\`${name}\``,
+      asCode(fallback),
+      expectedOf(name),
+      asCode(text),
+    ]),
   ];
 }
+
+/** Names of variables, and addresses, as code. */
+const asCode = (text) =>
+  text.replace(
+    /(?<![\w`])(?:[A-Z]+_[A-Z0-9_]+|REDISURL|TASK|SCHEDULE)\b|[a-z+]+:\/\/[^\s)]*(?:\.\.\.|[^\s.,)])/g,
+    '`$&`',
+  );
 
 function readSettings() {
   let section = '';
@@ -103,7 +114,12 @@ function entriesOf(help, section) {
 /** Keys and channels with their docstrings. Those of BullMQ itself are left out. */
 async function keys() {
   const { keysOf } = require('../dist/keys.js');
-  const source = ts.createSourceFile('keys.ts', readFileSync('src/keys.ts', 'utf8'), ts.ScriptTarget.Latest, true);
+  const source = ts.createSourceFile(
+    'keys.ts',
+    readFileSync('src/keys.ts', 'utf8'),
+    ts.ScriptTarget.Latest,
+    true,
+  );
   const interfaces = new Map(
     source.statements.filter(ts.isInterfaceDeclaration).map((each) => [each.name.text, each]),
   );
@@ -112,8 +128,15 @@ async function keys() {
   const list = (name, values) => {
     for (const member of interfaces.get(name).members) {
       const value = values[member.name.text];
-      const key = typeof value === 'function' && value.length === 1 && member.name.text === 'presence' ? value('<instance>') : value;
-      const text = ts.getJSDocCommentsAndTags(member).map(({ comment }) => comment).join(' ').replace(/\s+/g, ' ');
+      const key =
+        typeof value === 'function' && value.length === 1 && member.name.text === 'presence'
+          ? value('<instance>')
+          : value;
+      const text = ts
+        .getJSDocCommentsAndTags(member)
+        .map(({ comment }) => comment)
+        .join(' ')
+        .replace(/\s+/g, ' ');
       if (typeof key !== 'string' || text === '' || /:messages:|\}$/.test(key) || rows.has(key)) continue;
       rows.set(key, [`\`${key}\``, text]);
     }
@@ -159,24 +182,36 @@ async function durations() {
   ];
 }
 
-const cell = (text) => text.replaceAll('|', '\\|').replaceAll('<', '&lt;').replace(/`[^`]*`/g, (code) => code.replaceAll('&lt;', '<'));
+const cell = (text) =>
+  text
+    .replaceAll('|', '\\|')
+    .replaceAll('<', '&lt;')
+    .replace(/`[^`]*`/g, (code) => code.replaceAll('&lt;', '<'));
 const tableOf = ([head, ...rows]) =>
   [head, head.map(() => '---'), ...rows].map((row) => `| ${row.map(cell).join(' | ')} |`).join('\n');
 
-const documents = ['README.md', 'CONTRIBUTING.md', ...readdirSync('docs').filter((file) => file.endsWith('.md')).map((file) => `docs/${file}`)];
+const documents = [
+  'README.md',
+  'CONTRIBUTING.md',
+  ...readdirSync('docs')
+    .filter((file) => file.endsWith('.md'))
+    .map((file) => `docs/${file}`),
+];
 let stale = 0;
 for (const file of documents) {
   const before = readFileSync(file, 'utf8');
   let after = before;
-  for (const [whole, start, name, given] of before.matchAll(/(<!-- generated: (\w+) ?(.*?) -->\n)[^]*?<!-- end -->/g)) {
+  for (const [whole, start, name, given] of before.matchAll(
+    /(<!-- generated: (\w+) ?(.*?) -->\n)[^]*?<!-- end -->/g,
+  )) {
     const rows = await TABLES[name](...given.split(' ').filter((word) => word !== ''));
     if (rows === undefined) continue;
-    const options = { ...(await prettierConfig(file)), parser: 'markdown' };
-    const table = await format(tableOf(rows), options);
-    const current = `${start}\n${table}\n<!-- end -->`;
+    const current = `${start}\n${tableOf(rows)}\n\n<!-- end -->`;
     if (current === whole) continue;
     stale++;
-    console.log(`${file}: the table "${name} ${given}" is ${check ? 'not current: run npm run docs' : 'written'}`);
+    console.log(
+      `${file}: the table "${name} ${given}" is ${check ? 'not current: run npm run docs' : 'written'}`,
+    );
     after = after.replace(whole, () => current);
   }
   if (!check && after !== before) writeFileSync(file, after);

@@ -1,14 +1,14 @@
 /*
- * What Prometheus is told. Figures of three kinds:
+ * The metrics for Prometheus. There are three kinds:
  *
- * - Noted as it happens: what became of messages, how long handling and renewing took, how leadership came here. Each
- *   costs well under a microsecond, and nothing is awaited.
- * - Looked up when they are asked for: what this instance is doing, and in one round trip what Redis knows of the
- *   group. Of the latter every instance says the same: take the largest, never the sum.
- * - The process's, from prom-client: once for a process, however many instances it runs, and only from its first
- *   scrape on. Watching the event loop takes a timer every 10 ms, which whom nobody asks can do without.
+ * - Recorded as they happen: outcomes of messages, how long handling and renewing took, how leadership came here. Each
+ *   takes well under a microsecond, and nothing is awaited.
+ * - Read when they are scraped: the state of this instance and, in one round trip, what Redis knows of the group. Every
+ *   instance reports the same of the group: aggregate it with max, never with sum.
+ * - Those of the process, from prom-client: once per process, however many instances it runs, and only from its first
+ *   scrape on. Watching the event loop takes a timer every 10 ms, which an instance that nobody scrapes does not need.
  *
- * No label ever holds anything that came with a message.
+ * No label holds anything that came with a message.
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { RenewalOutcome } from '../leadership/options';
@@ -17,15 +17,15 @@ import type { HandlingObserver, MessageOutcome } from '../handling/worker';
 import { withDeadline } from '../time';
 import type { Figures } from '../group/gauges';
 
-/** What an instance is doing now. */
+/** The current state of an instance. */
 export interface Doing {
-  /** Number of the term that it leads. */
+  /** Number of the term that it leads; undefined for a follower. */
   readonly term: number | undefined;
   readonly overdue: boolean;
   readonly inHand: number;
 }
 
-/** Longest wait for Redis, in milliseconds; what does not depend on it is then told without. */
+/** Maximum wait for Redis, in milliseconds. After it, the scrape leaves out what only Redis knows. */
 const REDIS_DEADLINE_MS = 1000;
 
 const HANDLING_SECONDS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
@@ -36,20 +36,20 @@ const MESSAGE_OUTCOMES = { completed: 0, failed: 0, retried: 0 } satisfies Recor
 const RENEWAL_OUTCOMES = { extended: 0, lost: 0, unanswered: 0 } satisfies Record<RenewalOutcome, 0>;
 const CAUSES = { crash: 0, silence: 0, 'hand-over': 0 } satisfies Record<EndCause, 0>;
 
-/** Of the process: shared by all instances in it. */
+/** The metrics of the process, shared by all instances in it. */
 let ofProcess: Registry | undefined;
 
-/** The figures of one instance, in a registry of its own. */
+/** The metrics of one instance, in a registry of its own. */
 export class Metrics implements HandlingObserver {
   readonly #registry = new Registry();
   readonly #own = this.#define();
   #text: Promise<string> | undefined;
 
-  /** @param namespace told with every figure of the instance as `group` */
+  /** @param namespace the value of the label `group` of each metric */
   constructor(namespace: string) {
     this.#registry.setDefaultLabels({ group: namespace });
     const { messages, renewals, failovers } = this.#own;
-    // A series that begins at its first event hides that event from `rate`.
+    // `rate` does not see the first event of a series that starts with it: start at 0.
     for (const outcome of Object.keys(MESSAGE_OUTCOMES)) messages.inc({ outcome }, 0);
     for (const outcome of Object.keys(RENEWAL_OUTCOMES)) renewals.inc({ outcome }, 0);
     for (const cause of Object.keys(CAUSES)) failovers.inc({ cause }, 0);
@@ -69,14 +69,14 @@ export class Metrics implements HandlingObserver {
     this.#own.renewal.observe(tookMs / 1000);
   }
 
-  /** This instance leads, after another. */
+  /** Counts that this instance has become the leader after another. */
   tookOver(cause: EndCause): void {
     this.#own.failovers.inc({ cause });
   }
 
   /**
-   * All of it in Prometheus's text format. Never rejects; what Redis does not tell in time is left out. Asked for
-   * again while it is still being gathered, it is gathered once.
+   * Returns all metrics in Prometheus's text format. Never rejects; what Redis does not answer in time is left out.
+   * Concurrent calls share one scrape.
    */
   text(doing: () => Doing, figures: () => Promise<Figures>): Promise<string> {
     return (this.#text ??= this.#gather(doing, figures).finally(() => (this.#text = undefined)));
@@ -95,7 +95,7 @@ export class Metrics implements HandlingObserver {
     own.overdue.set(overdue ? 1 : 0);
     own.inHand.set(inHand);
     own.redisUp.set(known === undefined ? 0 : 1);
-    // A value of some time ago would pass for one of now.
+    // An old value would pass for a current one.
     for (const metric of [own.term, own.backlog, own.errors, own.generated]) clear(metric);
     const newestTerm = term ?? known?.term;
     if (newestTerm !== undefined) own.term.set(newestTerm);
@@ -116,46 +116,50 @@ export class Metrics implements HandlingObserver {
     const histogram = (name: string, help: string, buckets: number[]) =>
       new Histogram({ name, help, buckets, registers });
     return {
-      leader: gauge('nic_leader', 'Whether this instance is the generator'),
+      leader: gauge('nic_leader', '1 on the generator, 0 on a follower'),
       overdue: gauge(
         'nic_leader_overdue',
-        'Whether this instance leads and its lease was not renewed in time',
+        '1 if this instance leads and has not renewed its lease for half of LEASE_TTL_MS',
       ),
-      term: gauge('nic_term', 'Number of the newest term'),
+      term: gauge('nic_term', 'Number of the newest term of the group'),
       failovers: counter(
         'nic_failovers_total',
-        'Times that this instance took over, by how the leader before ended',
+        'Takeovers by this instance, by how the previous leader ended',
         ['cause'],
       ),
       renewals: counter('nic_lease_renewals_total', 'Attempts to renew the lease', ['outcome']),
       renewal: histogram(
         'nic_lease_renewal_seconds',
-        'How long attempts to renew the lease took',
+        'Duration of attempts to renew the lease',
         RENEWAL_SECONDS,
       ),
-      messages: counter('nic_messages_total', 'Attempts to handle a message that ended here, by outcome', [
-        'outcome',
-      ]),
-      inHand: gauge('nic_messages_in_hand', 'Messages being handled here now'),
+      messages: counter(
+        'nic_messages_total',
+        'Attempts to handle a message on this instance, by outcome; a retried message will be tried again',
+        ['outcome'],
+      ),
+      inHand: gauge('nic_messages_in_hand', 'Active messages: those that this instance is handling now'),
       handling: histogram(
         'nic_message_handling_seconds',
-        'How long the handler of the task took',
+        'Duration of the handle function of the task',
         HANDLING_SECONDS,
       ),
       waiting: histogram(
         'nic_message_waiting_seconds',
-        'How long messages waited from their commit to their first handling',
+        'Time from the commit of a message to its first handling, by the clocks of two machines',
         WAITING_SECONDS,
       ),
-      redisUp: gauge('nic_redis_up', 'Whether Redis answered this scrape'),
-      backlog: gauge('nic_backlog_messages', 'Messages of the group that are not done', ['state']),
-      errors: gauge('nic_errors', 'Recorded errors of the group'),
-      generated: counter('nic_generated_total', 'Messages that the group has ever committed'),
+      redisUp: gauge('nic_redis_up', '1 if Redis answered this scrape within a second, 0 otherwise'),
+      backlog: gauge('nic_backlog_messages', 'Messages of the group that are not finished, by state', [
+        'state',
+      ]),
+      errors: gauge('nic_errors', 'Number of error records of the group'),
+      generated: counter('nic_generated_total', 'Messages that the group has committed in total'),
     };
   }
 }
 
-/** Without values, also without a zero. */
+/** Removes all values, including a zero. */
 function clear(metric: Gauge | Counter): void {
   metric.reset();
   metric.remove({});
