@@ -42,7 +42,7 @@ async function settings(...args) {
 /** Names of variables, and addresses, as code. */
 const asCode = (text) =>
   text.replace(
-    /(?<![\w`])(?:[A-Z]+_[A-Z0-9_]+|REDISURL|TASK|SCHEDULE)\b|[a-z+]+:\/\/[^\s)]*(?:\.\.\.|[^\s.,)])/g,
+    /(?<![\w`])(?:[A-Z]+_[A-Z0-9_]+|REDISURL|TASK|SCHEDULE)\b|[a-z+]+:\/\/[^\s)]*(?:\.\.\.|[^\s.,;)])/g,
     '`$&`',
   );
 
