@@ -67,10 +67,7 @@ it.each([
 });
 
 it('the errors of the demo, read by another program', async () => {
-  await runUntil(
-    'DEMO_ERROR_RATE=1 DEMO_INTERVAL_MS=10 DEMO_HANDLE_MS=10 npm start',
-    /id=200 /,
-  );
+  await runUntil('DEMO_ERROR_RATE=1 DEMO_INTERVAL_MS=10 DEMO_HANDLE_MS=10 npm start', /id=200 /);
   const { code, stdout } = await runScript(block('| jq'), env, directory);
   expect([code, stdout]).toEqual([0, expect.stringContaining('meant to fail')]);
   const status = await runScript('npm start -s -- status', env, directory);
