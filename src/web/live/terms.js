@@ -27,7 +27,10 @@ function storyOf(leader, terms, instances, now) {
     return [instances.length === 0 ? 'no instance is known' : why, ''];
   }
   const since = `term ${count(leader.term)} since ${moment(leader.since, now)}, for ${age(now - leader.since)}`;
-  if (leader.present === false) return [since, 'its process is gone; a follower will take over'];
+  if (leader.present === false) {
+    const followed = instances.some(({ state }) => state === 'alive');
+    return [since, followed ? 'its process is gone; a follower will take over' : 'its process is gone'];
+  }
   const entry = terms.find((each) => each.term === leader.term);
   if (entry === undefined) return [since, ''];
   if (entry.cause === 'first') return [since, explained('first')];
