@@ -43,7 +43,9 @@ async function runUntil(script: string, pattern: RegExp): Promise<string> {
   child.stderr.on('data', (chunk: Buffer) => {
     const before = output;
     output += chunk.toString();
-    if (pattern.test(output) && !pattern.test(before)) process.kill(-child.pid!, 'SIGTERM');
+    // Not to the whole group: npm forwards the signal, and a second one ends the instance at once.
+    const pid = Number(/ started .* pid=(\d+)/.exec(output)?.[1]);
+    if (pattern.test(output) && !pattern.test(before)) process.kill(pid, 'SIGTERM');
   });
   await closed;
   clearTimeout(deadline);
