@@ -1,8 +1,8 @@
-// The picture of the live view in the README: three real instances, a Redis of their own, a real browser. In the run that it
-// shows, one generator is killed and another one is stopped; each time a new instance joins.
+// Takes the picture of the live view for the README, with three real instances, their own Redis and a real browser. While
+// they run, one generator is killed and another one is stopped; each time, a new instance joins.
 //
 //   npm run screenshot                                        writes docs/live-view.png
-//   npm run screenshot -- phone.png 360 780 dark 60           another file, width, height, colour scheme, seconds to run
+//   npm run screenshot -- phone.png 360 780 dark 60           another file, width, height, color scheme, seconds to run
 import { statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
@@ -14,9 +14,7 @@ const [file = 'docs/live-view.png', width = 1200, height = 800, colorScheme = 'l
   process.argv.slice(2);
 const executablePath = findChromium(process.env);
 if (executablePath === undefined) {
-  console.error(
-    'found no Chromium, expected one: set CHROMIUM_PATH, or install chromium so that it is on PATH',
-  );
+  console.error('Chromium was not found: set CHROMIUM_PATH, or install chromium so that it is on PATH');
   process.exit(1);
 }
 const part = (share) => sleep(Number(seconds) * 1000 * share);
@@ -37,7 +35,7 @@ async function join(name) {
   instances.set(name, startInstance(name, env, console.error));
 }
 
-/** Ends the generator, and has another instance join in its place. */
+/** Ends the generator, and starts another instance in its place. */
 async function replaceGenerator(signal, name) {
   const generator = await client.hget('{nic}:leader', 'instance');
   instances.get(generator).kill(signal);
@@ -64,7 +62,7 @@ try {
   });
   await page.goto(`http://127.0.0.1:${boards.get([...instances.keys()][0])}/`);
   await page.locator('#errors > li').first().waitFor();
-  // Until the rates of all are known.
+  // Wait until the rates of all instances are known.
   await sleep(Math.max(Number(seconds) * 250, 11_000));
   await page.screenshot({ path: file });
   console.log(`${file}: ${Math.round(statSync(file).size / 1024)} kB`);

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { AppError } from './errors';
+import { isLoopback } from './loopback';
 import { parseRedisUrl, redactUrl, type RedisAddress, RedisUrlError } from './redis/address';
 import { areSources, EXPECTED_SOURCES } from './sourceNames';
 
@@ -211,10 +212,6 @@ function readAddresses(
     problems.push(`${name} is ${shown(found)}, expected ${urls.length > 1 ? 'each ' : ''}${error.message}`);
     return undefined;
   }
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host);
 }
 
 /** A value as an error shows it: quoted, control characters escaped, not endless. */

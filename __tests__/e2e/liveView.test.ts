@@ -76,7 +76,7 @@ inBrowser('to look at', () => {
         .locator('#errors > li')
         .nth(ERRORS - 1)
         .waitFor();
-      await page.getByText('The same as a table').click();
+      await page.getByText('Show as a table').click();
       await page.locator('#minutes tr').first().waitFor();
       expect(await axeFaults(page)).toEqual([]);
       await page.getByRole('button', { name: 'Clear all' }).click();
@@ -98,6 +98,10 @@ inBrowser('to look at', () => {
         [4, 4, 6.7],
       ],
       minutes: [90],
+      // The minute of the samples lies before the window.
+      minutesInWindow: 0,
+      // An outage that is longer than all that followed it does not fill the chart.
+      spans: [120_000, 120_000],
       boards: [
         'http://127.0.0.1:3001/',
         undefined,
@@ -171,7 +175,7 @@ inBrowser('as things happen', () => {
       expect(await page.locator('#terms tr.leads').textContent()).toMatch(/crash\d+\sms/);
       // Said to those who do not see it, once.
       expect(await page.getByRole('status').first().textContent()).toMatch(
-        /is the generator now, term \d, after a crash\. Nobody had led for/,
+        /is the generator now, term \d, after a crash, \d+\sms without a leader\./,
       );
       expect(faults).toEqual([]);
     }
@@ -188,7 +192,7 @@ inBrowser('as things happen', () => {
     await page.locator('body[data-connection=lost]').waitFor();
     const notice = page.locator('#notice');
     expect(await notice.textContent()).toMatch(
-      /The instance of this page, a, does not answer since \d\d:\d\d:\d\d\. What is below is how things were then/,
+      /The instance that serves this page, a, has not answered since \d\d:\d\d:\d\d\. The page shows the state at that time\./,
     );
     const links = notice.locator('a');
     expect(await links.allTextContents()).toEqual(NAMES.slice(1));
@@ -202,7 +206,7 @@ inBrowser('as things happen', () => {
     expect(await notice.isVisible()).toBe(false);
 
     group.get('a-again')!.process.signal('SIGTERM');
-    await page.getByText(/The instance of this page, a-again, was stopped at/).waitFor();
+    await page.getByText(/The instance that serves this page, a-again, was stopped at/).waitFor();
   });
 
   it('a page says that Redis is away, draws nothing on, and goes on when it is back', async () => {
@@ -213,7 +217,7 @@ inBrowser('as things happen', () => {
       .waitFor();
     redis.process.kill('SIGSTOP');
     await page.locator('body[data-connection=trouble]').waitFor();
-    await page.getByText(/Redis can not be read since \d\d:\d\d:\d\d: it does not answer/).waitFor();
+    await page.getByText(/Redis has been unavailable since \d\d:\d\d:\d\d: it does not answer/).waitFor();
     const drawn = () => page.locator('#chart-flow .line.completed').getAttribute('d');
     const before = await drawn();
     // Longer than it takes to say so again.
@@ -259,7 +263,7 @@ inBrowser('as things happen', () => {
     await page.getByRole('button', { name: 'Retry all' }).press('Enter');
     await page.getByRole('dialog').getByRole('button', { name: 'Retry all' }).press('Enter');
     await waitFor(async () => (await jobCounts(redis.client)).completed === 39, 'all to succeed');
-    await page.getByText('None. What fails for good is listed here').waitFor();
+    await page.getByText('No errors. Messages that have failed are listed here').waitFor();
     expect(await redis.client.exists('{nic}:errors')).toBe(0);
     expect(faults).toEqual([]);
   });

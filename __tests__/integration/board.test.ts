@@ -442,7 +442,7 @@ describe('listening', () => {
 
   test('an address that is not of this machine fails and says so', async () => {
     await expect(start({ host: '192.0.2.1' })).rejects.toThrow(
-      /can not listen on 192\.0\.2\.1.*EADDRNOTAVAIL/,
+      /cannot listen on 192\.0\.2\.1.*EADDRNOTAVAIL/,
     );
   });
 

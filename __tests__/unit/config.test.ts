@@ -390,7 +390,7 @@ describe('.env.example', () => {
     const lines = text.split('\n');
     for (const name of listed) {
       const above = lines[lines.findIndex((line) => line.startsWith(`# ${name}=`)) - 1];
-      expect(above).toMatch(/^# [A-Z].*\S{2}/);
+      expect(above).toMatch(/^# \S.*\S{2}/);
       expect(above).not.toMatch(/^# [A-Z0-9_]+=/);
     }
   });

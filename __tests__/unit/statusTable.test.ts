@@ -39,7 +39,7 @@ describe('the status for people', () => {
       `nic: generator vm:1:abc, term 3, for 5 s
 
 messages   11 generated
-           1 waiting   2 in hand   3 delayed
+           1 waiting   2 active   3 delayed
            9 completed   2 failed
 errors     2   (getErrors prints them)
 
@@ -50,6 +50,13 @@ instances  2     handled   failed    up
     );
   });
 
+  it('says that a leader whose process is gone is gone', () => {
+    const first = (instances: Status['instances']) =>
+      formatStatus({ ...STATUS, instances }, { now: NOW }).split('\n', 1)[0];
+    expect(first([])).toBe('nic: no generator, vm:1:abc is gone');
+    expect(first([instance('vm:22:defg')])).toBe('nic: no generator, vm:1:abc is gone');
+  });
+
   it('leaves out the middle of names that are too long, since they differ at their ends', () => {
     const long = (end: string) => `host-with-a-very-long-name.${'example.'.repeat(20)}com:12345:${end}`;
     const leader = { instance: long('aaaaaa'), term: 3, since: since(5) };
@@ -58,7 +65,7 @@ instances  2     handled   failed    up
         ...STATUS,
         namespace: 'x'.repeat(100),
         leader,
-        instances: [instance(long('aaaaaa')), instance(long('bbbbbb'))],
+        instances: [instance(long('aaaaaa'), { leader: true }), instance(long('bbbbbb'))],
       },
       { now: NOW },
     );

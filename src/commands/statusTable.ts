@@ -3,29 +3,28 @@ import { fit, oneLine, padEnd, padStart, widthOf } from '../terminal/columns';
 import type { Status } from '../group/status';
 
 export interface TableOptions {
-  /** Columns that no line exceeds, whatever the names. */
+  /** Maximum line width in columns, however long the names are. */
   readonly width?: number;
   readonly paint?: Paint;
   /** Milliseconds since 1970. */
   readonly now?: number;
 }
 
-/** Of a terminal, and of what is written elsewhere. */
-const WIDTH = 80;
-/** Below these, the numbers would no longer fit. */
-const LEAST_WIDTH = 60;
+const MAX_WIDTH = 80;
+/** The numbers do not fit into fewer columns. */
+const MIN_WIDTH = 60;
 
-/** The status as a person reads it. */
+/** Formats the status as a table for people. */
 export function formatStatus(status: Status, options: TableOptions = {}): string {
   const { paint = plain, now = Date.now() } = options;
-  const width = Math.max(Math.min(options.width ?? WIDTH, WIDTH), LEAST_WIDTH);
+  const width = Math.max(Math.min(options.width ?? MAX_WIDTH, MAX_WIDTH), MIN_WIDTH);
   const { messages, errors } = status;
   const failed = `${messages.failed} failed`;
   return [
     titleOf(status, width, paint, now),
     '',
     `messages   ${messages.generated} generated`,
-    `           ${messages.waiting} waiting   ${messages.active} in hand   ${messages.delayed} delayed`,
+    `           ${messages.waiting} waiting   ${messages.active} active   ${messages.delayed} delayed`,
     `           ${messages.completed} completed   ${messages.failed > 0 ? paint('red', failed) : failed}`,
     `errors     ${errors > 0 ? `${paint('red', String(errors))}   (getErrors prints them)` : errors}`,
     '',
@@ -35,18 +34,25 @@ export function formatStatus(status: Status, options: TableOptions = {}): string
     .join('');
 }
 
-function titleOf({ namespace, leader }: Status, width: number, paint: Paint, now: number): string {
+function titleOf(status: Status, width: number, paint: Paint, now: number): string {
+  const { namespace, leader, instances } = status;
+  const group = oneLine(namespace);
   if (leader === null) {
     const text = ': no generator';
-    return fit(oneLine(namespace), width - text.length) + paint('red', text);
+    return fit(group, width - text.length) + paint('red', text);
   }
-  const [start, end] = [': generator ', `, term ${oneLine(leader.term)}, for ${ago(leader.since, now)}`];
+  // A killed leader still holds the lease until the lease expires or a follower evicts it.
+  const lives = instances.some((each) => each.leader);
+  const start = lives ? ': generator ' : ': no generator, ';
+  const end = lives ? `, term ${oneLine(leader.term)}, for ${ago(leader.since, now)}` : ' is gone';
   const room = width - start.length - end.length;
-  const [group, name] = [oneLine(namespace), oneLine(leader.instance)];
-  // What the one does not need, the other may have.
-  const groupRoom = Math.max(Math.floor(room / 3), room - widthOf(name));
-  const fitted = fit(group, groupRoom);
-  return `${fitted}${start}${paint('green', fit(name, room - widthOf(fitted)))}${end}`;
+  const name = oneLine(leader.instance);
+  // The namespace gets a third of the room, and whatever the name does not need.
+  const fitted = fit(group, Math.max(Math.floor(room / 3), room - widthOf(name)));
+  const shownName = fit(name, room - widthOf(fitted));
+  return lives
+    ? `${fitted}${start}${paint('green', shownName)}${end}`
+    : fitted + paint('red', `${start}${shownName}${end}`);
 }
 
 function tableOf({ instances }: Status, width: number, paint: Paint, now: number): string[] {

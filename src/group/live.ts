@@ -3,19 +3,19 @@ import type { TermEntry } from '../leadership/term';
 /** What the live view shows of a group of instances, and what it can do there. Times are milliseconds since 1970 on Redis's clock. */
 export interface LiveGroup {
   read(): Promise<LiveState>;
-  /** Puts failed messages back in the queue: those of the given errors, or all that have failed until now. */
+  /** Puts failed messages back in the queue: those of the given errors, or all that have failed so far. */
   retry(which: readonly ShownError[] | 'all'): Promise<{ done: number; left: readonly string[] }>;
-  /** Removes errors: the given ones, unless they are others by now, or all that there are until now. */
+  /** Removes errors: the given ones unless they have changed, or all that exist now. */
   clear(which: readonly ShownError[] | 'all'): Promise<{ done: number; left: readonly string[] }>;
 }
 
-/** An error as a page names it: one that failed again at another time is another. */
+/** An error as a page names it. A message that fails again at another time is a different error. */
 export interface ShownError {
   readonly id: string;
   readonly failedAt: string;
 }
 
-/** One look at the group. Each section travels to the pages when it has changed. */
+/** The state of the group. Each section is sent to the pages when it has changed. */
 export interface LiveState {
   readonly now: number;
   readonly leader: LiveLeader;
@@ -34,14 +34,14 @@ export interface LiveState {
   readonly history: LiveHistory;
 }
 
-/** Who generates. Without `instance`, nobody holds the lease. */
+/** The generator. Without `instance`, nobody holds the lease. */
 export interface LiveLeader {
   readonly instance?: string;
   readonly term?: number;
   readonly since?: number;
-  /** False: it holds the lease still, but its process is gone. */
+  /** False if it still holds the lease but its process is gone. */
   readonly present?: boolean;
-  /** Since when nobody leads, if somebody said so. */
+  /** Since when there has been no leader, if the last one announced its end. */
   readonly vacantSince?: number;
 }
 
@@ -52,7 +52,7 @@ export interface LiveInstance {
   readonly startedAt: number;
   readonly handled: number;
   readonly failed: number;
-  /** Messages completed or failed a second, over the last ten seconds; null until that is known. */
+  /** Messages completed or failed per second, over the last ten seconds; null until that is known. */
   readonly rate: number | null;
   /** `silent`: its process is connected but has not reported for longer than it should. `dead`: it is not connected. */
   readonly state: 'alive' | 'silent' | 'dead';
@@ -63,7 +63,7 @@ export interface LiveInstance {
   readonly stalled: readonly string[];
   /** When it last reported; of one that is not alive only. */
   readonly heardAt?: number;
-  /** Where its own board listens. */
+  /** The address of its own board. */
   readonly board?: { readonly host: string; readonly port: number };
 }
 
@@ -92,30 +92,30 @@ export interface LiveMessages {
   readonly waiting: number;
   readonly active: number;
   readonly delayed: number;
-  /** Ever. */
+  /** In total. */
   readonly completed: number;
-  /** Now in the failed set. */
+  /** The size of the failed set. */
   readonly failed: number;
-  /** Ever failed for good, retried since or not. */
+  /** Total number of messages that have failed on their last attempt, including those retried since. */
   readonly everFailed: number;
-  /** Somebody has paused the queue: nothing is handed out. */
+  /** Somebody has paused the queue: no message is handled. */
   readonly paused: boolean;
 }
 
 export interface LiveErrors {
   readonly total: number;
-  /** The newest first, some of them. */
+  /** Some of them, newest first. */
   readonly newest: readonly LiveError[];
 }
 
 export interface LiveError extends ShownError {
   readonly name: string;
   readonly text: string;
-  /** The message's data as JSON, cut where it is long. */
+  /** The message's data as JSON, truncated if it is long. */
   readonly data: string;
   readonly attempts: number;
   readonly instance: string;
-  /** Whether there is a failed message to retry; of a record put there by hand there is none. */
+  /** Whether there is a failed message to retry. A record that was added by hand has none. */
   readonly retriable: boolean;
 }
 
@@ -124,6 +124,6 @@ export type LiveTerm = TermEntry & { readonly source?: string };
 
 export interface LiveHistory {
   readonly stepMs: number;
-  /** The oldest first: at, waiting, in hand, delayed, completed ever, failed ever, generated ever. */
+  /** Oldest first: time, waiting, active, delayed, and the total counts of completed, failed and generated. */
   readonly samples: readonly (readonly number[])[];
 }

@@ -1,24 +1,16 @@
-const CODES = {
-  bold: [1, 22],
-  dim: [2, 22],
-  red: [31, 39],
-  green: [32, 39],
-  yellow: [33, 39],
-} as const;
+import { styleText } from 'node:util';
 
-export type Style = keyof typeof CODES;
+export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow';
 
-/** Gives text a style, if there are any. Text from elsewhere is made printable before, never after. */
+/** Gives text a style, or leaves it as it is. Make untrusted text printable before you style it, never after. */
 export type Paint = (style: Style, text: string) => string;
 
 export const plain: Paint = (_style, text) => text;
 
-export const colored: Paint = (style, text) => {
-  const [on, off] = CODES[style];
-  return `\u001b[${on}m${text}\u001b[${off}m`;
-};
+/** Newer versions of Node.js would look at stdout to decide whether to style; `paintFor` decides, for any stream. */
+export const colored: Paint = (style, text) => styleText(style, text, { validateStream: false });
 
-/** Colours are for terminals that have some, and for people who want them. */
+/** Styles text only if `stream` is a terminal with colours and the user has not turned them off (`NO_COLOR`). */
 export function paintFor(
   stream: { readonly isTTY?: boolean; hasColors?(): boolean },
   { colors }: { readonly colors: boolean },

@@ -4,25 +4,25 @@ const WIDE =
   /\p{Emoji_Presentation}|\p{Script=Han}|\p{Script=Hangul}|\p{Script=Hiragana}|\p{Script=Katakana}|[\u3000-\u303f\uff01-\uff60\uffe0-\uffe6]/u;
 const WITHOUT_WIDTH = /\p{Mn}|\p{Me}|\p{Cf}/u;
 
-/** Columns that a character takes on a terminal, nearly: terminals do not agree among themselves. */
+/** Approximate number of columns that a character occupies; terminals differ. */
 function columnsOf(character: string): number {
   if (WITHOUT_WIDTH.test(character)) return 0;
   return WIDE.test(character) ? 2 : 1;
 }
 
-/** Columns that a line takes on a terminal. */
+/** Number of columns that a line occupies on a terminal. */
 export function widthOf(line: string): number {
   let width = 0;
   for (const character of line) width += columnsOf(character);
   return width;
 }
 
-/** Whatever it is, on one line, with nothing in it that a terminal would obey. */
+/** Returns any value as one line of text without control characters. */
 export function oneLine(value: unknown): string {
   return printable(String(value)).replaceAll('\n', '\\n').replaceAll('\t', '\\t');
 }
 
-/** The line in at most `width` columns: what is too much is left out of its middle, since names differ at their ends. */
+/** Shortens a line to `width` columns by cutting its middle, since names often differ only at their ends. */
 export function fit(line: string, width: number): string {
   if (widthOf(line) <= width) return line;
   const characters = [...line];
@@ -31,7 +31,7 @@ export function fit(line: string, width: number): string {
   return `${head}…${[...tail].toReversed().join('')}`;
 }
 
-/** As many of the first characters as fit. */
+/** Returns as many leading characters as fit. */
 function take(characters: readonly string[], width: number): string {
   let taken = '';
   let left = width;

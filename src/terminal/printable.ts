@@ -1,6 +1,6 @@
 /**
- * Control characters made visible, so that text from a message can not drive somebody's terminal, nor be shown in
- * another order than it has. Line ends and tabs stay. JSON remains the same JSON.
+ * Escapes control characters, so that text from a message cannot control the terminal or be displayed in another order.
+ * Line feeds and tabs stay. JSON text still parses to the same value.
  */
 export function printable(text: string): string {
   return text.replace(/[^\P{Cc}\n\t]|[\p{Bidi_Control}\u2028\u2029]/gu, (character) => {

@@ -13,8 +13,8 @@ const HIDE_CURSOR = '\u001b[?25l';
 const SHOW_CURSOR = '\u001b[?25h';
 
 /**
- * Draws text over what it drew before, at the top of a terminal. Nothing is cleared that is not written again in the
- * same breath, so that nothing flickers.
+ * Draws text at the top of a terminal, over what it drew before. Each line is overwritten and cleared in the same write,
+ * so the screen does not flicker.
  */
 export class Screen {
   readonly #write: Write;
@@ -24,10 +24,10 @@ export class Screen {
     this.#write = write;
   }
 
-  /** Lines that do not fit are left out, and counted. False: nobody looks any more. */
+  /** Omits lines that do not fit and says how many. Resolves to false once the output has been closed. */
   async draw(text: string, { rows }: Pick<ScreenSize, 'rows'>): Promise<boolean> {
     const lines = text.trimEnd().split('\n');
-    // The last row stays free for the cursor: a line end there would scroll all of it.
+    // Keep the last row free for the cursor: a line feed there would scroll the screen.
     const room = Math.max(rows - 1, 2);
     if (lines.length > room)
       lines.splice(room - 1, Infinity, `    … and ${lines.length - room + 1} more lines`);
@@ -36,7 +36,7 @@ export class Screen {
     return this.#write(start + lines.map((line) => `${line}${CLEAR_LINE}\n`).join('') + CLEAR_BELOW);
   }
 
-  /** Leaves what was drawn last, and gives the cursor back. */
+  /** Shows the cursor again. What was drawn last stays. */
   async close(): Promise<void> {
     if (this.#drawn) await this.#write(SHOW_CURSOR);
   }

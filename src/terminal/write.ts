@@ -1,2 +1,2 @@
-/** Where output goes. Resolves to false once nobody reads it any more. */
+/** Writes output. Resolves to false once the reader has closed it. */
 export type Write = (text: string) => Promise<boolean>;

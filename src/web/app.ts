@@ -16,7 +16,7 @@ import type { BoardOptions } from './settings';
 
 const MAX_BODY_BYTES = 1024 * 1024;
 
-/** Everything that is answered on the board's port. */
+/** The routes of the board's port. */
 export function createApp(options: BoardOptions, feed: LiveFeed, page: PageFiles): Hono {
   const { settings, logger } = options;
   const app = new Hono({ strict: false });
@@ -36,7 +36,7 @@ export function createApp(options: BoardOptions, feed: LiveFeed, page: PageFiles
   app.route('/', createLivePage(options, feed, page));
   app.route(BOARD_PATH, createBoard(options));
 
-  // What was asked for is never repeated to who asked: not in a page, not in plain text.
+  // Never echo a request in its response, neither in a page nor in plain text.
   app.notFound((c) => c.text('Not found', 404));
   app.onError((error, c) => {
     if (error instanceof HTTPException) return error.getResponse();
@@ -47,8 +47,8 @@ export function createApp(options: BoardOptions, feed: LiveFeed, page: PageFiles
 }
 
 /**
- * bodyLimit copies a request that does not say how long its body is. The stand-in for a Request that node-server makes
- * can be copied only by the global Request of its own, which it is told not to install (server.ts).
+ * bodyLimit copies a request without a Content-Length. Only node-server's own global Request could copy the object that
+ * node-server passes in place of a Request, and server.ts tells it not to install that.
  */
 const copyableRequest: MiddlewareHandler = async (c, next) => {
   const { url, method, headers, body } = c.req.raw;
@@ -56,7 +56,7 @@ const copyableRequest: MiddlewareHandler = async (c, next) => {
   return next();
 };
 
-/** In both: nothing is loaded from elsewhere, framed, or sent elsewhere. */
+/** For both pages: nothing is loaded from or sent to other origins, and the page cannot be framed. */
 const STRICT = {
   defaultSrc: ["'none'"],
   scriptSrc: ["'self'"],
@@ -72,22 +72,22 @@ const headersWith = (contentSecurityPolicy: Record<string, string[]>) =>
   secureHeaders({
     contentSecurityPolicy,
     xFrameOptions: 'DENY',
-    // Spoken over plain HTTP. Where a proxy adds TLS, this is the proxy's to decide, for all that it serves.
+    // The board uses plain HTTP. A proxy that adds TLS decides about this for everything that it serves.
     strictTransportSecurity: false,
   });
 
-/** Text from messages can not become markup in our own page even by mistake: what would parse it throws. */
+/** With Trusted Types, parsing text as markup throws: text from messages cannot become markup even by mistake. */
 const ownHeaders = headersWith({ ...STRICT, requireTrustedTypesFor: ["'script'"], trustedTypes: ["'none'"] });
 
 const boardHeaders = headersWith({
   ...STRICT,
-  // Bull Board highlights code in one.
+  // Bull Board highlights code in a worker.
   workerSrc: ["'self'"],
-  // Bull Board's components position themselves with style attributes.
+  // Bull Board's components use style attributes.
   styleSrc: ["'self'", "'unsafe-inline'"],
   imgSrc: ["'self'", 'data:'],
   fontSrc: ["'self'"],
-  // Its page names its own base.
+  // Bull Board's page has a base element.
   baseUri: ["'self'"],
   formAction: ["'self'"],
 });
@@ -98,7 +98,7 @@ function isBoard(c: Context): boolean {
   return c.req.path === BOARD_PATH || c.req.path.startsWith(`${BOARD_PATH}/`);
 }
 
-/** Job data is not for caches on the way. Assets, which say when they were made, may be kept. */
+/** Caches must not store job data. They can store assets, which have a Last-Modified header. */
 const neverStored: MiddlewareHandler = async (c, next) => {
   await next();
   if (!c.res.headers.has('last-modified')) c.header('Cache-Control', 'no-store');

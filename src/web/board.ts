@@ -9,16 +9,16 @@ import type { BoardOptions } from './settings';
 
 const LOGO = '/live/icon.svg';
 
-/** Where Bull Board is mounted; its page needs to know. */
+/** The path at which Bull Board is mounted. Its page contains it. */
 export const BOARD_PATH = '/board';
 
-/** Bull Board over the one queue, to be mounted at BOARD_PATH. */
+/** Creates Bull Board for the queue, to be mounted at BOARD_PATH. */
 export function createBoard({ queue, settings, namespace, logger }: BoardOptions): Hono {
   const adapter = new HonoAdapter(serveStaticFromAnywhere).setBasePath(BOARD_PATH);
   const shown = {
     readOnlyMode: settings.readOnly,
     allowCompletedRetries: false,
-    description: 'Messages of all instances. The generator alone adds to it.',
+    description: 'Messages of all instances. Only the generator adds messages.',
   };
   createBullBoard({
     queues: [new BullMQAdapter(queue, shown)],
@@ -29,13 +29,13 @@ export function createBoard({ queue, settings, namespace, logger }: BoardOptions
         boardLogo: { path: LOGO, width: 24, height: 24 },
         favIcon: { default: LOGO, alternative: 'static/favicon-32x32.png' },
         miscLinks: [{ text: 'Live view of the group', url: '/' }],
-        // It leads to a site that is not this machine's.
+        // The link leads to an external site.
         hideDocsLink: true,
       },
       handlerHooks: { before: onlyWhatMayChange(queue) },
     },
   });
-  // Bull Board's own handler answers with the stack where NODE_ENV is "development".
+  // Bull Board's own handler returns the stack if NODE_ENV is "development".
   adapter.setErrorHandler((error) => {
     logger.warn('Bull Board failed', { error });
     return { status: 500, body: { error: { key: 'ERRORS.INTERNAL_SERVER_ERROR' }, message: error.message } };
@@ -56,17 +56,17 @@ function onlyWhatMayChange(queue: BoardOptions['queue']): BeforeHook {
 }
 
 /**
- * Bull Board hands over a path relative to the working directory of this moment. Made absolute at once, it holds
- * when a task module changes directory later.
+ * Bull Board passes a path relative to the current working directory. It is made absolute at once, because a task
+ * module can change the directory later.
  */
 const serveStaticFromAnywhere: typeof serveStatic = (options) =>
   serveStatic({ ...options, root: resolve(options?.root ?? '') });
 
-/** Beside the menu entry, which is hard to find. */
+/** In addition to the menu entry, which is hard to find. */
 const WAY_BACK = '<a class="back-to-live-view" href="/">← Live view</a>';
 const STYLES = '<link rel="stylesheet" href="/live/board.css">';
 
-/** Bull Board's page asks Google for its fonts: not everybody may, and none of them needs to know. And it leads nowhere else. */
+/** Adds a link to the live view to Bull Board's page, and removes the fonts that it would load from Google. */
 const ownPage: MiddlewareHandler = async (c, next) => {
   await next();
   if (!c.res.headers.get('content-type')?.startsWith('text/html')) return;

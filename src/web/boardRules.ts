@@ -1,26 +1,27 @@
 /*
- * What Bull Board may change.
+ * What Bull Board can change.
  *
- * It is made for queues that anybody adds to. Here, messages enter the queue by the generator's commit alone, together
- * with the cursor, and are handled as they were generated. So only those changes pass that leave all of this true, by a list
- * of what may rather than of what may not: a route that a later version of Bull Board brings is refused until looked at.
+ * Bull Board is made for queues that anybody adds to. Here, messages enter the queue only by the generator's commit,
+ * together with the cursor, and are handled as they were generated. Only changes that preserve this are allowed. The list
+ * names what is allowed rather than what is not, so that routes of later versions are refused until somebody has
+ * examined them.
  */
 
 type Rule = 'always' | 'finished' | 'failed';
 
-/** By method and route. `finished` and `failed`: only for messages that are completed or have failed; that have failed. */
+/** By method and route. `finished`: only for completed or failed messages. `failed`: only for failed messages. */
 const ALLOWED: Readonly<Record<string, Rule | undefined>> = {
   'put /api/queues/pause': 'always',
   'put /api/queues/resume': 'always',
   'put /api/queues/:queueName/pause': 'always',
   'put /api/queues/:queueName/resume': 'always',
-  // What is completed is done: a retry would count and handle it twice.
+  // A retry of a completed message would count and handle it twice.
   'put /api/queues/:queueName/retry/:queueStatus': 'failed',
   'put /api/queues/:queueName/:jobId/retry': 'failed',
-  // Many at a time, only what is done. One by one, whatever somebody has looked at.
+  // Many at a time: only finished messages. One at a time: any message, since somebody has looked at it.
   'put /api/queues/:queueName/clean/:queueStatus': 'finished',
   'put /api/queues/:queueName/:jobId/clean': 'always',
-  // The next attempt of a message, now or at another time.
+  // When a delayed message is tried again.
   'put /api/queues/:queueName/promote': 'always',
   'put /api/queues/:queueName/:jobId/promote': 'always',
   'patch /api/queues/:queueName/:jobId/delay': 'always',
@@ -33,15 +34,15 @@ const STATES: Readonly<Record<Exclude<Rule, 'always'>, readonly string[]>> = {
 
 export interface BoardChange {
   readonly method: string;
-  /** As Bull Board declares it, with names in place of values. */
+  /** The route as Bull Board declares it, with parameter names. */
   readonly route: string;
-  /** The status that a change of many is about. */
+  /** The status of the messages that a change of many affects. */
   readonly status: string | undefined;
-  /** The state that the job in question is in now. */
+  /** The current state of the job. */
   readonly jobState: () => Promise<string | undefined>;
 }
 
-/** Why a change is refused; undefined if it may be made. */
+/** Returns why a change is refused; undefined if it is allowed. */
 export async function refusalOf({
   method,
   route,
@@ -51,13 +52,13 @@ export async function refusalOf({
   if (method === 'get') return undefined;
   const rule = ALLOWED[`${method} ${route}`];
   if (rule === undefined) {
-    return 'Refused: messages enter this queue by the generator’s commit alone, and are handled as they were generated.';
+    return 'Refused: messages enter this queue only by the generator’s commit, and are handled as they were generated.';
   }
   if (rule === 'always') return undefined;
   const state = status ?? (await jobState());
-  // Of a job that is not there, Bull Board itself has something to say.
+  // Bull Board itself reports a job that does not exist.
   if (state === undefined || state === 'unknown' || STATES[rule].includes(state)) return undefined;
   return rule === 'failed'
-    ? 'Refused: only a message that has failed can be retried.'
-    : 'Refused: many at a time, only messages that are completed or have failed can be removed.';
+    ? 'Refused: only failed messages can be retried.'
+    : 'Refused: only completed or failed messages can be removed many at a time.';
 }

@@ -1,6 +1,6 @@
 /**
- * Server-sent events to one page, with a bounded memory: at most one frame waits in here. What comes while that one is not
- * taken is dropped, and as soon as it is, the page gets everything there is then to know.
+ * Sends server-sent events to one page with bounded memory: at most one frame is buffered. While it is, further frames
+ * are dropped; as soon as the page takes it, the page gets the complete state.
  */
 export class EventStream {
   /** The body of the response. */
@@ -10,8 +10,8 @@ export class EventStream {
   #missedSince: number | undefined;
 
   /**
-   * @param everything a frame with all that is known now
-   * @param onClose the page has gone, or `close` was called
+   * @param everything returns a frame with the complete state
+   * @param onClose called when the page has disconnected
    */
   constructor(everything: () => Uint8Array | undefined, onClose: () => void) {
     this.#everything = everything;
@@ -30,7 +30,7 @@ export class EventStream {
     );
   }
 
-  /** Milliseconds for which the page has taken nothing although there was something. */
+  /** How long the page has not taken a frame that is ready, in milliseconds. */
   get behindMs(): number {
     return this.#missedSince === undefined ? 0 : performance.now() - this.#missedSince;
   }
@@ -41,7 +41,7 @@ export class EventStream {
     else this.#missedSince ??= performance.now();
   }
 
-  /** The page gets what is still on its way, and the end. */
+  /** Ends the stream after the frames that are already buffered. */
   close(): void {
     this.#controller?.close();
     this.#controller = undefined;

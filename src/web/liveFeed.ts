@@ -1,7 +1,9 @@
 /*
- * The live feed: one look at the group a second, shared by every page that is open here, and none while none is.
+ * The live feed reads the state of the group once a second for all open pages together, and not at all while no page is
+ * open.
  *
- * A page first gets all sections of the state, then those that have changed. Each frame is made once, whoever gets it.
+ * A page first receives all sections of the state, then those that have changed. Each frame is encoded once for all
+ * pages.
  */
 import { toError } from '../errors';
 import type { Logger } from '../logger';
@@ -11,34 +13,34 @@ import type { LiveState } from '../group/live';
 
 export interface LiveFeedOptions {
   read(): Promise<LiveState>;
-  /** What a page needs to know once. */
+  /** What each page receives once. */
   readonly hello: object;
   readonly logger: Pick<Logger, 'warn'>;
-  /** Most pages at a time. Default 200. */
-  readonly mostViews?: number;
-  /** Between two looks, in milliseconds. Default 1000. */
+  /** Maximum number of open pages. Default 200. */
+  readonly maxViews?: number;
+  /** Interval between two reads, in milliseconds. Default 1000. */
   readonly periodMs?: number;
-  /** A page that takes nothing for so long is cut off, in milliseconds. Default 30,000. */
+  /** A page that takes no frame for this long is disconnected, in milliseconds. Default 30,000. */
   readonly stuckMs?: number;
 }
 
 interface View {
   readonly stream: EventStream;
-  /** Ends its connection, whatever it is doing. */
+  /** Closes its connection immediately. */
   readonly cut: () => void;
 }
 
-/** Least time between two looks, in milliseconds, however much news there is. */
-const LEAST_PAUSE_MS = 50;
-/** A look that takes longer counts as failed, in milliseconds. */
-const READ_DEADLINE_MS = 2000;
-/** Longest time without a frame, in milliseconds: a page takes longer silence for a lost connection. */
-const BEAT_MS = 4000;
+/** Minimum interval between two reads, in milliseconds, however often `changed` is called. */
+const MIN_INTERVAL_MS = 50;
+/** A read that takes longer counts as failed, in milliseconds. */
+const READ_TIMEOUT_MS = 2000;
+/** Maximum interval between two frames, in milliseconds. After a longer silence, a page reconnects. */
+const HEARTBEAT_INTERVAL_MS = 4000;
 
 export class LiveFeed {
   readonly #options: LiveFeedOptions;
   readonly #views = new Set<View>();
-  /** The sections of the state as they are now, each as JSON. */
+  /** The current sections of the state, each as JSON. */
   readonly #sections = new Map<string, string>();
   #now = 0;
   #sentAt = 0;
@@ -53,19 +55,19 @@ export class LiveFeed {
   }
 
   /**
-   * The stream for one more page; undefined if there are as many as may be.
+   * Opens the stream of another page; undefined if too many pages are open.
    *
-   * @param cut ends the page's connection
+   * @param cut closes the page's connection
    */
   open(cut: () => void): ReadableStream<Uint8Array> | undefined {
-    if (this.#closed || this.#views.size >= (this.#options.mostViews ?? 200)) return undefined;
+    if (this.#closed || this.#views.size >= (this.#options.maxViews ?? 200)) return undefined;
     const stream = new EventStream(
       () => this.#frameOfEverything(),
       () => this.#views.delete(view),
     );
     const view: View = { stream, cut };
     this.#views.add(view);
-    // While looking goes on there is something to show at once; else as soon as there is.
+    // If the feed is running, the state is known; otherwise the first read sends it.
     if (this.#running !== undefined && this.#sections.size > 0) stream.send(this.#frameOfEverything());
     this.#running ??= this.#run();
     return stream.body;
@@ -75,12 +77,12 @@ export class LiveFeed {
     return this.#views.size;
   }
 
-  /** Something has happened that should be seen at once. */
+  /** Reads the state at once, because something has changed. */
   changed(): void {
     this.#wake.abort();
   }
 
-  /** Says goodbye to every page. A look that is under way is not waited for. */
+  /** Tells every page that the instance stops. Does not wait for a read that is in progress. */
   async close(): Promise<void> {
     this.#closed = true;
     const goodbye = frameOf({ goodbye: true });
@@ -90,29 +92,29 @@ export class LiveFeed {
     }
     this.#views.clear();
     this.#wake.abort();
-    // Time to get on its way.
+    // Let the last frames be written.
     await new Promise((resolve) => setImmediate(resolve));
   }
 
   async #run(): Promise<void> {
-    // What is left from before is not how things are.
+    // Discard stale state.
     this.#sections.clear();
     this.#trouble = undefined;
     while (this.#views.size > 0) {
-      // Armed before the look: what happens meanwhile is not missed.
+      // Created before the read, so that a change during the read is not missed.
       this.#wake = new AbortController();
       const reading = this.#options.read();
       reading.catch(() => undefined);
       try {
-        this.#publish(await withDeadline(reading, READ_DEADLINE_MS, 'a look at Redis'));
+        this.#publish(await withDeadline(reading, READ_TIMEOUT_MS, 'reading the state of the group'));
       } catch (thrown) {
         if (!this.#closed) this.#publishTrouble(toError(thrown));
-        // One at a time, also when Redis is slow.
+        // Only one read at a time, even if Redis is slow.
         await reading.catch(() => undefined);
       }
-      this.#cutOffTheStuck();
-      await sleep(LEAST_PAUSE_MS);
-      await sleep((this.#options.periodMs ?? 1000) - LEAST_PAUSE_MS, this.#wake.signal);
+      this.#disconnectStalled();
+      await sleep(MIN_INTERVAL_MS);
+      await sleep((this.#options.periodMs ?? 1000) - MIN_INTERVAL_MS, this.#wake.signal);
     }
     this.#running = undefined;
   }
@@ -131,19 +133,19 @@ export class LiveFeed {
     this.#now = now;
     this.#everything = undefined;
     if (first || recovered) this.#send(this.#frameOfEverything());
-    else if (changed.length > 0 || this.#isBeatDue()) this.#send(this.#frameOfSections(changed));
+    else if (changed.length > 0 || this.#isHeartbeatDue()) this.#send(this.#frameOfSections(changed));
   }
 
   #publishTrouble(error: Error): void {
     const news = this.#trouble === undefined;
-    if (news) this.#options.logger.warn('the live view can not see the group', { error });
+    if (news) this.#options.logger.warn('the live view cannot read the state of the group', { error });
     this.#trouble ??= { text: textOf(error), since: Date.now() };
     this.#everything = undefined;
-    if (news || this.#isBeatDue()) this.#send(frameOf({ trouble: this.#trouble }));
+    if (news || this.#isHeartbeatDue()) this.#send(frameOf({ trouble: this.#trouble }));
   }
 
-  #isBeatDue(): boolean {
-    return performance.now() - this.#sentAt >= BEAT_MS;
+  #isHeartbeatDue(): boolean {
+    return performance.now() - this.#sentAt >= HEARTBEAT_INTERVAL_MS;
   }
 
   #send(frame: Uint8Array): void {
@@ -161,14 +163,14 @@ export class LiveFeed {
           }));
   }
 
-  /** Sections are JSON already. */
+  /** Sections are already JSON. */
   #frameOfSections(names: readonly string[], more: object = {}): Uint8Array {
     const fields = names.map((name) => `,"${name}":${this.#sections.get(name)}`).join('');
     const head = JSON.stringify({ now: this.#now, ...more }).slice(0, -1);
     return encode(`${head}${fields}}`);
   }
 
-  #cutOffTheStuck(): void {
+  #disconnectStalled(): void {
     for (const view of this.#views) {
       if (view.stream.behindMs < (this.#options.stuckMs ?? 30_000)) continue;
       this.#views.delete(view);
@@ -177,7 +179,7 @@ export class LiveFeed {
   }
 }
 
-/** For people: how a client says that there is no connection tells nobody anything. */
+/** The error as people read it. How a client reports a lost connection would tell them nothing. */
 function textOf({ message }: Error): string {
   const away = /writeable|Connection is closed|timed out|took longer|ECONN|EPIPE|Max retries/i.test(message);
   return away ? 'it does not answer' : message.split('\n', 1)[0]!.slice(0, 200);
@@ -185,5 +187,5 @@ function textOf({ message }: Error): string {
 
 const frameOf = (content: object) => encode(JSON.stringify(content));
 
-/** One event: JSON has no line breaks. */
+/** Encodes one event. JSON contains no line breaks. */
 const encode = (json: string) => new TextEncoder().encode(`data: ${json}\n\n`);

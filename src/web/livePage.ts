@@ -7,7 +7,7 @@ import type { LiveFeed } from './liveFeed';
 import type { LiveGroup, ShownError } from '../group/live';
 import type { BoardOptions } from './settings';
 
-/** Where the page's own files are, here and in dist. */
+/** The directory of the page's files, in src and in dist. */
 const FILES = join(__dirname, 'live');
 
 const TYPES: Record<string, string | undefined> = {
@@ -17,16 +17,16 @@ const TYPES: Record<string, string | undefined> = {
   '.svg': 'image/svg+xml',
 };
 
-/** Most errors that one request may name. */
-const MOST_NAMED = 1000;
+/** Maximum number of errors in one request. */
+const MAX_ERRORS = 1000;
 
 export interface PageFiles {
-  /** Changes whenever a file does: a page that was loaded before an update loads itself again. */
+  /** A hash of all files. A page that was loaded before an update reloads itself. */
   readonly version: string;
   readonly files: ReadonlyMap<string, Buffer>;
 }
 
-/** The page's files, read once. */
+/** Reads the page's files. */
 export function readPageFiles(): PageFiles {
   const names = readdirSync(FILES).filter((name) => TYPES[extname(name)] !== undefined);
   const files = new Map(names.sort().map((name) => [name, readFileSync(join(FILES, name))]));
@@ -35,7 +35,7 @@ export function readPageFiles(): PageFiles {
   return { version: hash.digest('hex').slice(0, 12), files };
 }
 
-/** The live view: its page at /, its files, the stream of events, and what the page can change. */
+/** The routes of the live view: its page at /, its files, the event stream, and the changes that it can request. */
 export function createLivePage(
   { group, logger }: Pick<BoardOptions, 'group' | 'logger'>,
   feed: Pick<LiveFeed, 'open' | 'changed'>,
@@ -53,19 +53,19 @@ export function createLivePage(
 
   app.get('/events', (c) => {
     const headers = { 'Content-Type': 'text/event-stream; charset=utf-8', 'X-Accel-Buffering': 'no' };
-    // Nobody would ever read the stream.
+    // Nobody would read the stream.
     if (c.req.method === 'HEAD') return c.body(null, 200, headers);
     const stream = feed.open(() => c.env?.outgoing?.destroy());
     if (stream !== undefined) return c.body(stream, 200, headers);
     return c.text(
-      'As many pages show the live view of this instance as may: close one, or open another instance’s.',
+      'Too many live views are open on this instance. Close one, or open the live view of another instance.',
       503,
     );
   });
 
   for (const action of ['retry', 'clear'] as const) {
     app.post(`/live/errors/${action}`, async (c) => {
-      // A form of another site could not send this without being asked for leave first, which is never given.
+      // A form of another site cannot send this type without a preflight request, which is never granted.
       if (c.req.header('content-type')?.split(';')[0]?.trim() !== 'application/json') {
         return c.text('Expected application/json.', 415);
       }
@@ -89,11 +89,11 @@ export function createLivePage(
   return app;
 }
 
-/** Undefined for what is no such choice. */
+/** Returns undefined for an invalid body. */
 function whichErrors(body: unknown): Parameters<LiveGroup['retry']>[0] | undefined {
   const { all, errors } = (body ?? {}) as { all?: unknown; errors?: unknown };
   if (all === true && errors === undefined) return 'all';
-  if (all !== undefined || !Array.isArray(errors) || errors.length === 0 || errors.length > MOST_NAMED)
+  if (all !== undefined || !Array.isArray(errors) || errors.length === 0 || errors.length > MAX_ERRORS)
     return undefined;
   return errors.every(isShownError) ? errors : undefined;
 }

@@ -1,14 +1,14 @@
 /*
- * What Prometheus is told. Figures of three kinds:
+ * The metrics for Prometheus. There are three kinds:
  *
- * - Noted as it happens: what became of messages, how long handling and renewing took, how leadership came here. Each
- *   costs well under a microsecond, and nothing is awaited.
- * - Looked up when they are asked for: what this instance is doing, and in one round trip what Redis knows of the
- *   group. Of the latter every instance says the same: take the largest, never the sum.
- * - The process's, from prom-client: once for a process, however many instances it runs, and only from its first
- *   scrape on. Watching the event loop takes a timer every 10 ms, which whom nobody asks can do without.
+ * - Recorded as they happen: outcomes of messages, how long handling and renewing took, how leadership came here. Each
+ *   takes well under a microsecond, and nothing is awaited.
+ * - Read when they are scraped: the state of this instance and, in one round trip, what Redis knows of the group. Every
+ *   instance reports the same of the group: aggregate it with max, never with sum.
+ * - Those of the process, from prom-client: once per process, however many instances it runs, and only from its first
+ *   scrape on. Watching the event loop takes a timer every 10 ms, which an instance that nobody scrapes does not need.
  *
- * No label ever holds anything that came with a message.
+ * No label holds anything that came with a message.
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { RenewalOutcome } from '../leadership/options';
@@ -42,20 +42,20 @@ const MESSAGE_OUTCOMES = { completed: 0, failed: 0, retried: 0 } satisfies Recor
 const RENEWAL_OUTCOMES = { extended: 0, lost: 0, unanswered: 0 } satisfies Record<RenewalOutcome, 0>;
 const CAUSES = { crash: 0, silence: 0, 'hand-over': 0, 'by hand': 0 } satisfies Record<EndCause, 0>;
 
-/** Of the process: shared by all instances in it. */
+/** The metrics of the process, shared by all instances in it. */
 let ofProcess: Registry | undefined;
 
-/** The figures of one instance, in a registry of its own. */
+/** The metrics of one instance, in a registry of its own. */
 export class Metrics implements HandlingObserver {
   readonly #registry = new Registry();
   readonly #own = this.#define();
   #text: Promise<string> | undefined;
 
-  /** @param namespace told with every figure of the instance as `group` */
+  /** @param namespace the value of the label `group` of each metric */
   constructor(namespace: string) {
     this.#registry.setDefaultLabels({ group: namespace });
     const { messages, renewals, failovers } = this.#own;
-    // A series that begins at its first event hides that event from `rate`.
+    // `rate` does not see the first event of a series that starts with it: start at 0.
     for (const outcome of Object.keys(MESSAGE_OUTCOMES)) messages.inc({ outcome }, 0);
     for (const outcome of Object.keys(RENEWAL_OUTCOMES)) renewals.inc({ outcome }, 0);
     for (const cause of Object.keys(CAUSES)) failovers.inc({ cause }, 0);
@@ -75,14 +75,14 @@ export class Metrics implements HandlingObserver {
     this.#own.renewal.observe(tookMs / 1000);
   }
 
-  /** This instance leads, after another. */
+  /** Counts that this instance has become the leader after another. */
   tookOver(cause: EndCause): void {
     this.#own.failovers.inc({ cause });
   }
 
   /**
-   * All of it in Prometheus's text format. Never rejects; what Redis does not tell in time is left out. Asked for
-   * again while it is still being gathered, it is gathered once.
+   * Returns all metrics in Prometheus's text format. Never rejects; what Redis does not answer in time is left out.
+   * Concurrent calls share one scrape.
    */
   text(stats: () => InstanceStats, gauges: () => Promise<Gauges>): Promise<string> {
     return (this.#text ??= this.#gather(stats, gauges).finally(() => (this.#text = undefined)));
@@ -139,34 +139,36 @@ export class Metrics implements HandlingObserver {
       ),
       overdue: gauge(
         'nic_leader_overdue',
-        'Whether this instance leads and its lease was not renewed in time',
+        '1 if this instance leads and has not renewed its lease for half of LEASE_TTL_MS',
       ),
       term: gauge('nic_term', 'Number of the newest term', ['source']),
       sourceState: gauge('nic_source_state', 'Whether a source is in this state', ['source', 'state']),
       paused: gauge('nic_paused', 'Whether generating or handling is paused', ['what']),
       failovers: counter(
         'nic_failovers_total',
-        'Times that this instance took over, by how the leader before ended',
+        'Takeovers by this instance, by how the previous leader ended',
         ['cause'],
       ),
       renewals: counter('nic_lease_renewals_total', 'Attempts to renew the lease', ['outcome']),
       renewal: histogram(
         'nic_lease_renewal_seconds',
-        'How long attempts to renew the lease took',
+        'Duration of attempts to renew the lease',
         RENEWAL_SECONDS,
       ),
-      messages: counter('nic_messages_total', 'Attempts to handle a message that ended here, by outcome', [
-        'outcome',
-      ]),
-      inHand: gauge('nic_messages_in_hand', 'Messages being handled here now'),
+      messages: counter(
+        'nic_messages_total',
+        'Attempts to handle a message on this instance, by outcome; a retried message will be tried again',
+        ['outcome'],
+      ),
+      inHand: gauge('nic_messages_in_hand', 'Active messages: those that this instance is handling now'),
       handling: histogram(
         'nic_message_handling_seconds',
-        'How long the handler of the task took',
+        'Duration of the handle function of the task',
         HANDLING_SECONDS,
       ),
       waiting: histogram(
         'nic_message_waiting_seconds',
-        'How long messages waited from their commit to their first handling',
+        'Time from the commit of a message to its first handling, by the clocks of two machines',
         WAITING_SECONDS,
       ),
       redisUp: gauge('nic_redis_up', 'Whether Redis answered this scrape'),
@@ -177,7 +179,7 @@ export class Metrics implements HandlingObserver {
   }
 }
 
-/** Without values, also without a zero. */
+/** Removes all values, including a zero. */
 function clear(metric: Gauge | Counter): void {
   metric.reset();
   metric.remove({});

@@ -4,7 +4,7 @@ import type { Probes } from './settings';
 /** Prometheus's text format. */
 const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
-/** What machines ask: whether the process is to be restarted, whether it does its work, and how much. */
+/** The routes for machines: liveness, readiness and metrics. */
 export function createProbeRoutes({ isHealthy, readiness, metrics }: Probes): Hono {
   return new Hono()
     .get('/healthz', (c) => (isHealthy() ? c.text('ok') : c.text('not working', 503)))

@@ -5,37 +5,38 @@ import { hostname } from 'node:os';
 import { createAdaptorServer } from '@hono/node-server';
 import { AppError } from '../errors';
 import { createApp } from './app';
+import { limitConnections } from './connectionLimit';
 import { LiveFeed } from './liveFeed';
 import { readPageFiles } from './livePage';
 import type { BoardOptions } from './settings';
 
 export interface Board {
-  /** Where a browser on this machine finds it. */
+  /** The address for a browser on this machine. */
   readonly url: string;
-  /** The port it got, which need not be the one asked for. */
+  /** The port that it listens on, which can differ from the configured one. */
   readonly port: number;
-  /** Who leads has changed: every page that is open should show it at once. */
+  /** Tells every open page at once that leadership has changed. */
   changed(): void;
-  /** Stops listening and cuts every connection. Safe to call twice. */
+  /** Stops listening and closes every connection. Safe to call twice. */
   close(): Promise<void>;
 }
 
-/** How many ports after the one asked for are tried. */
+/** Number of ports to try after the configured one. */
 const FURTHER_PORTS = 20;
 
-/** A request has to arrive within these. The answer may take its time: the live view's never ends. */
+/** Timeouts for receiving a request. The response has none: the live view's never ends. */
 const LIMITS_MS = {
   headersTimeout: 10_000,
   requestTimeout: 30_000,
   keepAliveTimeout: 5_000,
-  /** How often the first two are looked at. */
+  /** How often the first two are checked. */
   connectionsCheckingInterval: 5_000,
 };
 
 /**
  * Serves the board over HTTP until closed.
  *
- * @throws AppError when it can not listen, or when that port and the 20 after it are all taken.
+ * @throws AppError if it cannot listen, or if the port and the 20 after it are all in use.
  */
 export async function startBoard(options: BoardOptions): Promise<Board> {
   const { settings, logger, group, namespace, instance } = options;
@@ -46,13 +47,14 @@ export async function startBoard(options: BoardOptions): Promise<Board> {
   const server = createAdaptorServer({
     fetch: createApp(options, feed, page).fetch,
     serverOptions: LIMITS_MS,
-    // Else it puts classes of its own in place of the global Request and Response, which tasks use too.
+    // Do not replace the global Request and Response, which tasks use too.
     overrideGlobalObjects: false,
   }) as Server;
 
+  limitConnections(server);
   const port = await listen(server, settings.host, settings.port);
   hello.port = port;
-  // Running out of file descriptors, say: the board suffers, the instance must not die of it.
+  // Running out of file descriptors, for example, must not end the instance.
   server.on('error', (error) => logger.warn('the board could not accept a connection', { error }));
 
   const url = `http://${hostToShow(settings.host)}:${port}`;
@@ -81,7 +83,7 @@ async function listen(server: Server, host: string, first: number): Promise<numb
     } catch (thrown) {
       const cause = thrown as NodeJS.ErrnoException;
       if (cause.code === 'EADDRINUSE') continue;
-      throw new AppError(`the board can not listen on ${host}, port ${port}: ${cause.message}`, 1, { cause });
+      throw new AppError(`the board cannot listen on ${host}, port ${port}: ${cause.message}`, 1, { cause });
     }
   }
   throw new AppError(
@@ -90,7 +92,7 @@ async function listen(server: Server, host: string, first: number): Promise<numb
   );
 }
 
-/** A host as it stands in a URL that can be opened here. */
+/** The host to put into a URL that is opened on this machine. */
 function hostToShow(host: string): string {
   if (host === '0.0.0.0' || host === '::') return 'localhost';
   return host.includes(':') ? `[${host}]` : host;

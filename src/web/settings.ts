@@ -5,25 +5,25 @@ import type { LiveGroup } from '../group/live';
 export interface BoardSettings {
   /** Host name or address to bind to. */
   host: string;
-  /** Port to bind to; a taken one makes way for the next free one. 0: any free port. */
+  /** Port to bind to. If it is in use, the next free one. 0: any free port. */
   port: number;
-  /** With a password only. Undefined: any user name will do. */
+  /** Requires a password. Undefined: any user name is accepted. */
   user?: string | undefined;
-  /** Undefined: no password is asked for. */
+  /** Undefined: no password is required. */
   password?: string | undefined;
   /** Nothing can be retried, removed or changed. */
   readOnly: boolean;
 }
 
-/** Whether an instance does its work now: `ok` for each check that it passes, else what is wrong. */
+/** Whether an instance does its work now. Each check is `ok` or says what is wrong. */
 export interface Readiness {
   readonly ready: boolean;
   readonly checks: Readonly<Record<string, string>>;
 }
 
-/** What an instance answers to machines that watch it. */
+/** What an instance reports to probes and Prometheus. */
 export interface Probes {
-  /** Whether this process works: answers `/healthz`. */
+  /** Answers `/healthz`: whether this process works. */
   isHealthy: () => boolean;
   /** Answers `/readyz`, within a second. */
   readiness: () => Promise<Readiness>;
@@ -31,14 +31,14 @@ export interface Probes {
   metrics: () => Promise<string>;
 }
 
-/** What the board shows and whom it asks. */
+/** What the board shows, and where it gets it from. */
 export interface BoardOptions extends Probes {
   queue: Queue;
   /** What the live view shows and changes. */
   group: LiveGroup;
   settings: BoardSettings;
   namespace: string;
-  /** The instance whose board this is. */
+  /** Name of the instance that serves the board. */
   instance: string;
   logger: Pick<Logger, 'info' | 'warn'>;
 }

@@ -5,7 +5,7 @@ import { cause, clock, count, duration, kindOf, rate } from './words.js';
 const PANELS = [
   {
     id: 'flow',
-    title: 'messages a second',
+    title: 'messages per second',
     least: 1,
     shown: rate,
     series: [
@@ -18,19 +18,22 @@ const PANELS = [
     id: 'stock',
     title: 'messages in the queue',
     least: 4,
+    whole: true,
     shown: count,
     series: [
       { figure: 'waiting', label: 'waiting', area: true },
-      { figure: 'active', label: 'in hand' },
+      { figure: 'active', label: 'active' },
       { figure: 'delayed', label: 'delayed' },
     ],
   },
 ];
 const HEIGHT = 88;
+/** A strip rather than the whole height: a long outage would hide the chart. */
+const VACANT_HEIGHT = 5;
 const EDGE = { left: 34, right: 8, top: 20, bottom: 18 };
 
 let latest;
-/** Where the pointer is, in milliseconds since 1970. */
+/** The time under the pointer, in milliseconds since 1970. */
 let lookedAt;
 
 export function setUpChart() {
@@ -64,8 +67,8 @@ export function showChart(state, now) {
   latest = { points, terms: state.terms, from, now, spanMs, stepMs: state.history.stepMs };
   setText(byId('history-title'), `The last ${spanMs / 60_000} minutes`);
   draw();
-  if (byId('minutes').closest('details').open) showMinutes(runs);
-  else byId('minutes').closest('details').ontoggle = () => showMinutes(runs);
+  if (byId('minutes').closest('details').open) showMinutes(runs, from);
+  else byId('minutes').closest('details').ontoggle = () => showMinutes(runs, from);
 }
 
 function look(event, drawing) {
@@ -88,7 +91,7 @@ function draw() {
   for (const panel of PANELS) {
     const inside = all.filter(({ at }) => at >= from);
     const values = panel.series.flatMap(({ figure }) => inside.map((point) => point[figure] ?? 0));
-    const top = niceTop(Math.max(panel.least, ...values));
+    const top = niceTop(Math.max(panel.least, ...values), panel.whole);
     const y = (value) => EDGE.top + (1 - value / top) * HEIGHT;
     const drawing = byId(`chart-${panel.id}`);
     drawing.setAttribute('viewBox', `0 0 ${width} ${EDGE.top + HEIGHT + EDGE.bottom}`);
@@ -124,10 +127,11 @@ function nearest(points, at) {
   );
 }
 
-/** 1, 2 or 5 times a power of ten. */
-function niceTop(value) {
+/** The upper end of an axis: a round number, and an even one where the axis shows whole numbers, since it is halved. */
+function niceTop(value, whole = false) {
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value);
+  const steps = whole ? [2, 4, 6, 10] : [1, 2, 5, 10];
+  return steps.map((step) => step * power).find((step) => step >= value);
 }
 
 const upright = (name, at) =>
@@ -147,7 +151,7 @@ const short = (value) =>
       ? String(value)
       : value.toFixed(value < 0.1 ? 2 : 1);
 
-/** Times of day at whole minutes, as many as there is room for. */
+/** Labels of the time axis at whole minutes, as many as fit. */
 function hoursOf(from, now, x, width) {
   const most = Math.max(2, Math.floor(width / 90));
   const step =
@@ -166,7 +170,7 @@ function hoursOf(from, now, x, width) {
   return marks;
 }
 
-/** Where nobody took samples, because nobody led. */
+/** Times without samples, because there was no leader. */
 function gapsOf(points, from, x) {
   return points.slice(1).flatMap((run, index) => {
     const [start, end] = [Math.max(from, points[index].at(-1).at), run[0].at];
@@ -180,7 +184,7 @@ function gapsOf(points, from, x) {
 function linesOf({ figure, area }, runs, from, x, y) {
   return runs.flatMap((run) => {
     const known = run.filter((point) => point[figure] !== undefined);
-    // One more on the left, so that the line comes from outside.
+    // Include one point before the window, so that the line starts at its edge.
     const start = Math.max(0, known.findIndex(({ at }) => at >= from) - 1);
     const places = known.slice(start).map((point) => [Math.max(EDGE.left, x(point.at)), y(point[figure])]);
     if (places.length === 0 || known.at(-1).at < from) return [];
@@ -194,26 +198,29 @@ function linesOf({ figure, area }, runs, from, x, y) {
   });
 }
 
-/** Where somebody else began to lead, why, and how long nobody had. */
+/** Marks where each term began, its cause, and, along the bottom, the time without a leader before it. */
 function termsOf({ terms, from }, x, width) {
   const shown = [...terms].reverse().filter(({ since }) => since >= from);
   const crowns = shown.map(({ since }) => x(since));
-  // Up to where there is something written already.
+  // The right end of the text written so far.
   let written = 0;
   return shown.flatMap(({ term, since, cause: why, vacantMs = 0 }, index) => {
     const at = crowns[index];
     const vacantFrom = Math.max(EDGE.left, x(since - vacantMs));
     const kind = kindOf(why);
-    const [y, height] = [EDGE.top, HEIGHT];
     const marks = [
-      shape('rect', { class: `vacant ${kind}`, x: vacantFrom, width: at - vacantFrom, y, height }),
+      shape('rect', {
+        class: `vacant ${kind}`,
+        ...{ x: vacantFrom, width: Math.max(1, at - vacantFrom) },
+        ...{ y: EDGE.top + HEIGHT - VACANT_HEIGHT, height: VACANT_HEIGHT },
+      }),
       upright(`term ${kind}`, at),
     ];
     if (at - 8 < written) return marks;
     marks.push(shape('use', { class: 'crown', href: '#crown', x: at - 7, y: 2, width: 14, height: 12 }));
     const text = `term ${term}: ${cause(why)}`;
     const wide = text.length * 6;
-    // To the right of its crown where there is room up to the next; of the last, else to the left.
+    // To the right of its crown if there is room before the next crown; the last one's may go to the left instead.
     const right = at + 11 + wide < Math.min(width, (crowns[index + 1] ?? Infinity) - 9);
     const left = index === shown.length - 1 && at - 11 - wide > written;
     written = at + 11;
@@ -232,10 +239,10 @@ function summaryOf({ title, series, shown }, points, spanMs) {
   return `Chart of ${title} over the last ${duration(spanMs)}. Now: ${parts.join('; ')}.`;
 }
 
-function showMinutes(runs) {
+function showMinutes(runs, from) {
   showList(
     byId('minutes'),
-    minutesOf(runs),
+    minutesOf(runs, from),
     ({ minute }) => minute,
     ({ minute }) =>
       element(

@@ -1,6 +1,6 @@
-// Text from messages, errors and instances gets into the page through here alone, as text: never as markup.
+// All text from messages, errors and instances enters the page through these functions, as text and never as markup.
 
-/** An element with attributes, properties that are functions as listeners, and children: nodes or text. */
+/** Creates an element. Attributes that are functions become event listeners; children are nodes or text. */
 export function element(name, attributes = {}, ...children) {
   const node = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -27,17 +27,23 @@ export function crown() {
 
 export const byId = (id) => document.getElementById(id);
 
-/** Leaves alone what is right already: what is selected stays selected, and nothing is announced twice. */
+/** Does nothing if the text is the same: a selection survives, and screen readers do not announce it twice. */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/** The pieces of a name, with places between them where a line may break: after its colons, dots, dashes and slashes. */
+export const breakable = (name) =>
+  name
+    .split(/(?<=[:./_-])/)
+    .flatMap((piece, index) => (index === 0 ? [piece] : [document.createElement('wbr'), piece]));
+
 /**
- * Makes the children of `parent` those of `items`, in order, keeping the node of each: what has focus keeps it.
+ * Makes the children of `parent` match `items`, in order. Existing nodes are reused, so that focus is kept.
  *
- * @param key of an item, unique
- * @param create gives the node of a new item
- * @param update brings a node up to date
+ * @param key returns an item's unique key
+ * @param create returns the node for a new item
+ * @param update updates a node
  */
 export function showList(parent, items, key, create, update) {
   const old = new Map([...parent.children].map((node) => [node.dataset.key, node]));

@@ -1,9 +1,9 @@
-import { byId, element, setText, showList } from './dom.js';
+import { breakable, byId, element, setText, showList } from './dom.js';
 import { count, moment, plural } from './words.js';
 
 let state;
 
-/** The newest errors, each with what can be done about it. */
+/** Shows the newest errors, each with its actions. */
 export function showErrors({ errors, hello }, now) {
   state = { errors, hello };
   const { total, newest } = errors;
@@ -16,7 +16,7 @@ export function showErrors({ errors, hello }, now) {
   showList(list, newest, keyOf, createItem, (item, error) =>
     setText(item.querySelector('time'), timeOf(error, now)),
   );
-  // What had focus is gone, because it was dealt with, say: the next in its place has it, or the heading.
+  // The item that had focus is gone: focus the one that took its place, or the heading.
   if (place !== -1 && !focused.isConnected) {
     (
       list.children[Math.min(place, list.children.length - 1)]?.querySelector('button') ??
@@ -25,7 +25,10 @@ export function showErrors({ errors, hello }, now) {
   }
   const more = byId('errors-more');
   more.hidden = total <= newest.length;
-  setText(more, `The newest ${count(newest.length)} of ${count(total)}. All of them: npm start -- getErrors`);
+  setText(
+    more,
+    `The newest ${count(newest.length)} of ${count(total)}. The getErrors command prints all of them.`,
+  );
 }
 
 const keyOf = ({ id, failedAt }) => `${id} ${failedAt}`;
@@ -46,7 +49,7 @@ function createItem(error) {
     { class: 'head' },
     ...[element('time', { datetime: failedAt }), ' '],
     ...[retriable ? element('a', inBullBoard, label) : element('span', { class: 'id' }, label), ' '],
-    element('span', { class: 'sub' }, instance === '' ? '' : `on ${instance}${tries}`),
+    element('span', { class: 'sub' }, ...(instance === '' ? [] : ['on ', ...breakable(instance), tries])),
   );
   const said = name === '' ? [text] : [element('strong', {}, name), `: ${text}`];
   const what = element('div', { class: 'what' }, element('p', { class: 'text' }, ...said));
@@ -77,17 +80,17 @@ function buttonsFor(error) {
 const ASKED = {
   retry: {
     title: (total) => `Retry ${plural(total, 'message')}?`,
-    text: 'They go back in the queue with all of their attempts, and any instance may handle them.',
+    text: 'They are put back in the queue with all their attempts, and any instance can handle them.',
     yes: 'Retry all',
   },
   clear: {
     title: (total) => `Clear ${plural(total, 'error')}?`,
-    text: 'Their messages are removed with them, and nobody can retry them any more.',
+    text: 'Their failed messages are removed too, and can no longer be retried.',
     yes: 'Clear all',
   },
 };
 
-/** Whoever wants all of them is asked first. */
+/** An action on all errors asks for confirmation first. */
 export function setUpErrors() {
   const dialog = byId('sure');
   dialog.addEventListener('click', ({ target }) => {
@@ -117,7 +120,7 @@ async function change({ target: button }, action, which) {
   const body =
     which === 'all' ? { all: true } : { errors: which.map(({ id, failedAt }) => ({ id, failedAt })) };
   if (button.ariaDisabled === 'true') return;
-  // Not disabled: it would lose the focus, and whoever works by keyboard their place.
+  // A disabled button would lose the focus, and keyboard users their place.
   button.ariaDisabled = 'true';
   say('…');
   try {
@@ -128,19 +131,19 @@ async function change({ target: button }, action, which) {
     });
     say(response.ok ? resultOf(action, which, await response.json()) : `Not done: ${await response.text()}`);
   } catch {
-    say('Not done: this page’s instance does not answer.');
+    say('Not done: the instance that serves this page does not answer.');
   }
-  // What it belonged to goes with the next frame; where it stays, it may be pressed again.
+  // The next frame removes the item; if it stays, the button can be pressed again.
   setTimeout(() => button.removeAttribute('aria-disabled'), 1500);
 }
 
 function resultOf(action, which, { done, left }) {
   const what = which === 'all' || which.length > 1 ? plural(done, 'message') : `Message ${which[0].id}`;
   if (done > 0) return action === 'retry' ? `${what}: back in the queue.` : `${what}: cleared.`;
-  if (which === 'all') return 'There was nothing left to do.';
+  if (which === 'all') return 'No errors were left.';
   return action === 'retry'
-    ? `Message ${left[0]} can not be retried: it is no failed message any more.`
-    : `Message ${left[0]} was left: it has failed again, or somebody else has dealt with it.`;
+    ? `Message ${left[0]} cannot be retried: it is no longer failed.`
+    : `Message ${left[0]} was not cleared: it has failed again, or has been retried or cleared meanwhile.`;
 }
 
 const say = (text) => setText(byId('errors-result'), text);

@@ -1,14 +1,14 @@
-import { byId, crown, element, setText, showList } from './dom.js';
+import { breakable, byId, crown, element, setText, showList } from './dom.js';
 import { age, clock, count, rate } from './words.js';
 
-/** How long an instance that has left is still shown, in milliseconds. */
+/** How long an instance is shown after it has stopped, in milliseconds. */
 const LEFT_SHOWN_MS = 15_000;
 
-/** Instances that have left in order, which take their report with them: only this page still knows of them. */
+/** Instances that have stopped. They delete their report from Redis, so only this page still knows them. */
 const left = new Map();
 let known = new Map();
 
-/** The rows of the table: every instance, and those that have just left. */
+/** Shows every instance, and those that have just stopped. */
 export function showInstances({ instances, leader, hello }, now) {
   const present = new Map(instances.map((each) => [each.instance, each]));
   for (const [name, instance] of known) {
@@ -45,7 +45,7 @@ function createRow({ instance }) {
     element('span', { class: 'who' }, crown(), name, element('span', { class: 'tags' })),
     element('span', { class: 'sub' }),
   );
-  name.append(instance);
+  name.append(...breakable(instance));
   const bar = element('span', { class: 'bar', 'aria-hidden': 'true' });
   return element(
     'tr',
@@ -60,8 +60,8 @@ function createRow({ instance }) {
 const STATES = {
   alive: () => undefined,
   silent: ({ heardAt }) => `silent since ${clock(heardAt)}`,
-  gone: ({ heardAt }) => `gone, last heard ${clock(heardAt)}`,
-  left: ({ heardAt }) => `left in order ${clock(heardAt)}`,
+  gone: ({ heardAt }) => `gone, last report ${clock(heardAt)}`,
+  left: ({ heardAt }) => `stopped at ${clock(heardAt)}`,
 };
 
 function updateRow(row, instance, { leader, hello, now, fastest }) {
@@ -91,19 +91,21 @@ function updateRow(row, instance, { leader, hello, now, fastest }) {
   row.querySelector('.rate .bar').style.setProperty('--share', String((instance.rate ?? 0) / fastest));
 }
 
-/** The name, which leads to the instance's own live view where there is one that this browser can reach. */
+/** Shows the name, as a link to the instance's own live view if this browser can reach it. */
 function showName(place, { instance, state }, board) {
   const url = state === 'alive' ? board : undefined;
   const link = place.querySelector('a');
   if ((link?.getAttribute('href') ?? undefined) === url) return;
   place.replaceChildren(
-    url === undefined ? instance : element('a', { href: url, title: 'its own live view' }, instance),
+    ...(url === undefined
+      ? breakable(instance)
+      : [element('a', { href: url, title: 'its own live view' }, ...breakable(instance))]),
   );
 }
 
 /**
- * The address of an instance's board; undefined if that can not be told from here. Nothing is known of what proxies do: only
- * a page that is looked at directly knows where others are.
+ * The URL of an instance's board; undefined if it is unknown. Behind a proxy it always is: only a page that was loaded
+ * from its instance directly can tell where other boards are.
  */
 export function boardOf({ board, host, state }, hello) {
   if (board === undefined || state !== 'alive') return undefined;

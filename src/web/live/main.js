@@ -6,9 +6,9 @@ import { follow } from './stream.js';
 import { newsOf, showGenerator, showTerms } from './terms.js';
 import { age, clock, count } from './words.js';
 
-/** What is known of the group: sections arrive when they change. */
+/** The state of the group. Sections arrive when they change. */
 let state = {};
-/** Redis's clock less this browser's, in milliseconds: what is stamped there is read here. */
+/** Redis's clock minus this browser's clock, in milliseconds. */
 let ahead = 0;
 let lost;
 
@@ -18,7 +18,7 @@ setInterval(tick, 1000);
 void follow(onFrame, onLost);
 
 function onFrame({ now, ...sections }) {
-  // Loaded before an update of the program: what it sends may mean something else by now.
+  // The program was updated since this page was loaded: the format of its frames may have changed.
   const { hello } = sections;
   if (hello !== undefined && state.hello !== undefined && hello.version !== state.hello.version)
     location.reload();
@@ -27,7 +27,7 @@ function onFrame({ now, ...sections }) {
   if (now !== undefined) ahead = now - Date.now();
   lost = undefined;
   showConnection();
-  // While Redis is away nothing is known of this moment: what is there stays as it is.
+  // While Redis is away, the current state is unknown: keep what is shown.
   if (state.leader === undefined || state.trouble !== undefined) return;
   show();
   const news = sections.leader === undefined ? undefined : newsOf(before, state);
@@ -41,7 +41,7 @@ function onLost(reason) {
   showConnection();
 }
 
-/** What grows older by itself. */
+/** Updates the durations that grow every second. */
 function tick() {
   if (lost !== undefined || state.trouble !== undefined) showConnection();
   else if (state.leader !== undefined) showTimes();
@@ -55,15 +55,17 @@ function show() {
   byId('seen-from').hidden = false;
   setText(byId('seen-from').querySelector('strong'), hello.instance);
   for (const place of byId('figures').querySelectorAll('[data-figure]')) {
-    setText(place, count(messages[place.dataset.figure]));
+    const { figure } = place.dataset;
+    setText(place, count(messages[figure]));
+    if (figure === 'failed') place.classList.toggle('some', messages.failed > 0);
   }
   byId('figures').classList.toggle('paused', messages.paused);
   showTimes();
   showTerms(state, redisNow());
   showErrors(state, redisNow());
   showChart(state, redisNow());
-  const who = state.leader.instance ?? 'nobody';
-  document.title = `${hello.namespace}: ${who} generates`;
+  const who = state.leader.instance;
+  document.title = `${hello.namespace}: ${who === undefined ? 'no generator' : `${who} generates`}`;
 }
 
 function showTimes() {
@@ -71,7 +73,7 @@ function showTimes() {
   showInstances(state, redisNow());
 }
 
-/** Whether what is on the page is how things are. Where it is not, it says so and since when. */
+/** Says whether the page is up to date and, if it is not, since when. */
 function showConnection() {
   const kind = lost !== undefined ? 'lost' : state.trouble !== undefined ? 'trouble' : 'live';
   document.body.dataset.connection = kind;
@@ -83,13 +85,13 @@ function showConnection() {
   if (paused)
     setText(
       byId('notice-text'),
-      'The queue is paused: nothing is handed out until somebody resumes it in Bull Board.',
+      'The queue is paused. No message is handled until somebody resumes the queue in Bull Board.',
     );
   if (kind === 'trouble') {
     const { text, since } = state.trouble;
     setText(
       byId('notice-text'),
-      `Redis can not be read since ${clock(since)}: ${text}. What is below is how things were then.`,
+      `Redis has been unavailable since ${clock(since)}: ${text}. The page shows the state at that time.`,
     );
   }
   if (kind === 'lost') showLost();
@@ -99,15 +101,15 @@ function showLost() {
   const { reason, since } = lost;
   const name =
     state.hello === undefined
-      ? 'this page’s instance'
-      : `the instance of this page, ${state.hello.instance},`;
-  const shown = state.leader === undefined ? '' : ' What is below is how things were then.';
+      ? 'the instance that serves this page'
+      : `the instance that serves this page, ${state.hello.instance},`;
+  const shown = state.leader === undefined ? '' : ' The page shows the state at that time.';
   const texts = {
     goodbye: `${capital(name)} was stopped at ${clock(since)}.${shown}`,
-    gone: `${capital(name)} does not answer since ${clock(since)}.${shown}`,
-    refused: `${capital(name)} refuses: ${reason.text || `status ${reason.status}`}${shown}`,
+    gone: `${capital(name)} has not answered since ${clock(since)}.${shown}`,
+    refused: `${capital(name)} refused the connection: ${reason.text || `status ${reason.status}`}${shown}`,
   };
-  // For how long is seen, not read out: the notice is an alert.
+  // The duration is not part of the notice: the notice is an alert, which screen readers would read out again.
   setText(byId('notice-text'), texts[reason.kind]);
   setText(byId('connection'), `not connected for ${age(Date.now() - since)}`);
   const others = (state.instances ?? []).flatMap((instance) => {

@@ -1,11 +1,11 @@
-// From what is stored, counts of all time at moments some seconds apart, to what is shown: rates and states.
+// Turns the stored samples (total counts, some seconds apart) into the rates and states that the chart shows.
 
 const AT = 0;
 const FIGURES = { waiting: 1, active: 2, delayed: 3, completed: 4, failed: 5, generated: 6 };
-/** Minutes that the chart may show: as few as what there is fits in. */
+/** Possible lengths of the chart's window, in minutes. The shortest that fits the samples is used. */
 const SPANS = [2, 5, 10, 15];
 
-/** All samples with the state of this moment as the last, in runs without a gap between them. */
+/** Splits the samples, with the current state as the last one, into runs without gaps. */
 export function runsOf({ history: { samples, stepMs }, messages }, now) {
   const { waiting, active, delayed, completed, everFailed, generated } = messages;
   const all = [...samples, [now, waiting, active, delayed, completed, everFailed, generated]];
@@ -19,15 +19,22 @@ export function runsOf({ history: { samples, stepMs }, messages }, now) {
   return runs;
 }
 
+/** The length of the chart's window in milliseconds. An outage that is longer than all that followed it is left out. */
 export function spanMsOf(runs, now) {
-  const minutes = (now - runs[0][0][AT]) / 60_000;
+  let first = runs.length - 1;
+  while (first > 0) {
+    const [start, end] = [runs[first - 1].at(-1)[AT], runs[first][0][AT]];
+    if (end - start > Math.max(60_000, now - end)) break;
+    first--;
+  }
+  const minutes = (now - runs[first][0][AT]) / 60_000;
   return (SPANS.find((span) => minutes <= span) ?? SPANS.at(-1)) * 60_000;
 }
 
-/** Points of one run: when, how many in each state, and how many a second went each way. */
+/** The points of one run: the time, the count of each state, and the rates per second. */
 export function pointsOf(run, stepMs) {
   const points = run.map((sample, index) => {
-    // A rate over a shorter time than this would jump about.
+    // Over a shorter time, the rate would jump.
     let from = index - 1;
     while (from > 0 && sample[AT] - run[from][AT] < 0.6 * stepMs) from--;
     const earlier = run[from];
@@ -40,7 +47,7 @@ export function pointsOf(run, stepMs) {
       ...{ completed: rateOf('completed'), failed: rateOf('failed'), generated: rateOf('generated') },
     };
   });
-  // The first of a run has nothing before it: it goes on as the second.
+  // The first point of a run has no predecessor: it takes the rates of the second.
   const [first, second] = points;
   if (second !== undefined) {
     for (const figure of ['completed', 'failed', 'generated']) first[figure] ??= second[figure];
@@ -48,8 +55,8 @@ export function pointsOf(run, stepMs) {
   return points;
 }
 
-/** What happened in each whole minute of the clock, the newest first, and how things stood at its end. */
-export function minutesOf(runs) {
+/** One row for each minute of the clock from `from` on, newest first: what happened in it, and the state at its end. */
+export function minutesOf(runs, from) {
   const minutes = new Map();
   for (const run of runs) {
     run.forEach((sample, index) => {
@@ -63,5 +70,5 @@ export function minutesOf(runs) {
       }
     });
   }
-  return [...minutes.values()].reverse();
+  return [...minutes.values()].filter(({ minute }) => minute + 60_000 > from).reverse();
 }

@@ -1,15 +1,15 @@
-// The stream of events from this page's instance. Read with fetch and not with EventSource, which keeps to itself why a
-// server says no, and gives up for good on some of the reasons.
+// The event stream of the instance that serves this page. It uses fetch, because EventSource hides why a server refused
+// the connection, and gives up for good after some of the reasons.
 
-/** The server lets no longer pass without a word, in milliseconds. */
-const LONGEST_SILENCE_MS = 6000;
+/** The server sends a frame at least this often, in milliseconds. */
+const MAX_SILENCE_MS = 6000;
 const PAUSES_MS = [300, 700, 1500, 3000];
 
 /**
- * Follows the stream for as long as the page is looked at, connecting again whenever it ends.
+ * Follows the stream while the page is visible, and reconnects whenever it ends.
  *
- * @param onFrame told of each frame
- * @param onLost told why there are none, each time that is found out
+ * @param onFrame called with each frame
+ * @param onLost called with the reason each time a connection ends or fails
  */
 export async function follow(onFrame, onLost) {
   let failures = 0;
@@ -31,20 +31,20 @@ export async function follow(onFrame, onLost) {
   }
 }
 
-/** One connection, to its end. */
+/** Reads one connection to its end, and returns why it ended. */
 async function readOnce(onFrame) {
   const ending = new AbortController();
-  // A browser has six connections to one server for all of its tabs together: a tab that is not looked at gives its own up.
+  // A browser opens at most six connections to a server, for all tabs together: a hidden tab closes its own.
   const leave = () => document.visibilityState === 'hidden' && ending.abort();
   document.addEventListener('visibilitychange', leave);
   let silence;
   const heard = () => {
     clearTimeout(silence);
-    silence = setTimeout(() => ending.abort(), LONGEST_SILENCE_MS);
+    silence = setTimeout(() => ending.abort(), MAX_SILENCE_MS);
   };
   heard();
   try {
-    // From the origin: a page whose address carries a password may not pass that on.
+    // Based on the origin: fetch rejects a URL that contains a password, as the page's own may.
     const url = new URL('events', location.origin + location.pathname);
     const response = await fetch(url, { signal: ending.signal, cache: 'no-store' });
     if (!response.ok) return { kind: 'refused', status: response.status, text: await response.text() };
@@ -68,7 +68,7 @@ async function readOnce(onFrame) {
   }
 }
 
-/** Not every browser can iterate a stream. */
+/** Not every browser supports async iteration of streams. */
 async function* chunksOf(stream) {
   const reader = stream.getReader();
   for (;;) {

@@ -1,14 +1,14 @@
-import { byId, crown, element, setText, showList } from './dom.js';
+import { breakable, byId, crown, element, setText, showList } from './dom.js';
 import { age, cause, count, duration, explained, kindOf, moment } from './words.js';
 
-/** Who generates, and how that came about. */
+/** Shows which instance generates, and how it became the generator. */
 export function showGenerator({ leader, terms, instances }, now) {
   const place = byId('generator');
-  const name = leader.instance ?? 'nobody';
+  const name = leader.instance ?? 'none';
   if (place.dataset.name !== name) {
     place.dataset.name = name;
     place.replaceChildren(
-      ...(leader.instance === undefined ? ['nobody'] : [crown(), element('span', {}, name)]),
+      ...(leader.instance === undefined ? ['none'] : [crown(), element('span', {}, ...breakable(name))]),
     );
     place.classList.toggle('vacant', leader.instance === undefined);
   }
@@ -17,7 +17,7 @@ export function showGenerator({ leader, terms, instances }, now) {
   setText(byId('generator-before'), before);
 }
 
-/** Since when, and what was before. */
+/** Says since when it leads, and how the previous term ended. */
 function storyOf(leader, terms, instances, now) {
   if (leader.instance === undefined) {
     const why =
@@ -27,23 +27,27 @@ function storyOf(leader, terms, instances, now) {
     return [instances.length === 0 ? 'no instance is known' : why, ''];
   }
   const since = `term ${count(leader.term)} since ${moment(leader.since, now)}, for ${age(now - leader.since)}`;
-  if (leader.present === false) return [since, 'its process is gone: a follower is about to take over'];
+  if (leader.present === false) {
+    const followed = instances.some(({ state }) => state === 'alive');
+    return [since, followed ? 'its process is gone; a follower will take over' : 'its process is gone'];
+  }
   const entry = terms.find((each) => each.term === leader.term);
   if (entry === undefined) return [since, ''];
   if (entry.cause === 'first') return [since, explained('first')];
-  const vacant = entry.vacantMs === undefined ? '' : `: nobody had led for ${duration(entry.vacantMs)}`;
-  return [since, `after a ${cause(entry.cause)}${vacant}`];
+  return [since, `after a ${cause(entry.cause)}${vacancy(entry)}`];
 }
 
-/** What a screen reader is told when somebody else leads; undefined if nobody else does. */
+const vacancy = ({ vacantMs }) => (vacantMs === undefined ? '' : `, ${duration(vacantMs)} without a leader`);
+
+/** What a screen reader announces when leadership changes; undefined if it has not. */
 export function newsOf(before, { leader, terms }) {
   if (before === undefined || (before.instance === leader.instance && before.term === leader.term))
     return undefined;
-  if (leader.instance === undefined) return 'Nobody is the generator now.';
+  if (leader.instance === undefined) return 'There is no generator now.';
   const entry = terms.find((each) => each.term === leader.term);
-  const why = entry === undefined || entry.cause === 'first' ? '' : `, after a ${cause(entry.cause)}`;
-  const vacant = entry?.vacantMs === undefined ? '' : `. Nobody had led for ${duration(entry.vacantMs)}`;
-  return `${leader.instance} is the generator now, term ${leader.term}${why}${vacant}.`;
+  const why =
+    entry === undefined || entry.cause === 'first' ? '' : `, after a ${cause(entry.cause)}${vacancy(entry)}`;
+  return `${leader.instance} is the generator now, term ${leader.term}${why}.`;
 }
 
 export function showTerms({ terms, leader }, now) {
@@ -70,7 +74,7 @@ function createRow({ term, instance, cause: why, note, vacantMs }) {
       element(
         'span',
         { class: 'line' },
-        element('span', { class: 'name' }, instance),
+        element('span', { class: 'name' }, ...breakable(instance)),
         element('span', { class: 'sub since' }),
       ),
     ),

@@ -1,29 +1,29 @@
-// Numbers and times as a person reads them.
+// Formats numbers and times for people.
 
 const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
 const tenths = new Intl.NumberFormat('en', { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 
 export const count = (number) => whole.format(number);
 
-/** A number a second. */
+/** A number per second. */
 export const rate = (number) => (number >= 100 ? whole.format(number) : tenths.format(number));
 
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 
-/** The time of day here, of milliseconds since 1970. */
+/** The local time of day. `at` is in milliseconds since 1970. */
 export function clock(at, seconds = true) {
   const parts = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' };
   return new Date(at).toLocaleTimeString('en-GB', seconds ? { ...parts, second: '2-digit' } : parts);
 }
 
-/** With the day, where it is not today's. */
+/** The time of day, with the date if it is not today. */
 export function moment(at, now) {
   const day = new Date(at).toDateString();
   if (day === new Date(now).toDateString()) return clock(at);
   return `${new Date(at).toLocaleDateString('en-GB', { day: 'numeric', month: 'short' })} ${clock(at, false)}`;
 }
 
-/** Number and unit stay on one line. */
+/** The number and its unit stay on one line. */
 export function duration(ms) {
   const [number, unit] = inUnits(ms);
   return `${number}\u00a0${unit}`;
@@ -39,17 +39,17 @@ function inUnits(ms) {
   return [Math.floor(seconds / 86_400), 'days'];
 }
 
-/** A duration that grows on the page: without tenths, which would flicker. */
+/** A duration that grows while it is displayed: it has no tenths, which would flicker. */
 export const age = (ms) => (ms < 10_000 ? `${Math.max(0, Math.floor(ms / 1000))}\u00a0s` : duration(ms));
 
 const CAUSES = {
-  first: 'nobody had led before',
-  crash: 'the process of the one before was gone',
-  silence: 'the one before was not heard of until its lease ran out',
-  'hand-over': 'the one before stepped down in order',
+  first: 'the first term of this namespace',
+  crash: 'the process of the previous generator was gone',
+  silence: 'the lease of the previous generator expired: it was paused or cut off, or Redis was away',
+  'hand-over': 'the previous generator stepped down in order',
 };
 
 export const cause = (name) => String(name);
 export const explained = (name) => (Object.hasOwn(CAUSES, name) ? CAUSES[name] : '');
-/** For the colour of it; anything may be stored. */
+/** The CSS class of a cause. Data in Redis is untrusted. */
 export const kindOf = (name) => (Object.hasOwn(CAUSES, name) ? name : 'other');
