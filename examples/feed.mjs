@@ -5,7 +5,8 @@
 // The feed is JSON Feed, a plain JSON array, RSS or Atom, and is asked for every EVERY_MS milliseconds. The cursor is
 // what has been seen of it: hashes of the ids of its entries, and of those that were in it lately, and what the server
 // gave to ask with the next time. So an entry that has gone and comes back is not new, nor is one that has moved.
-// The files in feed/ belong to it.
+// The files in feed/ belong to it. It needs the package fast-xml-parser: npm install fast-xml-parser (npm run setup has
+// installed it in a checkout).
 import { createHash } from 'node:crypto';
 import { env } from 'node:process';
 import { setTimeout as delay } from 'node:timers/promises';
