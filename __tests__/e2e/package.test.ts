@@ -37,7 +37,7 @@ describe('what is packed', () => {
       /^dist\/web\/live\/\w+\.(?:html|css|js|svg)$/,
       /^docs\/(?:reference\/)?[\w-]+\.(?:md|png)$/,
       /^examples\/[\w/]+\.(?:mjs|ts|md|sql|json)$/,
-      /^deploy\/[\w@-]+\.(?:service|mjs|json|yml)$/,
+      /^deploy\/[\w@-]+\.(?:service|mjs|json|ya?ml)$/,
       /^(?:package\.json|README\.md|LICENSE|CHANGELOG\.md|\.env\.example)$/,
     ];
     expect(installed.files.filter((file) => !expected.some((pattern) => pattern.test(file)))).toEqual([]);
