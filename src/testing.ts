@@ -9,6 +9,7 @@ import { generateMessages } from './generating/generator';
 import { checkTask } from './tasks/load';
 import type { Batch, GenerateContext, Task } from './tasks/task';
 
+/** How {@link runTask} runs a task. */
 export interface RunTaskOptions<Cursor = unknown> {
   /** The cursor committed last. Default: none, as the first time. */
   readonly cursor?: Cursor | undefined;

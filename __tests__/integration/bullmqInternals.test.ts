@@ -1,13 +1,6 @@
 import { readFileSync } from 'node:fs';
-import {
-  createRedisBackend,
-  Job,
-  Queue,
-  QueueEvents,
-  UnrecoverableError,
-  WaitingError,
-  Worker,
-} from 'bullmq';
+import type { Queue } from 'bullmq';
+import { createRedisBackend, Job, QueueEvents, UnrecoverableError, WaitingError, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { keysOf, QUEUE_NAME } from '../../src/keys';
 import { openQueue } from '../../src/redis/queue';
@@ -82,7 +75,7 @@ it('the minor version is pinned', () => {
 it('jobs are added inside a MULTI, each with the next value of the counter as its id', async () => {
   const bull = await queue.getBackend().client;
   expect(await client.get(keys.jobCounter)).toBeNull();
-  const queued: Promise<unknown>[] = [client.multi({ pipeline: false }) as unknown as Promise<unknown>];
+  const queued: Promise<unknown>[] = [client.multi({ pipeline: false })];
   for (const number of [1, 2, 3]) queued.push(new Job(queue, 'message', { number }, {}).addJob(bull));
   const executing = client.exec();
   const replies = await Promise.all(queued);
@@ -98,7 +91,7 @@ it('jobs are added inside a MULTI, each with the next value of the counter as it
 it('a job that is taken has its handler, its start and its attempt in its hash, and a lock with its token', async () => {
   await add({ n: 1 });
   const worker = openWorker();
-  const job = (await worker.getNextJob('token')) as Job;
+  const job = await worker.getNextJob('token');
   expect(await client.lrange(keys.active, 0, -1)).toEqual(['1']);
   expect(await client.get(keys.lock('1'))).toBe('token');
   expect(await client.hgetall(keys.job('1'))).toMatchObject({
@@ -117,7 +110,7 @@ it('a job that is taken has its handler, its start and its attempt in its hash, 
 it('a job that failed is in the failed set, by its time, with reason, stack and attempts in its hash', async () => {
   await add({ n: 1 });
   const worker = openWorker();
-  const job = (await worker.getNextJob('token')) as Job;
+  const job = await worker.getNextJob('token');
   await job.moveToFailed(new Error('broken'), 'token', false);
   const finishedOn = await client.hget(keys.job('1'), 'finishedOn');
   expect(await client.zrange(keys.failed, 0, '-1', 'WITHSCORES')).toEqual(['1', finishedOn]);
@@ -131,7 +124,7 @@ it('a job that failed is in the failed set, by its time, with reason, stack and 
 it('events have their name as their second field, and tell what a failed job was before', async () => {
   await add({ n: 1 });
   const worker = openWorker();
-  const job = (await worker.getNextJob('token')) as Job;
+  const job = await worker.getNextJob('token');
   await job.moveToFailed(new Error('broken'), 'token', false);
   const failed = (await eventsOf()).find(([, name]) => name === 'failed')!;
   expect(failed.slice(0, 4)).toEqual(['event', 'failed', 'jobId', '1']);
@@ -149,7 +142,7 @@ it('events have their name as their second field, and tell what a failed job was
 it('a retry with both options sets attempts back to none', async () => {
   await add({ n: 1 });
   const worker = openWorker();
-  const job = (await worker.getNextJob('token')) as Job;
+  const job = await worker.getNextJob('token');
   await job.moveToFailed(new Error('broken'), 'token', false);
   const found = (await queue.getJob('1')) as Job;
   await found.retry('failed', { resetAttemptsMade: true, resetAttemptsStarted: true });

@@ -114,7 +114,7 @@ describe('the Deployment', () => {
     const selectors = [
       deployment.spec!.selector.matchLabels,
       find<PodDisruptionBudget>('PodDisruptionBudget').spec!.selector!.matchLabels,
-      find<NetworkPolicy>('NetworkPolicy').spec!.podSelector!.matchLabels,
+      find<NetworkPolicy>('NetworkPolicy').spec!.podSelector.matchLabels,
       find<Service>('Service').spec!.selector,
       find<ServiceMonitor>('ServiceMonitor').spec.selector.matchLabels,
       pod.affinity!.podAntiAffinity!.preferredDuringSchedulingIgnoredDuringExecution![0]!.podAffinityTerm
