@@ -11,8 +11,9 @@ ARG NODE=24-alpine
 FROM node:${NODE} AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-# TypeScript is no part of it. npm keeps it, since a dependency names it as an optional peer; it is a third of all.
-RUN npm ci --omit=dev --ignore-scripts && rm -rf node_modules/typescript
+# Only what the program loads. npm keeps a development dependency that a dependency also names as an optional peer (TypeScript,
+# pg, bullmq-otel) unless optional packages are left out as well.
+RUN npm ci --omit=dev --omit=optional --omit=peer --ignore-scripts
 
 FROM node:${NODE} AS build
 WORKDIR /app

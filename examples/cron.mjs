@@ -3,11 +3,19 @@
 //   SCHEDULE='*/5 * * * *' TZ=Europe/Berlin TASK=examples/cron.mjs npm start
 //
 // SCHEDULE has 5 fields (minute, hour, day, month, weekday) or 6 (second first) and is read in the time zone TZ.
+// It needs the package cron-parser: npm install cron-parser (npm run setup has installed it in a checkout).
 // Ticks that were missed because nobody led are made up for; MISSED=skip drops them. The cursor is the time of the last
 // tick, so another generator resumes right after it. What happens when clocks change: see createSchedule.
 import { env } from 'node:process';
 import { setTimeout as delay } from 'node:timers/promises';
-import { CronExpressionParser } from 'cron-parser';
+
+// The program itself does not need this package, so it is not installed with it.
+const { CronExpressionParser } = await import('cron-parser').catch((cause) => {
+  const remedy = 'run "npm install cron-parser" where the task runs';
+  throw new Error(`the cron example needs the package cron-parser, which is not installed: ${remedy}`, {
+    cause,
+  });
+});
 
 const TICKS_PER_BATCH = 500;
 /** Longest sleep: the clock can be set, or the machine suspended, at any time; and no timer takes a month. */

@@ -9,6 +9,8 @@
 //
 // Several feeds, URL=https://a.example/feed,https://b.example/feed, are a source each, with a generator and a cursor of
 // its own. Their messages have the name of their `source` as well.
+//
+// It needs the package fast-xml-parser: npm install fast-xml-parser (npm run setup has installed it in a checkout).
 import { createHash } from 'node:crypto';
 import { env } from 'node:process';
 import { setTimeout as delay } from 'node:timers/promises';

@@ -8,6 +8,8 @@ import { fileURLToPath } from 'node:url';
 import util from 'node:util';
 
 const OLDEST_NODE = [20, 12];
+/** Older ones no longer get security fixes. */
+const RECOMMENDED_MAJOR = 22;
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 // Of each package manager, the commands to try until a redis-server is on PATH. Since Redis changed its license
@@ -68,7 +70,8 @@ say('Done', 'next: npm start (one instance; run it again for more), or npm test'
 function checkNode() {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   if (major > OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor >= OLDEST_NODE[1])) {
-    return say('Node.js', process.versions.node);
+    const advice = major < RECOMMENDED_MAJOR ? `; ${RECOMMENDED_MAJOR} or newer is recommended` : '';
+    return say('Node.js', process.versions.node + advice);
   }
   fail(
     'Node.js',

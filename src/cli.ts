@@ -1,6 +1,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { openAccess } from './commands/access';
 import type { GetErrorsOptions } from './commands/getErrors';
+import { examplesFor } from './terminal/invocation';
 import type { Write } from './terminal/write';
 import type { ScreenSize } from './terminal/screen';
 import type { Config, Environment } from './config';
@@ -10,6 +11,8 @@ import { AppError } from './errors';
 export interface Terminal {
   readonly env: Environment;
   readonly version: string;
+  /** What a person types before a command. Default: that of a checkout. */
+  readonly program?: string;
   /** Writes data to stdout. */
   readonly write: Write;
   /** Writes a message for the person to stderr. */
@@ -26,20 +29,6 @@ export interface Terminal {
 
 const ABOUT = `Runs one instance. Run it again, here or on other machines, for more: they find each other through Redis.
 Exactly one of them generates messages at a time; all of them handle them.`;
-
-const EXAMPLES = `
-Examples:
-  npm start                                 one instance of the demo; Ctrl-C stops it
-  NAMESPACE=log FILE=access.log TASK=examples/accessLog.mjs npm start
-                                            a task: a module with generate and handle
-  npm start -- status                       who leads, who lives, what waits
-  npm start -s -- getErrors --json | jq .   what failed, one object per line
-  npm start -- getErrors --summary          the same, counted by kind
-  npm start -- retryErrors 42               message 42 goes back in the queue
-
-Settings are environment variables, or lines of a file .env here: .env.example explains each.
-Most used: REDISURL, TASK, NAMESPACE, LEASE_TTL_MS, CONCURRENCY, ATTEMPTS, BOARD_PORT, LOG_LEVEL.
-Exit codes: 0 done, 1 could not, 2 wrong usage or configuration.`;
 
 /**
  * Runs the command line and gives the exit code. Each command loads only what it needs.
@@ -69,11 +58,12 @@ export async function runCommandLine(args: readonly string[], terminal: Terminal
 
 function buildProgram(terminal: Terminal): Command {
   const pendingHelp: string[] = [];
-  const program = new Command('npm start --')
+  const name = terminal.program ?? 'npm start --';
+  const program = new Command(name)
     .description(ABOUT)
     .usage('[command] [options]')
     .version(terminal.version)
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', examplesFor(name))
     .showHelpAfterError(false)
     .exitOverride()
     .configureOutput({

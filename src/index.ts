@@ -1,7 +1,7 @@
 /**
- * What the package offers to other programs: the types of a task, and an instance to run inside a process of theirs.
+ * The package's main entry: the types of a task, and an instance that runs inside another program's process.
  *
- * @module
+ * @module index
  */
 import { provideRedis } from './redis/resolve';
 import { type Environment, resolveConfig } from './config';
@@ -17,25 +17,44 @@ export type { Environment } from './config';
 export type { Logger } from './logger';
 export type { Batch, GenerateContext, HandleContext, Task } from './tasks/task';
 
+/** What {@link createInstance} takes. Every option has a default. */
 export interface CreateInstanceOptions<Message = unknown, Cursor = unknown> {
-  /** Default: the module that TASK in `env` names, or else the demo. */
+  /** What the instance generates and handles. Default: the module that TASK in `env` names, or else the demo. */
   readonly task?: Task<Message, Cursor>;
-  /** In place of the process's environment; the variables are those of the program. Default `process.env`. */
+  /**
+   * The settings, by the names that docs/configuration.md lists with their units and defaults. It replaces the process's
+   * environment as a whole, and no `.env` is read. Default: `process.env`.
+   */
   readonly env?: Environment;
 }
 
-/** An instance in this process. Installs no signal handlers and never ends the process. */
+/**
+ * An instance in this process: the same as one that `npm start` runs. It installs no signal handlers and never ends the
+ * process.
+ */
 export interface Instance {
   /**
-   * Resolves once messages are handled. Called again, the same promise.
+   * Joins the group. Resolves once this instance handles messages; a later call returns the same promise. After `stop` it
+   * does nothing.
    *
-   * @throws AppError naming what is wrong: with the configuration, the task, or Redis
+   * @throws an `AppError` whose message names what is wrong with the configuration or the task (`exitCode` 2), or
+   *   that Redis cannot be reached (`exitCode` 1)
    */
   start(): Promise<void>;
-  /** Gives leadership away, finishes the message in hand and closes everything. May be called at any time, and again. */
+  /**
+   * Hands leadership over, waits up to `SHUTDOWN_TIMEOUT_MS` (10,000 ms by default) for active messages, and closes every
+   * connection. A message that is still active then is redelivered to another instance. It can be called at any time, also
+   * before `start`, and more than once; every call returns the same promise.
+   */
   stop(): Promise<void>;
 }
 
+/**
+ * Creates an instance. Nothing is read, opened or started before {@link Instance.start}.
+ *
+ * @typeParam Message what one message is: a JSON value
+ * @typeParam Cursor where generating stands: a JSON value
+ */
 export function createInstance<Message = unknown, Cursor = unknown>(
   options: CreateInstanceOptions<Message, Cursor> = {},
 ): Instance {

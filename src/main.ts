@@ -3,6 +3,7 @@ import { statSync } from 'node:fs';
 import { runCommandLine } from './cli';
 import type { Environment } from './config';
 import { AppError, toError } from './errors';
+import { nextSteps, programName } from './terminal/invocation';
 import { aborted } from './time';
 import { version } from '../package.json';
 
@@ -21,6 +22,7 @@ if (process.env['NO_COLOR'] === '') delete process.env['NO_COLOR'];
 runCommandLine(process.argv.slice(2), {
   env: process.env,
   version,
+  program: program(),
   write,
   tell: (text) => void process.stderr.write(`${text}\n`),
   stdout: process.stdout,
@@ -48,18 +50,16 @@ runCommandLine(process.argv.slice(2), {
   },
 );
 
-const NEXT_STEPS = `
-  Ctrl-C stops this instance. npm start in another terminal adds one: it shares the work, and takes over
-  when this one goes. npm start -- status shows them all, npm start -- getErrors what failed.
-
-`;
+function program(): string {
+  return programName({ script: process.argv[1], npm: process.env['npm_execpath'] });
+}
 
 /** To a person who looks at the log, what to do now. */
 async function explain(env: Environment): Promise<void> {
   const { resolveConfig } = await import('./config.js');
-  const { logFormat, logLevel } = resolveConfig(env);
+  const { logFormat, logLevel, namespace } = resolveConfig(env);
   const isRead = process.stderr.isTTY && logFormat !== 'json' && ['info', 'debug'].includes(logLevel);
-  if (isRead) process.stderr.write(NEXT_STEPS);
+  if (isRead) process.stderr.write(nextSteps(program(), namespace));
 }
 
 function readEnvFile(): void {

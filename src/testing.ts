@@ -1,7 +1,7 @@
 /**
- * For tests of a task: runs it without Redis, in this process, as an instance would.
+ * For tests of a task: runs it in this process, without Redis, as an instance would.
  *
- * @module
+ * @module testing
  */
 import { toError } from './errors';
 import type { Logger } from './logger';
@@ -9,6 +9,7 @@ import { generateMessages } from './generating/generator';
 import { checkTask } from './tasks/load';
 import { type Batch, type GenerateContext, generates, type Task } from './tasks/task';
 
+/** How {@link runTask} runs a task. */
 export interface RunTaskOptions<Cursor = unknown, Message = unknown> {
   /** The cursor committed last. Default: none, as the first time. */
   readonly cursor?: Cursor | undefined;
@@ -30,6 +31,7 @@ export interface RunTaskOptions<Cursor = unknown, Message = unknown> {
   readonly logger?: Logger | undefined;
 }
 
+/** What became of a run. */
 export interface TaskRun<Message = unknown, Cursor = unknown> {
   /** What was committed, as it comes back from JSON. */
   readonly batches: readonly Batch<Message, Cursor>[];
@@ -39,6 +41,7 @@ export interface TaskRun<Message = unknown, Cursor = unknown> {
   readonly failed: readonly FailedMessage<Message>[];
 }
 
+/** A message that was handled without an error in the end. */
 export interface HandledMessage<Message = unknown> {
   readonly id: string;
   readonly message: Message;
@@ -46,6 +49,7 @@ export interface HandledMessage<Message = unknown> {
   readonly attempts: number;
 }
 
+/** A message that failed in every attempt. */
 export interface FailedMessage<Message = unknown> extends HandledMessage<Message> {
   /** What `handle` threw the last time. */
   readonly error: Error;

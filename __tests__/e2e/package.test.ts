@@ -1,6 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -35,9 +35,9 @@ describe('what is packed', () => {
     const expected = [
       /^dist\/(?:\w+\/)?\w+\.(?:js|d\.ts)$/,
       /^dist\/web\/live\/\w+\.(?:html|css|js|svg)$/,
-      /^docs\/[\w-]+\.(?:md|png)$/,
+      /^docs\/(?:reference\/)?[\w-]+\.(?:md|png)$/,
       /^examples\/[\w/]+\.(?:mjs|ts|md|sql|json)$/,
-      /^deploy\/[\w@-]+\.(?:service|mjs|json|yml)$/,
+      /^deploy\/[\w@-]+\.(?:service|mjs|json|ya?ml)$/,
       /^(?:package\.json|README\.md|LICENSE|CHANGELOG\.md|\.env\.example)$/,
     ];
     expect(installed.files.filter((file) => !expected.some((pattern) => pattern.test(file)))).toEqual([]);
@@ -47,7 +47,7 @@ describe('what is packed', () => {
           'dist/main.js',
           'dist/index.d.ts',
           'dist/web/live/index.html',
-          'dist/messages/recorderThread.js',
+          'dist/errorLog/recorderThread.js',
           'docs/embedding.md',
           'examples/lines.mjs',
           '.env.example',
@@ -92,6 +92,16 @@ describe('what is packed', () => {
     }
   });
 
+  it('is small', () => {
+    const picture = statSync('docs/live-view.png').size;
+    expect(installed.bytes - picture).toBeLessThan(400_000);
+  });
+
+  it('has nothing in its production tree that only examples and tests need', () => {
+    const examples = ['cron-parser', 'fast-xml-parser', 'pg'];
+    expect(Object.keys(manifest().dependencies).filter((name) => examples.includes(name))).toEqual([]);
+  });
+
   it('needs no script of its own at installation', () => {
     const { scripts } = manifest();
     for (const name of ['preinstall', 'install', 'postinstall']) expect(scripts).not.toHaveProperty(name);
@@ -125,6 +135,30 @@ describe('the package', () => {
     const file = join(installed.package, manifest().bin['node-instances-communication']!);
     expect(readFileSync(file, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/);
     expect(node([file, '--version']).stdout).toBe(`${manifest().version}\n`);
+    expect(node([file, '--help']).stdout).toMatch(/^Usage: node-instances-communication \[command\]/);
+    expect(node([file, '--help']).stdout).not.toContain('npm start');
+  });
+});
+
+describe.each([
+  ['cron', 'cron-parser', { SCHEDULE: '* * * * * *' }],
+  ['feed', 'fast-xml-parser', { URL: 'http://127.0.0.1:1/feed.xml' }],
+])('examples/%s.mjs of the package', (example, dependency, settings) => {
+  const env = { TASK: '', NAMESPACE: `packed-${example}`, ...settings };
+  beforeAll(() => void (env.TASK = join(installed.package, `examples/${example}.mjs`)));
+  const run = () => start(join(installed.package, 'dist/main.js'), env);
+
+  it(`says that ${dependency} is to be installed, and runs once it is`, async () => {
+    const refused = run();
+    expect(await refused.exited).toBe(2);
+    expect(refused.noise).toEqual([
+      expect.stringContaining(`run "npm install ${dependency}" where the task`),
+    ]);
+    installed.link(dependency);
+    const program = run();
+    await program.logged('generating');
+    program.signal('SIGTERM');
+    expect(await program.exited).toBe(0);
   });
 });
 
@@ -241,13 +275,15 @@ interface Manifest {
   version: string;
   bin: Record<string, string>;
   scripts: Record<string, string>;
+  dependencies: Record<string, string>;
 }
 
 const manifest = () => JSON.parse(readFileSync(join(installed.package, 'package.json'), 'utf8')) as Manifest;
 
 /** Runs Node.js in the stranger's directory, to its end. */
 function node(args: readonly string[]) {
-  return spawnSync(process.execPath, args, { cwd: installed.directory, encoding: 'utf8' });
+  const env = { PATH: process.env['PATH'] };
+  return spawnSync(process.execPath, args, { cwd: installed.directory, encoding: 'utf8', env });
 }
 
 /** Starts a program that lies in the stranger's directory. */

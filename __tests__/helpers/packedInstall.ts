@@ -10,6 +10,8 @@ export interface PackedInstall {
   readonly package: string;
   /** What is in the package, as paths relative to it. */
   readonly files: readonly string[];
+  /** The size of the tarball. */
+  readonly bytes: number;
   /** Makes another package of the checkout available in it. */
   link(name: string): void;
   remove(): void;
@@ -24,7 +26,7 @@ export function installPacked(): PackedInstall {
   // Without its scripts: they build dist/ anew, under the feet of the tests beside this one.
   const args = ['pack', '--ignore-scripts', '--json', '--pack-destination', directory];
   const output = execFileSync('npm', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
-  const [packed] = JSON.parse(output) as [{ filename: string; files: { path: string }[] }];
+  const [packed] = JSON.parse(output) as [{ filename: string; size: number; files: { path: string }[] }];
 
   const modules = join(directory, 'node_modules');
   const name = 'node-instances-communication';
@@ -44,6 +46,7 @@ export function installPacked(): PackedInstall {
     directory,
     package: join(modules, name),
     files: packed.files.map(({ path }) => path),
+    bytes: packed.size,
     link,
     remove: () => rmSync(directory, { recursive: true, force: true }),
   };

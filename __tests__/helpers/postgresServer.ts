@@ -12,16 +12,17 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
+import { Client, type QueryResult, type QueryResultRow } from 'pg';
 import { freePort } from './redisServer';
 import { waitFor } from './waitFor';
 
-/** As much of pg's client as the tests use; pg comes without types. */
-export interface PostgresClient {
-  connect(): Promise<void>;
-  query<Row = Record<string, string>>(text: string, values?: unknown[]): Promise<{ rows: Row[] }>;
-  end(): Promise<void>;
-  on(event: 'error', listener: () => void): void;
-}
+/** pg's client, whose rows are records of text unless a query says otherwise. */
+export type PostgresClient = Omit<Client, 'query'> & {
+  query<Row extends QueryResultRow = Record<string, string>>(
+    text: string,
+    values?: unknown[],
+  ): Promise<QueryResult<Row>>;
+};
 
 /** A PostgreSQL server of the test's own, on a free loopback port and in a directory of its own. */
 export interface PostgresServer {
@@ -131,8 +132,6 @@ export async function startPostgres(bin: string): Promise<PostgresServer> {
 }
 
 function newClient(url: string): PostgresClient {
-  // eslint-disable-next-line @typescript-eslint/no-require-imports
-  const { Client } = require('pg') as { Client: new (url: string) => PostgresClient };
   const client = new Client(url);
   // Of servers that are killed.
   client.on('error', () => undefined);

@@ -52,6 +52,14 @@ describe('Node.js', () => {
     program('redis-server');
     expect(setup({ version }).code).toBe(0);
   });
+
+  it.each([
+    ['20.20.2', 'Node.js: 20.20.2; 22 or newer is recommended'],
+    ['22.0.0', 'Node.js: 22.0.0'],
+  ])('%s is reported, with a recommendation where it is past its end of life', (version, line) => {
+    program('redis-server');
+    expect(setup({ version }).stdout.split('\n')[0]).toBe(line);
+  });
 });
 
 describe('redis-server', () => {

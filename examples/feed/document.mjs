@@ -1,6 +1,13 @@
 // What a feed's document says, whatever form it has; used by ../feed.mjs.
 import { createHash } from 'node:crypto';
-import { XMLParser } from 'fast-xml-parser';
+
+// The program itself does not need this package, so it is not installed with it.
+const { XMLParser } = await import('fast-xml-parser').catch((cause) => {
+  const remedy = 'run "npm install fast-xml-parser" where the task runs';
+  throw new Error(`the feed example needs the package fast-xml-parser, which is not installed: ${remedy}`, {
+    cause,
+  });
+});
 
 /**
  * The entries of JSON Feed, of a plain JSON array, of RSS or Atom, in the order in which they stand there: each with

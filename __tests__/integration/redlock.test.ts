@@ -1,0 +1,98 @@
+import { Redis } from 'ioredis';
+import type * as Leases from '../../src/leadership/lease';
+import { type RedisServer, startRedis } from '../helpers/redisServer';
+import { waitFor } from '../helpers/waitFor';
+
+/*
+ * What leadership/lease.ts relies on of redlock, tried with redlock itself and with its maintained fork, under the name
+ * redlock-sesamecare: the day redlock no longer works, the fork takes its place.
+ */
+
+const NODES = 3;
+const TTL_MS = 5000;
+let servers: RedisServer[];
+let nodes: Redis[];
+
+beforeAll(async () => {
+  servers = await Promise.all(Array.from({ length: NODES }, () => startRedis()));
+  // As connections of the role `lease`: they fail at once.
+  const options = { enableOfflineQueue: false, maxRetriesPerRequest: 0, commandTimeout: 500 };
+  nodes = servers.map(({ port }) => new Redis(port, { ...options, retryStrategy: () => 50 }));
+  for (const node of nodes) node.on('error', () => undefined);
+  await waitFor(() => nodes.every(({ status }) => status === 'ready'), 'the nodes');
+});
+
+afterAll(async () => {
+  for (const node of nodes) node.disconnect();
+  await Promise.all(servers.map((server) => server.stop()));
+});
+
+function loadLeases(library: string): typeof Leases {
+  let loaded: typeof Leases | undefined;
+  jest.isolateModules(() => {
+    jest.doMock('redlock', () => {
+      const actual = jest.requireActual<Record<string, unknown>>(library);
+      return { ...actual, __esModule: true, default: actual['default'] ?? actual['Redlock'] };
+    });
+    loaded = jest.requireActual<typeof Leases>('../../src/leadership/lease');
+    jest.dontMock('redlock');
+  });
+  return loaded!;
+}
+
+describe.each(['redlock', 'redlock-sesamecare'])('a lease on %s', (library) => {
+  const { RedisLease } = loadLeases(library);
+  let key: string;
+  const open = (count = NODES) => new RedisLease({ nodes: nodes.slice(0, count), key, ttlMs: TTL_MS });
+  const values = () => Promise.all(nodes.map((node) => node.get(key)));
+
+  beforeEach(() => void (key = `{${library}}:lease:${Math.random()}`));
+
+  it('is a string with a secret and a time to live on every node, and is refused to others', async () => {
+    const { held } = await open().acquire();
+    expect(held).toBeDefined();
+    const [secret, ...others] = await values();
+    expect(secret).toMatch(/\S{16,}/);
+    expect(others).toEqual([secret, secret]);
+    expect(await open().holder()).toBe(secret);
+    const refused = await open().acquire();
+    expect(refused.held).toBeUndefined();
+    expect((refused as Leases.Refused).heldForMs).toBeGreaterThan(TTL_MS / 2);
+    expect((refused as Leases.Refused).heldForMs).toBeLessThanOrEqual(TTL_MS);
+  });
+
+  it('is extended while it is held, whatever its own idea of its expiration is, and lost when another has it', async () => {
+    const { held } = await open().acquire();
+    await Promise.all(nodes.map((node) => node.pexpire(key, 1000)));
+    expect(await held!.extend()).toBe('extended');
+    expect(await nodes[0]!.pttl(key)).toBeGreaterThan(1000);
+    await Promise.all(nodes.map((node) => node.set(key, 'of another', 'PX', TTL_MS)));
+    expect(await held!.extend()).toBe('lost');
+    await held!.release();
+    expect(await values()).toEqual(['of another', 'of another', 'of another']);
+  });
+
+  it('is free at once when it is released, or taken from a holder whose secret is known', async () => {
+    const { held } = await open().acquire();
+    await held!.release();
+    expect(await values()).toEqual([null, null, null]);
+    await open().acquire();
+    await open().evict('of nobody');
+    expect(await values()).not.toContain(null);
+    await open().evict((await open().holder())!);
+    expect(await values()).toEqual([null, null, null]);
+  });
+
+  it('is decided by a majority: one node may be away, and with two away it rejects', async () => {
+    await servers[0]!.kill();
+    await waitFor(() => nodes[0]!.status !== 'ready', 'the connection to end');
+    const { held } = await open().acquire();
+    expect(await held!.extend()).toBe('extended');
+    await servers[1]!.kill();
+    await waitFor(() => nodes[1]!.status !== 'ready', 'the connection to end');
+    await expect(held!.extend()).rejects.toThrow();
+    await expect(open().acquire()).rejects.toThrow();
+    await Promise.all([servers[0]!.restart(), servers[1]!.restart()]);
+    await waitFor(() => nodes.every(({ status }) => status === 'ready'), 'the nodes');
+  });
+});

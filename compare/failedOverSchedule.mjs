@@ -1,0 +1,70 @@
+// Something is due every second while Redis fails over: its master is killed, and Sentinels promote the replica.
+import { resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import { startInstance, startProgram, startRedis } from '../harness/processes.mjs';
+import topologies from '../harness/topologies.cjs';
+import { compareWith, until } from './count.mjs';
+
+const ROUNDS = 2;
+
+export const title = 'a tick is due every second, and Redis fails over (Sentinel)';
+
+export const elsewhere = {
+  with: ['bullmq'],
+  what: 'a repeatable job (`upsertJobScheduler`, `every: 1000`)',
+  run: () =>
+    rounds(async (sentinels, ledger, name) => {
+      const hosts = sentinels.sentinels.map(({ port }) => ({ host: '127.0.0.1', port }));
+      const env = { SENTINELS: JSON.stringify(hosts), LEDGER_URL: ledger.url, INSTANCE_NAME: name };
+      let program;
+      await new Promise((onMessage) => {
+        program = startProgram([resolve('compare/programs/bullmqSchedule.mjs')], env, { onMessage });
+      });
+      return program;
+    }),
+};
+
+export const here = {
+  run: () =>
+    rounds((sentinels, ledger, name) =>
+      startInstance(name, {
+        ...{ REDISURL: sentinels.url, TASK: resolve('compare/programs/ticks.mjs'), LEDGER_URL: ledger.url },
+        ...{ SCHEDULE: '* * * * * *', TZ: 'UTC', INSTANCE_NAME: name },
+      }),
+    ),
+};
+
+async function rounds(start) {
+  const sum = { lost: 0, doubled: 0 };
+  for (let round = 0; round < ROUNDS; round++) {
+    const sentinels = await topologies.startSentinels();
+    const ledger = await startRedis();
+    const redis = new Redis(ledger.url);
+    const programs = [await start(sentinels, ledger, 'a'), await start(sentinels, ledger, 'b')];
+    await until(async () => (await redis.llen('ticks')) >= 5, 'five ticks');
+    const master = await sentinels.master();
+    await master.kill();
+    await sentinels.succeeded(master);
+    const overAt = Date.now();
+    await sleep(8000);
+    const ticks = (await redis.lrange('ticks', 0, -1)).map(Number);
+    const first = Math.min(...ticks);
+    // The last two seconds may still be under way.
+    const last = overAt + 6000;
+    const expected = Array.from(
+      { length: Math.floor((last - first) / 1000) + 1 },
+      (_, n) => first + n * 1000,
+    );
+    const { lost } = compareWith(expected, ticks);
+    sum.lost += lost;
+    sum.doubled += compareWith([], ticks).doubled;
+    for (const { kill, exited } of programs) {
+      kill('SIGKILL');
+      await exited;
+    }
+    redis.disconnect();
+    await Promise.all([ledger.stop(), sentinels.stop()]);
+  }
+  return { ...sum, of: `${ROUNDS} failovers` };
+}

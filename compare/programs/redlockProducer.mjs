@@ -1,0 +1,26 @@
+// A producer that only one process is meant to be at a time, as redlock's README has it: `using` extends the lock, and
+// its signal says when that has failed.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Queue } from 'bullmq';
+import { Redis } from 'ioredis';
+import Redlock from 'redlock';
+
+const { env } = process;
+const redis = new Redis(env.REDISURL);
+const queue = new Queue('messages', { connection: redis });
+// It waits for its turn for as long as it takes.
+const redlock = new (Redlock.default ?? Redlock)([redis], { retryCount: -1, retryDelay: 100 });
+
+for (;;) {
+  await redlock.using(['producer'], Number(env.LEASE_TTL_MS), produce).catch(() => undefined);
+}
+
+async function produce(signal) {
+  let number = Number(await redis.get('position'));
+  while (!signal.aborted) {
+    number++;
+    await queue.add('message', { number, by: env.INSTANCE_NAME });
+    await redis.set('position', number);
+    await sleep(10);
+  }
+}

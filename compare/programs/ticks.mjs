@@ -1,0 +1,8 @@
+// examples/cron.mjs, with a handler that writes down which times it was handed.
+import { Redis } from 'ioredis';
+
+export { generate } from '../../examples/cron.mjs';
+
+const ledger = new Redis(process.env.LEDGER_URL);
+
+export const handle = ({ scheduledFor }) => ledger.rpush('ticks', Date.parse(scheduledFor));
