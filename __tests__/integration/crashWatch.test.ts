@@ -5,7 +5,7 @@ import { Presence } from '../../src/membership/presence';
 import { takeTerm } from '../../src/leadership/term';
 import { RedisConnector } from '../../src/redis/connector';
 import { parseRedisUrl } from '../../src/redis/address';
-import { startProxy } from '../../harness/proxy.cjs';
+import { startProxy } from '../../testkit/proxy.cjs';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
 import { silentLogger } from '../helpers/silentLogger';
 import { waitFor } from '../helpers/waitFor';
@@ -102,11 +102,11 @@ it('suspects nobody because of a reconnect of its own', async () => {
   const { gone, control } = await watch(proxy.url);
   await severalLooks();
   // While it is away the leader leaves; it was not seen alive on the connection that follows.
-  proxy.refuse(true);
+  proxy.refuse();
   proxy.cut();
   await waitFor(() => control.status !== 'ready', 'the connection to break');
   subscriber.disconnect();
-  proxy.refuse(false);
+  proxy.heal();
   await waitFor(() => control.status === 'ready', 'the connection to be back');
   await severalLooks();
   expect(gone()).toBe(0);

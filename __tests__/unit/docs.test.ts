@@ -100,7 +100,7 @@ it.each([...DOCUMENTS, 'CHANGELOG.md', ...markdownIn('examples')])('%s leads to 
   const named = proseOf(file).flatMap((line, index) => [
     ...[
       ...line.matchAll(
-        /`((?:src|docs|deploy|examples|bench|chaos|harness|scripts|__tests__|\.ci)\/[\w./@-]*\w)[` ]/g,
+        /`((?:src|docs|deploy|examples|bench|chaos|testkit|scripts|__tests__|\.ci)\/[\w./@-]*\w)[` ]/g,
       ),
     ]
       .filter(([, path]) => !existsSync(path!) && !path!.startsWith('bench/results'))

@@ -1,14 +1,14 @@
 // What instances cost while nothing happens, and whether a crash of the generator makes many of them stampede.
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openGroup } from '../harness/group.mjs';
-import { cpuSeconds, residentMb } from '../harness/processFigures.mjs';
-import { figure, table } from './figures.mjs';
+import { openGroup } from '../measuring/group.mjs';
+import { cpuSeconds, residentMb } from '../../testkit/proc.cjs';
+import { figure, table } from '../reporting/figures.mjs';
 
 export async function atRest({ server, rounds, quick, progress }) {
   const group = openGroup(server.client, {
     REDISURL: server.url,
-    TASK: resolve(import.meta.dirname, 'idle.mjs'),
+    TASK: resolve(import.meta.dirname, '../tasks/idleTask.mjs'),
   });
   const [windowMs, settleMs] = quick ? [4000, 1500] : [10_000, 10_000];
   const figures = [];
@@ -64,10 +64,10 @@ function rowsOf(count, of, leaderAlone) {
 
 /** What `ms` milliseconds of doing nothing cost. */
 async function watch(server, group, leader, ms) {
-  const pids = [...group.instances].filter(([name]) => name !== leader).map(([, { child }]) => child.pid);
+  const pids = [...group.instances].filter(([name]) => name !== leader).map(([, each]) => each.process.pid);
   const look = async () => ({
     calls: Object.values(await server.calls()).reduce((sum, n) => sum + n, 0),
-    leader: cpuSeconds(group.instances.get(leader).child.pid),
+    leader: cpuSeconds(group.instances.get(leader).process.pid),
     followers: cpuSeconds(...pids),
     redis: server.cpuSeconds(),
     at: performance.now(),
@@ -93,7 +93,7 @@ async function stampede(group, kills, progress) {
     progress.say(`at rest: the generator of ${count} instances crashes, ${kill + 1} of ${kills}`);
     const { instance, term } = await group.leading();
     const startedAt = performance.now();
-    group.take(instance).kill('SIGKILL');
+    group.take(instance).signal('SIGKILL');
     await group.until(async () => (await group.state()).term > term, 2);
     times.push(performance.now() - startedAt);
     await sleep(2000);
@@ -108,15 +108,15 @@ async function memoryOf(server, group, settleMs) {
   const withBoard = openGroup(server.client, {
     REDISURL: server.url,
     NAMESPACE: 'board',
-    TASK: resolve(import.meta.dirname, 'idle.mjs'),
+    TASK: resolve(import.meta.dirname, '../tasks/idleTask.mjs'),
     BOARD: 'on',
     BOARD_PORT: '0',
   });
   const instance = withBoard.start();
   await sleep(3000 + settleMs);
   const { instance: leader } = await group.leading();
-  const resident = [...group.instances].map(([name, { child }]) => ({ name, mb: residentMb(child.pid) }));
-  const board = residentMb(instance.child.pid);
+  const resident = [...group.instances].map(([name, each]) => ({ name, mb: residentMb(each.process.pid) }));
+  const board = residentMb(instance.process.pid);
   await withBoard.killAll();
   const followers = resident.filter(({ name }) => name !== leader).map(({ mb }) => mb);
   return table('Resident memory of an instance at rest', `After ${settleMs / 1000} s and more.`, [

@@ -1,6 +1,8 @@
 // A group of instances on one Redis, that come and go.
-import { setTimeout as sleep } from 'node:timers/promises';
-import { startInstance } from './processes.mjs';
+import { resolve } from 'node:path';
+import { killAndWait } from '../../testkit/children.cjs';
+import { startInstance } from '../../testkit/instances.cjs';
+import { waitFor } from '../../testkit/waitFor.cjs';
 
 /** Nothing that is waited for takes that long. */
 const PATIENCE_MS = 60_000;
@@ -19,26 +21,28 @@ export function openGroup(client, env) {
     return { instance, term: Number(term), committed: Number(committed) };
   }
 
-  async function until(condition, ms = 20) {
-    const giveUpAt = performance.now() + PATIENCE_MS;
-    for (;;) {
-      const value = await condition();
-      if (value) return value;
-      if (died !== undefined) throw new Error(`${died} ended by itself`);
-      if (performance.now() > giveUpAt) throw new Error(`not within ${PATIENCE_MS / 1000} s: ${condition}`);
-      await sleep(ms);
-    }
-  }
+  const until = (condition, ms = 20) =>
+    waitFor(
+      () => {
+        if (died !== undefined) throw new Error(`${died} ended by itself`);
+        return condition();
+      },
+      String(condition),
+      PATIENCE_MS,
+      ms,
+    );
 
   return {
     key,
     instances,
     state,
     until,
-    start(more = {}, options) {
+    start(more = {}, { nodeArgs = [], onMessage } = {}) {
       const name = `i${++started}`;
-      const show = (line) => process.stderr.write(`${name}: ${line}\n`);
-      const instance = startInstance(name, { LOG_LEVEL: 'error', ...env, ...more }, show, options);
+      const onLine = (line) => process.stderr.write(`${name}: ${line}\n`);
+      const settings = { INSTANCE_NAME: name, LOG_LEVEL: 'error', ...env, ...more };
+      const args = [...nodeArgs, resolve('dist/main.js')];
+      const instance = startInstance(settings, args, undefined, { onLine, onMessage });
       instances.set(name, instance);
       void instance.exited.then(() => instances.has(name) && (died = name));
       return instance;
@@ -66,8 +70,7 @@ export function openGroup(client, env) {
     async killAll() {
       const all = [...instances.values()];
       instances.clear();
-      for (const instance of all) instance.kill('SIGKILL');
-      await Promise.all(all.map(({ exited }) => exited));
+      await Promise.all(all.map((instance) => killAndWait(instance.process)));
     },
   };
 }

@@ -1,6 +1,6 @@
 // The task of the instances that are measured. BENCH says what it does: { generate, handle }, both optional.
 import { messages } from './messages.mjs';
-import { meter } from './meter.mjs';
+import { meter } from '../measuring/meter.mjs';
 
 const { generate: generating, handle: handling } = JSON.parse(process.env.BENCH ?? '{}');
 const generated = generating && meter({ ...generating, role: 'generate' });

@@ -3,8 +3,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { resolve } from 'node:path';
-import seeds from '../harness/seedErrors.cjs';
-import { figure, interleave, table } from './figures.mjs';
+import { seedErrors } from '../../testkit/seedErrors.cjs';
+import { figure, interleave, table } from '../reporting/figures.mjs';
 
 const HELP = { name: 'help', label: '--help', args: ['--help'] };
 const STATUS = { name: 'status', label: 'status', args: ['status'] };
@@ -21,7 +21,7 @@ export async function commands({ server, rounds, quick, errorScale, progress }) 
 
   const errors = Math.ceil(1_000_000 * errorScale);
   progress.say(`commands: writing ${errors} errors`);
-  await seeds.seedErrors(server.client, errors);
+  await seedErrors(server.client, errors);
   const many = await interleave(rounds, [STATUS, GET_ERRORS], run, say(errors));
   const lines = many('getErrors', 'errors');
   if (lines.some((n) => n !== errors))
@@ -55,7 +55,7 @@ async function runCommand(args, server) {
     env: {
       PATH: process.env.PATH,
       REDISURL: server.url,
-      NODE_OPTIONS: `--require ${resolve('harness/peakMemory.cjs')}`,
+      NODE_OPTIONS: `--require ${resolve('testkit/peakMemory.cjs')}`,
     },
   });
   let [stderr, firstMs, errors, rest] = ['', undefined, 0, '\n'];

@@ -1,7 +1,7 @@
 // How fast messages are handled that wait already, by a handler that does nothing.
-import { HANDLERS } from './contenders/contenders.mjs';
-import { figure, interleave, table } from './figures.mjs';
-import { measure } from './measure.mjs';
+import { HANDLERS } from '../contenders/contenders.mjs';
+import { figure, interleave, table } from '../reporting/figures.mjs';
+import { measure } from '../measuring/measure.mjs';
 
 export async function handling({ server, rounds, quick, contenders, scale, progress }) {
   const wanted =

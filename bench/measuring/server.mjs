@@ -1,11 +1,10 @@
 // The Redis of a measurement: one of our own, on a free port, in memory alone.
-import { Redis } from 'ioredis';
-import { startRedis } from '../harness/processes.mjs';
-import { cpuSeconds } from '../harness/processFigures.mjs';
+import { startRedis } from '../../testkit/redis.cjs';
+import { cpuSeconds } from '../../testkit/proc.cjs';
 
 export async function openServer() {
   const redis = await startRedis();
-  const client = new Redis(redis.url);
+  const { client } = redis;
   return {
     port: redis.port,
     url: redis.url,
@@ -18,7 +17,7 @@ export async function openServer() {
     /** As if no instance had ever been here: the lease of one that was killed would make others wait. */
     forgetInstances: () =>
       client.del(...['lease', 'leader', 'cursor', 'recorder', 'instances'].map((name) => `{nic}:${name}`)),
-    cpuSeconds: () => cpuSeconds(redis.pid),
+    cpuSeconds: () => cpuSeconds(redis.process.pid),
     /** Calls by name, those from within scripts included. */
     async calls() {
       const found = (await client.info('commandstats')).matchAll(/cmdstat_([^:]+):calls=(\d+)/g);
@@ -30,9 +29,6 @@ export async function openServer() {
       const read = (name) => Number(new RegExp(`\\n${name}:(\\d+)`).exec(info)[1]) / 2 ** 20;
       return { used: read('used_memory'), peak: read('used_memory_peak') };
     },
-    async close() {
-      client.disconnect();
-      await redis.stop();
-    },
+    close: () => redis.stop(),
   };
 }

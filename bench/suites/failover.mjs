@@ -1,9 +1,9 @@
 // How long nobody generates: from the end of a generator to the next generator's first committed message.
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openGroup } from '../harness/group.mjs';
-import { quantile } from '../harness/statistics.mjs';
-import { figure, table } from './figures.mjs';
+import { openGroup } from '../measuring/group.mjs';
+import { quantile } from '../../testkit/statistics.cjs';
+import { figure, table } from '../reporting/figures.mjs';
 
 const INSTANCES = 4;
 const LEASE_TTL_MS = 5000;
@@ -17,7 +17,7 @@ export async function failover({ server, rounds, quick, progress }) {
   const { client } = server;
   const group = openGroup(client, {
     REDISURL: server.url,
-    TASK: resolve(import.meta.dirname, 'ticks.mjs'),
+    TASK: resolve(import.meta.dirname, '../tasks/intervalTask.mjs'),
     LEASE_TTL_MS: String(LEASE_TTL_MS),
   });
   for (let n = 0; n < INSTANCES; n++) group.start();
@@ -35,10 +35,10 @@ export async function failover({ server, rounds, quick, progress }) {
     await sleep(1000 + Math.random() * 1700);
     const victim = group.take(instance);
     const startedAt = performance.now();
-    victim.kill(signal);
+    victim.signal(signal);
     await group.until(async () => (await group.state()).committed > term, 1);
     const ms = performance.now() - startedAt;
-    if (signal === 'SIGSTOP') victim.kill('SIGKILL');
+    if (signal === 'SIGSTOP') victim.signal('SIGKILL');
     await victim.exited;
     group.start();
     return ms;

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 
-const DIRECTORY = resolve(import.meta.dirname, 'peers');
+const DIRECTORY = import.meta.dirname;
 
 export function installPeers() {
   if (existsSync(resolve(DIRECTORY, 'node_modules/bull'))) return;

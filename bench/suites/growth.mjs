@@ -1,7 +1,7 @@
 // How cost grows with what waits, and with the size of messages.
-import { bullmq, follower, generator } from './contenders/contenders.mjs';
-import { figure, interleave, table } from './figures.mjs';
-import { measure, measureOn } from './measure.mjs';
+import { bullmq, follower, generator } from '../contenders/contenders.mjs';
+import { figure, interleave, table } from '../reporting/figures.mjs';
+import { measure, measureOn } from '../measuring/measure.mjs';
 
 export async function growth(context) {
   return [await backlogs(context), await payloads(context)];

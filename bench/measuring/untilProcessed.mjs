@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const PATIENCE_MS = 60_000;
 
 /** @param key the hash tag of the namespace, braces included */
-export async function allDone(client, key, total, onProgress = () => undefined) {
+export async function untilProcessed(client, key, total, onProgress = () => undefined) {
   let [before, movedAt] = [0, performance.now()];
   for (;;) {
     const [completed, failed] = await Promise.all([

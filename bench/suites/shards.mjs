@@ -3,11 +3,11 @@
 // namespaces spread over masters is drawn from names and the slots that Redis gives them.
 import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
-import { openGroup } from '../harness/group.mjs';
-import { cpuSeconds } from '../harness/processFigures.mjs';
-import topologies from '../harness/topologies.cjs';
-import { allDone } from './allDone.mjs';
-import { figure, table } from './figures.mjs';
+import { openGroup } from '../measuring/group.mjs';
+import { cpuSeconds } from '../../testkit/proc.cjs';
+import { startCluster } from '../../testkit/cluster.cjs';
+import { untilProcessed } from '../measuring/untilProcessed.mjs';
+import { figure, table } from '../reporting/figures.mjs';
 
 const SLOTS = 16_384;
 const CONCURRENCY = 50;
@@ -20,9 +20,7 @@ export async function shards({ rounds, quick, scale, progress }) {
   const sizes = quick ? [1, 2] : [1, 2, 4];
   let slots;
   for (const masters of sizes) {
-    const cluster = await topologies.startCluster({ masters });
-    const end = () => cluster.servers.forEach((server) => server.process.kill('SIGKILL'));
-    process.once('exit', end);
+    const cluster = await startCluster({ masters });
     const results = [];
     for (let round = 0; round < Math.min(rounds, 3); round++) {
       progress.say(`shards: ${masters} ${masters === 1 ? 'master' : 'masters'}, round ${round + 1}`);
@@ -30,7 +28,6 @@ export async function shards({ rounds, quick, scale, progress }) {
     }
     slots ??= await slotsOfNames(cluster.servers[0].client);
     await cluster.stop();
-    process.removeListener('exit', end);
     measured.push({ masters, of: (field) => results.map((result) => result[field]) });
   }
   const figures = measured.flatMap(({ masters, of }) => [
@@ -66,11 +63,11 @@ async function costOf(cluster, total, round) {
   await Promise.all(groups.map(({ group }) => group.leading()));
   const pids = {
     redis: cluster.servers.map(({ process: { pid } }) => pid),
-    instance: members.map(({ child }) => child.pid),
+    instance: members.map((member) => member.process.pid),
   };
   const before = [cpuSeconds(...pids.redis), cpuSeconds(...pids.instance)];
-  for (const { child } of members) child.send('go');
-  await Promise.all(groups.map(({ client, group }) => allDone(client, group.key, total)));
+  for (const member of members) member.process.send('start');
+  await Promise.all(groups.map(({ client, group }) => untilProcessed(client, group.key, total)));
   const [redis, instance] = [cpuSeconds(...pids.redis) - before[0], cpuSeconds(...pids.instance) - before[1]];
   await Promise.all(groups.map(({ group }) => group.killAll()));
   const messages = total * groups.length;
@@ -82,7 +79,7 @@ function environment({ url }, namespace, total) {
     REDISURL: url,
     NAMESPACE: namespace,
     CONCURRENCY: String(CONCURRENCY),
-    TASK: resolve(import.meta.dirname, 'millionTask.mjs'),
+    TASK: resolve(import.meta.dirname, '../tasks/millionTask.mjs'),
     BENCH: JSON.stringify({ total, batch: 500 }),
   };
 }

@@ -1,30 +1,32 @@
 // What open live views cost the instance that serves them: how many messages it handles, with and without them, in turns.
 //
-//   node bench/liveView.mjs [views] [rounds]
-import { readFileSync } from 'node:fs';
+//   node bench/suites/liveView.mjs [views] [rounds]
 import { request } from 'node:http';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Redis } from 'ioredis';
-import { freePort, startInstance, startRedis } from '../harness/processes.mjs';
-import { median } from '../harness/statistics.mjs';
+import { killOnExit } from '../../testkit/children.cjs';
+import { startInstance } from '../../testkit/instances.cjs';
+import { freePort } from '../../testkit/ports.cjs';
+import { cpuSeconds, residentMb } from '../../testkit/proc.cjs';
+import { startRedis } from '../../testkit/redis.cjs';
+import { median } from '../../testkit/statistics.cjs';
 
 const [views, rounds] = [Number(process.argv[2] ?? 100), Number(process.argv[3] ?? 6)];
 const TURN_MS = 8000;
 
+killOnExit();
 const redis = await startRedis();
-const client = new Redis(redis.url);
+const { client } = redis;
 const port = await freePort();
-const instance = startInstance('viewed', {
+const instance = startInstance({
   REDISURL: redis.url,
-  TASK: resolve('bench/flood.mjs'),
+  TASK: resolve('bench/tasks/saturatingTask.mjs'),
   ...{ BOARD: 'on', BOARD_PORT: String(port), LOG_LEVEL: 'error' },
   ...{ CONCURRENCY: '20', MAX_BACKLOG: '5000', KEEP_COMPLETED: '0' },
 });
 
 const completed = async () => Number(await client.hget('{nic}:messages:metrics:completed', 'count'));
-const residentKb = () =>
-  Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${instance.child.pid}/status`, 'utf8'))[1]);
+const residentKb = () => residentMb(instance.process.pid) * 1024;
 
 /** Opens a view, and counts what it is sent. */
 function openView() {
@@ -41,10 +43,7 @@ function openView() {
 }
 
 /** Seconds of processor time that the instance has used. */
-function cpu() {
-  const fields = readFileSync(`/proc/${instance.child.pid}/stat`, 'utf8').split(') ')[1].split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / 100;
-}
+const cpu = () => cpuSeconds(instance.process.pid);
 
 /** Messages a second, and a second of the instance's processor time: the latter holds on a machine that is busy. */
 async function perSecond() {
@@ -90,8 +89,7 @@ console.log(
   `  each view: ${median(results.frames).toFixed(2)} frames and ${Math.round(median(results.bytes))} bytes a second`,
 );
 console.log(`  ${Math.round(median(results.memory))} kB resident more for each view (median of the rounds)`);
-client.disconnect();
-instance.kill('SIGKILL');
+instance.signal('SIGKILL');
 await instance.exited;
 await redis.stop();
 process.exit(0);

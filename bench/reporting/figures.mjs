@@ -1,5 +1,5 @@
 // What was measured: tables of figures, each with the values of all rounds.
-import { median } from '../harness/statistics.mjs';
+import { median } from '../../testkit/statistics.cjs';
 
 /**
  * @param id by which the targets find it

@@ -1,7 +1,7 @@
 // How fast messages get into the queue, in batches of several sizes, one batch after the other.
-import { bullmq, generator } from './contenders/contenders.mjs';
-import { figure, interleave, table } from './figures.mjs';
-import { measure } from './measure.mjs';
+import { bullmq, generator } from '../contenders/contenders.mjs';
+import { figure, interleave, table } from '../reporting/figures.mjs';
+import { measure } from '../measuring/measure.mjs';
 
 const CONTENDERS = [generator, bullmq];
 /** Batch to messages. */

@@ -1,15 +1,15 @@
-// The task of the million: numbers from 1 to `total` as soon as it is told to go, and a handler that does nothing and
+// The task of the million: numbers from 1 to `total` once it gets the start signal, and a handler that does nothing and
 // fails every hundredth.
-import { answerMemory } from './memory.mjs';
-import { toldToGo } from './go.mjs';
+import { answerMemory } from '../measuring/memory.mjs';
+import { startSignal } from '../measuring/startSignal.mjs';
 import { messages } from './messages.mjs';
 
 const { total, batch } = JSON.parse(process.env.BENCH);
-const go = toldToGo();
+const started = startSignal();
 answerMemory();
 
 export async function* generate({ cursor = 0 }) {
-  await go;
+  await started;
   for (let number = cursor; number < total; number += batch) {
     const count = Math.min(batch, total - number);
     yield { messages: messages(number + 1, count), cursor: number + count };

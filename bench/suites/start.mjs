@@ -1,11 +1,11 @@
 // How long a new instance takes until it handles its first message.
 import { resolve } from 'node:path';
-import { openGroup } from '../harness/group.mjs';
-import { bullmq } from './contenders/contenders.mjs';
-import { figure, interleave, table } from './figures.mjs';
+import { openGroup } from '../measuring/group.mjs';
+import { bullmq } from '../contenders/contenders.mjs';
+import { figure, interleave, table } from '../reporting/figures.mjs';
 
-const TASK = resolve(import.meta.dirname, 'measured.mjs');
-const IDLE = resolve(import.meta.dirname, 'idle.mjs');
+const TASK = resolve(import.meta.dirname, '../tasks/instrumentedTask.mjs');
+const IDLE = resolve(import.meta.dirname, '../tasks/idleTask.mjs');
 /** Only the first counts. */
 const ENDLESS = { warmUp: 1e12, count: 1 };
 
