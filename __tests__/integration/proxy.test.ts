@@ -1,5 +1,4 @@
 import { once } from 'node:events';
-import { resolve } from 'node:path';
 import { Redis } from 'ioredis';
 import type { Role } from '../../testkit/connectionRoles.cjs';
 import { ROLES, roleOf } from '../../testkit/connectionRoles.cjs';
@@ -32,6 +31,7 @@ async function connect(role: 'lease' | 'control'): Promise<Redis> {
     retryStrategy: () => null,
     maxRetriesPerRequest: 0,
     commandTimeout: 300,
+    disconnectTimeout: 100,
   });
   client.on('error', () => undefined);
   clients.push(client);
@@ -53,7 +53,7 @@ async function afterFault(fault: (role: Role) => void): Promise<[boolean, boolea
 }
 
 it('tells what the connections of an instance are for', async () => {
-  const instance = startInstance({ REDISURL: proxy.url, TASK: resolve('bench/tasks/intervalTask.mjs') });
+  const instance = startInstance({ REDISURL: proxy.url, DEMO_INTERVAL_MS: '200' });
   await waitFor(() => ROLES.every((role) => proxy.roles().includes(role)), `all of ${ROLES.join(', ')}`);
   expect(instance.process.exitCode).toBeNull();
   await killAll();
