@@ -1,18 +1,10 @@
 // What must be true when all is over, by set algebra on what Redis holds and what the ledger says.
 
-/**
- * Whoever had such a fault may have lost a message that it had in hand to another. Neither a slow network, nor a clock
- * that jumps, nor the death of Redis is an excuse.
- */
-const MAY_LOSE_MESSAGES = new Set(['kill', 'pause', 'block', 'cut', 'halfOpen']);
-
-/** With the master may go what its replica had not got yet: that a message was handled, or that it was there at all. */
-const MAY_LOSE_WRITES = new Set(['failover', 'lag', 'freeze', 'switch']);
 /** How far back that may reach, in lines of the ledger: more than a second at the pace of the task. */
 const LOST_LINES = 2000;
 
 /** @returns {Promise<{ messages: number, failed: number, handledTwice: number, problems: string[] }>} */
-export async function check(client, ledger) {
+export async function verdict(client, ledger) {
   const problems = [];
   const report = (what, list) => {
     if (list.length > 0) problems.push(`${list.length} ${what}: ${list.slice(0, 10).join(', ')}`);
@@ -61,7 +53,10 @@ export async function check(client, ledger) {
   return { messages: generated, failed: failed.size, handledTwice, problems };
 }
 
-/** Who handled what more than once, and whether a fault of the earlier handler excuses it. */
+/**
+ * Who handled what more than once, and whether a fault excuses it that struck the earlier handler or Redis meanwhile. Most
+ * faults excuse nothing: see faults/faults.mjs.
+ */
 async function doubleHandlings(ledger, total) {
   const starts = new Map();
   const faults = new Map();
@@ -69,24 +64,25 @@ async function doubleHandlings(ledger, total) {
   for (let from = 0; from < length; from += 10_000) {
     const lines = await ledger.lrange('events', from, from + 9999);
     lines.forEach((line, index) => {
-      const { e, n, i, kind } = JSON.parse(line);
+      const { e, n, i, ...event } = JSON.parse(line);
       const at = from + index;
       if (e === 'start') starts.set(n, [...(starts.get(n) ?? []), { at, i }]);
-      if (e === 'fault') faults.set(i, [...(faults.get(i) ?? []), { at, kind, until: Infinity }]);
+      if (e === 'fault') faults.set(i, [...(faults.get(i) ?? []), { ...event, at, until: Infinity }]);
       if (e === 'healed') faults.get(i).at(-1).until = at;
     });
   }
-  const excused = ({ at, i }, next) =>
-    (faults.get(i) ?? []).some(
-      (fault) => MAY_LOSE_MESSAGES.has(fault.kind) && fault.at < next.at && fault.until > at,
-    ) ||
-    (faults.get('redis') ?? []).some(
-      (fault) =>
-        MAY_LOSE_WRITES.has(fault.kind) &&
-        fault.at < next.at &&
-        at > fault.at - LOST_LINES &&
-        at < fault.until,
+  const struck = (fault, { at }, next, linesBefore = 0) =>
+    fault.at < next.at && at > fault.at - linesBefore && at < fault.until;
+  const excused = (earlier, later) => {
+    const ofRedis = faults.get('redis') ?? [];
+    return (
+      [...(faults.get(earlier.i) ?? []), ...ofRedis].some(
+        (fault) => fault.excuses && struck(fault, earlier, later, Infinity),
+      ) ||
+      // With the master may go what its replica had not got yet: that a message was handled, or that it was there at all.
+      ofRedis.some((fault) => fault.losesWrites && struck(fault, earlier, later, LOST_LINES))
     );
+  };
 
   let handledTwice = 0;
   const inexcusable = { never: [], twice: [] };
