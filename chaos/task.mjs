@@ -1,10 +1,11 @@
 // The task of the fault injection. Generates the numbers from 1 on until told to stop, and writes every beginning and
-// end of a handling into one list of the ledger, a second Redis that no fault touches. Every 50th number fails.
+// end of a handling into one list of the ledger, a second Redis that no fault touches. Every tenth number fails.
 //
 // It also does what can only be done from within, as ordered: blocks the event loop, makes the wall clock jump, and has
 // `generate` throw, hang or return.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
+import { isMeantToFail } from './failing.mjs';
 
 const { LEDGER, INSTANCE_NAME } = process.env;
 const ledger = new Redis(LEDGER, { maxRetriesPerRequest: null });
@@ -77,5 +78,5 @@ export async function handle({ n, ms = n % 97 === 0 ? 100 : 0 }) {
   await ledger.rpush('events', JSON.stringify({ e: 'start', n, i: INSTANCE_NAME }));
   if (ms > 0) await sleep(ms);
   await ledger.rpush('events', JSON.stringify({ e: 'end', n, i: INSTANCE_NAME }));
-  if (n % 50 === 0) throw new Error(`number ${n} fails, as every 50th does`);
+  if (isMeantToFail(n)) throw new Error(`number ${n} is meant to fail`);
 }

@@ -1,4 +1,5 @@
 // What must be true when all is over, by set algebra on what Redis holds and what the ledger says.
+import { isMeantToFail } from './failing.mjs';
 
 /** How far back that may reach, in lines of the ledger: more than a second at the pace of the task. */
 const LOST_LINES = 2000;
@@ -40,7 +41,7 @@ export async function verdict(client, ledger) {
   );
   report(
     'messages completed that should have failed, or the reverse',
-    all.filter((n) => failed.has(n) !== (n % 50 === 0)),
+    all.filter((n) => failed.has(n) !== isMeantToFail(n)),
   );
   report(
     'errors not as what failed',

@@ -7,7 +7,7 @@ import { startInstance } from '../testkit/instances.cjs';
 import { startRedis } from '../testkit/redis.cjs';
 import { startSubject } from './subject.mjs';
 
-export const LEASE_TTL_MS = 3000;
+export const LEASE_TTL_MS = 5000;
 /** Renewed at half of it: a disturbance that lasts less than that half costs nobody the lock of a message. */
 export const JOB_LOCK_MS = 12_000;
 const MAIN = resolve('dist/main.js');
