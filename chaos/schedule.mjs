@@ -12,6 +12,7 @@ const MAX_GAP_MS = 20_000;
 export async function runSchedule(world, watch, faults, { endsAt, times, draw }) {
   const counts = {};
   const gaps = {};
+  const settling = [];
   let injected = 0;
   let untilQuiet = draw.whole(1, 3);
   const isOver = () => performance.now() >= endsAt || injected >= times || world.problems.length > 0;
@@ -19,7 +20,13 @@ export async function runSchedule(world, watch, faults, { endsAt, times, draw })
   async function inject(fault, victim, { ms, detail }) {
     injected++;
     counts[fault.kind] = (counts[fault.kind] ?? 0) + 1;
-    const event = { kind: fault.kind, i: victim.name, ...(ms && { ms }), ...(detail && { detail }) };
+    const event = {
+      id: injected,
+      kind: fault.kind,
+      i: victim.name,
+      ...(ms && { ms }),
+      ...(detail && { detail }),
+    };
     const excuses = fault.excuses(ms, detail);
     await world.note({ e: 'fault', ...event, excuses, losesWrites: fault.losesWrites === true });
     const done = watch.faultBegins(event, fault.scope);
@@ -29,10 +36,11 @@ export async function runSchedule(world, watch, faults, { endsAt, times, draw })
       done();
     }
     // A handler may learn what has become of its message only when it has its connection again; the dead learn nothing.
-    if (fault.kind !== 'kill') {
-      await sleep(300);
-      await world.note({ e: 'healed', i: victim.name });
-    }
+    if (fault.kind === 'kill') return;
+    const { settleMs = 300 } = fault;
+    const settled = sleep(settleMs).then(() => world.note({ e: 'healed', i: victim.name, id: event.id }));
+    if (settleMs < 1000) await settled;
+    else settling.push(settled);
   }
 
   while (!isOver()) {
@@ -61,6 +69,7 @@ export async function runSchedule(world, watch, faults, { endsAt, times, draw })
     untilQuiet = draw.whole(1, 3);
     await sleepUnless(isOver, QUIET_MS + draw.between(1000, 2500));
   }
+  await Promise.all(settling);
   return { counts, gaps };
 }
 

@@ -21,7 +21,8 @@ const OF_GENERATING = new Set(['generator', 'cursor', 'handling']);
 export function startWatch(world) {
   const active = new Map();
   const recent = [];
-  const faultEnds = { task: 0, other: 0 };
+  // The start counts as one: those who have just started need their time as well.
+  const faultEnds = { task: performance.now(), other: performance.now() };
   /** Name of a promise, and what it is about, to what is wrong with it, since when, and how many looks have seen it. */
   const wrong = new Map();
   const checks = {};

@@ -9,6 +9,7 @@
 // detail    draws what else there is to choose, once for each injection; `random` is for what follows, as often as it may
 // excuses   whether, lasting `ms`, it can cost a living instance the lock of a message, or an instance its life: then a
 //           message in hand may be handled again
+// settleMs  how long after it what was under way meanwhile may still arrive, if more than a moment
 // inject    does it, and resolves when it is over
 import { connectionFaults } from './connections.mjs';
 import { networkFaults } from './network.mjs';

@@ -1,11 +1,19 @@
 // What happens to the link of an instance that has a network namespace of its own.
 import { setTimeout as sleep } from 'node:timers/promises';
+import { QUIET_MS } from '../watch.mjs';
 import { ANY_LENGTH, outlastsLock } from './lengths.mjs';
 
 export function networkFaults(_world, random) {
   // TCP waits as long again before it sends the next time.
   const excuses = (ms) => outlastsLock(2 * ms);
-  const common = { scope: 'instance', modes: ['network'], length: ANY_LENGTH, excuses, weight: 5 };
+  const common = {
+    scope: 'instance',
+    modes: ['network'],
+    length: ANY_LENGTH,
+    excuses,
+    settleMs: QUIET_MS,
+    weight: 5,
+  };
   return [
     {
       ...common,
