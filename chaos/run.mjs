@@ -65,7 +65,7 @@ function chosenFaults() {
 async function untilProcessed() {
   const { client, problems } = world;
   // What has been found already need not be waited for.
-  const patienceMs = problems.length > 0 ? 10_000 : 90_000;
+  const patienceMs = problems.length > 0 ? 10_000 : 40_000;
   const giveUpAt = performance.now() + patienceMs;
   for (let calm = 0; calm < 5;) {
     await sleep(200);
