@@ -209,11 +209,14 @@ function checkNode(
 /** Options and words of a script are to be found in its source, or that of its neighbours. Numbers and names of files are its user's. */
 function checkScript(file: string, args: readonly string[]): Problem {
   const folder = dirname(file);
-  const source = readdirSync(folder)
+  const source = readdirSync(folder, { recursive: folder !== '.', encoding: 'utf8' })
     .map((name) => join(folder, name))
     .filter(
       (each) =>
-        /\.[mc]?js$/.test(each) && (each === normalize(file) || folder !== '.') && statSync(each).isFile(),
+        /\.[mc]?js$/.test(each) &&
+        !each.includes('node_modules') &&
+        (each === normalize(file) || folder !== '.') &&
+        statSync(each).isFile(),
     )
     .map(text)
     .join('\n');
