@@ -7,16 +7,18 @@
 // --messages is for the million. --markdown puts the tables between the two marks in that file.
 import { writeFileSync } from 'node:fs';
 import { options } from './arguments.mjs';
-import { describeMachine } from './machine.mjs';
-import { installPeers } from './peers.mjs';
-import { openProgress } from './progress.mjs';
-import { fillIn, reportText } from './report.mjs';
-import { SECTIONS } from './sections.mjs';
-import { openServer } from './server.mjs';
-import { judge } from './targets.mjs';
+import { describeMachine } from './reporting/machine.mjs';
+import { killOnExit } from '../testkit/children.cjs';
+import { installPeers } from './peers/install.mjs';
+import { openProgress } from './reporting/progress.mjs';
+import { fillIn, reportText } from './reporting/report.mjs';
+import { SECTIONS } from './suites/suites.mjs';
+import { openServer } from './measuring/server.mjs';
+import { judge } from './reporting/targets.mjs';
 
 const { only, json, markdown, ...context } = options(process.argv.slice(2), Object.keys(SECTIONS));
 
+killOnExit();
 if (only.includes('handling')) installPeers();
 const progress = openProgress();
 const startedAt = performance.now();

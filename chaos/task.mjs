@@ -1,9 +1,11 @@
 // The task of the fault injection. Generates the numbers from 1 on until told to stop, and writes every beginning and
-// end of a handling into one list of the ledger, a second Redis that no fault touches. Every 50th number fails.
+// end of a handling into one list of the ledger, a second Redis that no fault touches. Every tenth number fails.
 //
-// It also does what can only be done from within: blocks the event loop, and makes the wall clock jump.
+// It also does what can only be done from within, as ordered: blocks the event loop, makes the wall clock jump, and has
+// `generate` throw, hang or return.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
+import { isMeantToFail } from './failing.mjs';
 
 const { LEDGER, INSTANCE_NAME } = process.env;
 const ledger = new Redis(LEDGER, { maxRetriesPerRequest: null });
@@ -24,30 +26,57 @@ globalThis.Date = class extends RealDate {
 };
 
 let stopped = false;
+/** What `generate` does instead of generating, and until when on performance's clock. */
+let failing = { how: 'not', until: 0 };
+
+const ORDERS = {
+  stop: () => (stopped = true),
+  jump: (ms) => (clockOffset += ms),
+  block(ms) {
+    const until = performance.now() + ms;
+    while (performance.now() < until);
+  },
+  throw: (ms) => (failing = { how: 'throw', until: performance.now() + ms }),
+  hang: (ms) => (failing = { how: 'hang', until: performance.now() + ms }),
+  return: (ms) => (failing = { how: 'return', until: performance.now() + ms }),
+};
+
 orders.subscribe('orders', INSTANCE_NAME);
 orders.on('message', (_channel, text) => {
   const [order, value] = text.split(' ');
-  if (order === 'stop') stopped = true;
-  if (order === 'jump') clockOffset += Number(value);
-  if (order === 'block') {
-    const until = performance.now() + Number(value);
-    while (performance.now() < until);
-  }
+  ORDERS[order](Number(value));
 });
+
+/** Enough that some of it is still being handled, and fails, when `generate` has failed. */
+const BURST = { count: 240, ms: 25 };
+const isFailing = () => performance.now() < failing.until;
 
 export async function* generate({ cursor = 0, signal }) {
   for (let last = cursor; !signal.aborted && !stopped;) {
+    if (isFailing()) {
+      if (last > cursor) {
+        const { count, ms } = BURST;
+        yield { messages: numbers(last, count).map((n) => ({ n, ms })), cursor: (last += count) };
+      }
+      if (failing.how === 'throw') throw new Error('the upstream is down, as ordered');
+      if (failing.how === 'return') return;
+      // Deaf to its signal.
+      await sleep(failing.until - performance.now());
+      continue;
+    }
     const count = 1 + Math.floor(Math.random() * 12);
-    const messages = Array.from({ length: count }, (_, index) => ({ n: last + 1 + index }));
+    const messages = numbers(last, count).map((n) => ({ n }));
     last += count;
     yield { messages, cursor: last };
     await sleep(Math.random() * 25, undefined, { signal }).catch(() => undefined);
   }
 }
 
-export async function handle({ n }) {
+const numbers = (after, count) => Array.from({ length: count }, (_, index) => after + 1 + index);
+
+export async function handle({ n, ms = n % 97 === 0 ? 100 : 0 }) {
   await ledger.rpush('events', JSON.stringify({ e: 'start', n, i: INSTANCE_NAME }));
-  if (n % 97 === 0) await sleep(100);
+  if (ms > 0) await sleep(ms);
   await ledger.rpush('events', JSON.stringify({ e: 'end', n, i: INSTANCE_NAME }));
-  if (n % 50 === 0) throw new Error(`number ${n} fails, as every 50th does`);
+  if (isMeantToFail(n)) throw new Error(`number ${n} is meant to fail`);
 }

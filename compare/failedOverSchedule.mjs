@@ -2,8 +2,9 @@
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { startInstance, startProgram, startRedis } from '../harness/processes.mjs';
-import topologies from '../harness/topologies.cjs';
+import instances from '../testkit/instances.cjs';
+import servers from '../testkit/redis.cjs';
+import sentinel from '../testkit/sentinel.cjs';
 import { compareWith, until } from './count.mjs';
 
 const ROUNDS = 2;
@@ -19,7 +20,9 @@ export const elsewhere = {
       const env = { SENTINELS: JSON.stringify(hosts), LEDGER_URL: ledger.url, INSTANCE_NAME: name };
       let program;
       await new Promise((onMessage) => {
-        program = startProgram([resolve('compare/programs/bullmqSchedule.mjs')], env, { onMessage });
+        program = instances.startProgram([resolve('compare/programs/bullmqSchedule.mjs')], env, {
+          onMessage,
+        });
       });
       return program;
     }),
@@ -28,7 +31,8 @@ export const elsewhere = {
 export const here = {
   run: () =>
     rounds((sentinels, ledger, name) =>
-      startInstance(name, {
+      instances.startInstance({
+        INSTANCE_NAME: name,
         ...{ REDISURL: sentinels.url, TASK: resolve('compare/programs/ticks.mjs'), LEDGER_URL: ledger.url },
         ...{ SCHEDULE: '* * * * * *', TZ: 'UTC', INSTANCE_NAME: name },
       }),
@@ -38,8 +42,8 @@ export const here = {
 async function rounds(start) {
   const sum = { lost: 0, doubled: 0 };
   for (let round = 0; round < ROUNDS; round++) {
-    const sentinels = await topologies.startSentinels();
-    const ledger = await startRedis();
+    const sentinels = await sentinel.startSentinels();
+    const ledger = await servers.startRedis();
     const redis = new Redis(ledger.url);
     const programs = [await start(sentinels, ledger, 'a'), await start(sentinels, ledger, 'b')];
     await until(async () => (await redis.llen('ticks')) >= 5, 'five ticks');
@@ -59,8 +63,8 @@ async function rounds(start) {
     const { lost } = compareWith(expected, ticks);
     sum.lost += lost;
     sum.doubled += compareWith([], ticks).doubled;
-    for (const { kill, exited } of programs) {
-      kill('SIGKILL');
+    for (const { signal, exited } of programs) {
+      signal('SIGKILL');
       await exited;
     }
     redis.disconnect();

@@ -2,7 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { resolve } from 'node:path';
 import { Redis } from 'ioredis';
-import { startInstance, startProgram, startRedis } from '../harness/processes.mjs';
+import instances from '../testkit/instances.cjs';
+import servers from '../testkit/redis.cjs';
 import { compareWith, numbersIn, until, upTo } from './count.mjs';
 
 const ROUNDS = 3;
@@ -16,7 +17,7 @@ export const elsewhere = {
   run: () =>
     rounds({
       queue: 'bull:messages',
-      start: (name, env) => startProgram([resolve('compare/programs/redlockProducer.mjs')], env),
+      start: (name, env) => instances.startProgram([resolve('compare/programs/redlockProducer.mjs')], env),
       holder: async (redis) => {
         const newest = await redis.get('bull:messages:id');
         const data = newest && (await redis.hget(`bull:messages:${newest}`, 'data'));
@@ -30,7 +31,8 @@ export const here = {
     rounds({
       queue: '{nic}:messages',
       start: (name, env) =>
-        startInstance(name, {
+        instances.startInstance({
+          INSTANCE_NAME: name,
           ...env,
           ...{ TASK: resolve('compare/programs/numbers.mjs'), EVERY_MS: '10', KEEP_COMPLETED: '1000000' },
         }),
@@ -41,21 +43,21 @@ export const here = {
 async function rounds({ queue, start, holder }) {
   const sum = { lost: 0, doubled: 0 };
   for (let round = 0; round < ROUNDS; round++) {
-    const server = await startRedis();
+    const server = await servers.startRedis();
     const redis = new Redis(server.url);
     const count = async () => Number(await redis.get(`${queue}:id`));
     const env = (name) => ({ REDISURL: server.url, INSTANCE_NAME: name, LEASE_TTL_MS });
     const producers = new Map(['a', 'b'].map((name) => [name, start(name, env(name))]));
     await until(async () => (await count()) > 50, 'messages');
     const paused = await holder(redis);
-    producers.get(paused).kill('SIGSTOP');
+    producers.get(paused).signal('SIGSTOP');
     await until(async () => (await holder(redis)) !== paused, 'another producer');
     const before = await count();
     await until(async () => (await count()) > before + 20, 'messages of another producer');
-    producers.get(paused).kill('SIGCONT');
+    producers.get(paused).signal('SIGCONT');
     await sleep(1500);
-    for (const { kill, exited } of producers.values()) {
-      kill('SIGKILL');
+    for (const { signal, exited } of producers.values()) {
+      signal('SIGKILL');
       await exited;
     }
     const numbers = await numbersIn(redis, queue);

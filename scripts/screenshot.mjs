@@ -5,10 +5,12 @@
 //   npm run screenshot -- phone.png 360 780 dark 60           another file, width, height, color scheme, seconds to run
 import { statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Redis } from 'ioredis';
 import { chromium } from 'playwright-core';
-import { CHROMIUM_ARGS, findChromium } from '../harness/chromium.cjs';
-import { freePort, startInstance, startRedis } from '../harness/processes.mjs';
+import { killOnExit } from '../testkit/children.cjs';
+import { CHROMIUM_ARGS, findChromium } from '../testkit/chromium.cjs';
+import { killAll, startInstance } from '../testkit/instances.cjs';
+import { freePort } from '../testkit/ports.cjs';
+import { startRedis } from '../testkit/redis.cjs';
 
 const [file = 'docs/live-view.png', width = 1200, height = 800, colorScheme = 'light', seconds = 110] =
   process.argv.slice(2);
@@ -19,26 +21,27 @@ if (executablePath === undefined) {
 }
 const part = (share) => sleep(Number(seconds) * 1000 * share);
 
+killOnExit();
 const redis = await startRedis();
-const client = new Redis(redis.url);
+const { client } = redis;
 const boards = new Map();
 const instances = new Map();
 
 async function join(name) {
   boards.set(name, await freePort());
   const env = {
-    REDISURL: redis.url,
+    ...{ REDISURL: redis.url, INSTANCE_NAME: name },
     ...{ BOARD: 'on', BOARD_PORT: String(boards.get(name)), LOG_LEVEL: 'error' },
     ...{ CONCURRENCY: '2', ATTEMPTS: '2', BACKOFF_MS: '4000' },
     ...{ DEMO_INTERVAL_MS: '130', DEMO_HANDLE_MS: '1300', DEMO_ERROR_RATE: '0.14' },
   };
-  instances.set(name, startInstance(name, env, console.error));
+  instances.set(name, startInstance(env));
 }
 
 /** Ends the generator, and starts another instance in its place. */
 async function replaceGenerator(signal, name) {
   const generator = await client.hget('{nic}:leader', 'instance');
-  instances.get(generator).kill(signal);
+  instances.get(generator).signal(signal);
   await instances.get(generator).exited;
   instances.delete(generator);
   await part(0.05);
@@ -68,9 +71,7 @@ try {
   console.log(`${file}: ${Math.round(statSync(file).size / 1024)} kB`);
 } finally {
   await browser.close();
-  client.disconnect();
-  for (const instance of instances.values()) instance.kill('SIGKILL');
-  await Promise.all([...instances.values()].map(({ exited }) => exited));
+  await killAll();
   await redis.stop();
 }
 process.exit(0);

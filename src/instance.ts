@@ -176,7 +176,7 @@ type Parts = Handling & Leading & ReturnType<typeof buildVisible>;
 
 /** Starts the parts in order, so that each finds what it needs, and notes how to stop them. */
 async function start(foundation: Foundation, parts: Parts, releases: Releases): Promise<void> {
-  const { connections, keys, config, errorLog, supervisor, queue, events, stopped, logger } = foundation;
+  const { connections, keys, config, errorLog, supervisor, queue, events, logger } = foundation;
   const { worker, elections, balancer, heartbeat, gate } = parts;
   const { control, subscriber } = connections;
   const { instanceName: instance } = config;

@@ -1,4 +1,4 @@
-import { startCluster } from '../../harness/topologies.cjs';
+import { startCluster } from '../../testkit/cluster.cjs';
 import { expectToSurvive } from '../helpers/chaos';
 import { ELECTED, type InstanceProcess, killAll, startInstance } from '../helpers/instance';
 import { runCommand } from '../helpers/runCommand';

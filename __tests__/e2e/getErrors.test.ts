@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
-import { seedErrors } from '../../harness/seedErrors.cjs';
+import { seedErrors } from '../../testkit/seedErrors.cjs';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
 import { runCommand } from '../helpers/runCommand';
 
@@ -18,7 +18,7 @@ afterEach(() => redis.stop());
 const peakOf = (stderr: string) => Number(/peak=(\d+)/.exec(stderr)?.[1]);
 const measured = () => ({
   REDISURL: redis.url,
-  NODE_OPTIONS: `--require ${resolve('harness/peakMemory.cjs')}`,
+  NODE_OPTIONS: `--require ${resolve('testkit/peakMemory.cjs')}`,
 });
 
 it.each([

@@ -113,7 +113,7 @@ it('a wrong password is told apart from a server that is not there', async () =>
 it('the nodes of the lease need less', async () => {
   const lease = /`(~\{nic\}:lease [^`]*)`/.exec(readFileSync('docs/deployment.md', 'utf8'))![1]!.split(' ');
   await redis.client.call('ACL', 'SETUSER', 'app', 'on', '>password', ...lease);
-  const env = { REDISURL: redis.url, LEASE_REDIS_URLS: url, TASK: resolve('bench/ticks.mjs') };
+  const env = { REDISURL: redis.url, LEASE_REDIS_URLS: url, TASK: resolve('bench/tasks/intervalTask.mjs') };
   const first = startInstance(env);
   await first.logged(ELECTED);
   const second = startInstance(env);

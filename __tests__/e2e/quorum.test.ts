@@ -15,7 +15,7 @@ beforeEach(async () => {
     REDISURL: redis.url,
     LEASE_REDIS_URLS: nodes.map(({ url }) => url).join(','),
     LEASE_TTL_MS: String(TTL),
-    TASK: resolve('bench/ticks.mjs'),
+    TASK: resolve('bench/tasks/intervalTask.mjs'),
   };
 });
 

@@ -1,4 +1,4 @@
-import { startSentinels } from '../../harness/topologies.cjs';
+import { startSentinels } from '../../testkit/sentinel.cjs';
 import { expectToSurvive } from '../helpers/chaos';
 import { runCommand } from '../helpers/runCommand';
 

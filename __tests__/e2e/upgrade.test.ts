@@ -6,7 +6,11 @@ import { waitFor } from '../helpers/waitFor';
 
 it('a rolling upgrade under load loses no message, and generating hardly pauses', async () => {
   const redis = await startRedis();
-  const env = { REDISURL: redis.url, TASK: resolve('bench/ticks.mjs'), KEEP_COMPLETED: '1000000' };
+  const env = {
+    REDISURL: redis.url,
+    TASK: resolve('bench/tasks/intervalTask.mjs'),
+    KEEP_COMPLETED: '1000000',
+  };
   try {
     const generated = async () => Number((await redis.client.hget('{nic}:cursor', 'generated')) ?? 0);
     const old = [1, 2, 3].map(() => startInstance(env));

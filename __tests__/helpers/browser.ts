@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { AxeResults } from 'axe-core';
 import { type Browser, chromium, type Page } from 'playwright-core';
-import { CHROMIUM_ARGS, findChromium } from '../../harness/chromium.cjs';
+import { CHROMIUM_ARGS, findChromium } from '../../testkit/chromium.cjs';
 
 /** Undefined where there is no Chromium, which is said. */
 export function chromiumPath(): string | undefined {

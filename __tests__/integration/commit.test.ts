@@ -12,7 +12,7 @@ import type { Position } from '../../src/generating/position';
 import { RedisConnector } from '../../src/redis/connector';
 import { parseRedisUrl } from '../../src/redis/address';
 import { history } from '../helpers/history';
-import { startProxy } from '../../harness/proxy.cjs';
+import { startProxy } from '../../testkit/proxy.cjs';
 import { silentLogger } from '../helpers/silentLogger';
 import { DURABLE, type RedisServer, startRedis } from '../helpers/redisServer';
 import { waitFor } from '../helpers/waitFor';
@@ -194,15 +194,14 @@ it('an EXEC whose answer was lost is not sent again when it was executed', async
         signal: ending.signal,
         // Right before the EXEC is sent: it arrives, its answer does not.
         isTrusted: () => {
-          proxy.swallow('answers');
+          proxy.blackhole('responses');
           return true;
         },
       },
     });
     const committing = committer.commit(START, batch(1, 2));
     await waitFor(async () => (await redis.client.hget(keys.cursor, 'generated')) === '2', 'the EXEC');
-    proxy.swallow('nothing');
-    proxy.cut();
+    proxy.heal();
     expect(await committing).toMatchObject({
       outcome: 'committed',
       position: { generated: 2, cursorJson: '2' },

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { startProxy } from '../../harness/proxy.cjs';
+import { startProxy } from '../../testkit/proxy.cjs';
 import { keysOf } from '../../src/keys';
 import type { Logger } from '../../src/logger';
 import { parseRedisUrl } from '../../src/redis/address';
@@ -46,7 +46,7 @@ it('a connection of any role that stalls is replaced, or ends if it must not rec
     blocking.on('error', () => undefined);
     await subscriber.subscribe('channel');
     await blocking.connect();
-    proxy.swallow('all');
+    proxy.partition('both');
     const startedAt = performance.now();
     const stalls = async (client: Redis, mostMs: number) => {
       await event(client, 'close');
@@ -63,7 +63,7 @@ it('a connection of any role that stalls is replaced, or ends if it must not rec
       stalls(queue, 6500),
       stalls(blocking, 6500),
     ]);
-    proxy.swallow('nothing');
+    proxy.heal();
     await Promise.all(
       [queue, control, subscriber, blocking].map(
         async (client) => client.status === 'ready' || event(client, 'ready'),

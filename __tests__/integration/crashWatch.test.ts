@@ -6,7 +6,7 @@ import { takeTerm } from '../../src/leadership/term';
 import { showPresence } from '../../src/membership/presence';
 import { parseRedisUrl } from '../../src/redis/address';
 import { RedisConnector } from '../../src/redis/connector';
-import { startProxy } from '../../harness/proxy.cjs';
+import { startProxy } from '../../testkit/proxy.cjs';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
 import { silentLogger } from '../helpers/silentLogger';
 import { waitFor } from '../helpers/waitFor';
@@ -139,11 +139,11 @@ it('suspects nobody because of a reconnect of its own', async () => {
   const { crashed, control, looked } = await watch(proxy.url);
   await looked();
   // While it is away the leader leaves; it was not seen alive on the connection that follows.
-  proxy.refuse(true);
+  proxy.refuse();
   proxy.cut();
   await waitFor(() => control.status !== 'ready', 'the connection to break');
   subscriber.disconnect();
-  proxy.refuse(false);
+  proxy.heal();
   await waitFor(() => control.status === 'ready', 'the connection to be back');
   await looked();
   expect(crashed()).toEqual([]);

@@ -40,29 +40,30 @@ function loadLeases(library: string): typeof Leases {
   return loaded!;
 }
 
-describe.each(['redlock', 'redlock-sesamecare'])('a lease on %s', (library) => {
-  const { RedisLease } = loadLeases(library);
+describe.each(['redlock', 'redlock-sesamecare'])('leases on %s', (library) => {
+  const { LeaseNodes } = loadLeases(library);
   let key: string;
-  const open = (count = NODES) => new RedisLease({ nodes: nodes.slice(0, count), key, ttlMs: TTL_MS });
+  const open = (count = NODES) => new LeaseNodes({ nodes: nodes.slice(0, count), ttlMs: TTL_MS });
+  const acquire = () => open().lease(key).acquire();
   const values = () => Promise.all(nodes.map((node) => node.get(key)));
 
   beforeEach(() => void (key = `{${library}}:lease:${Math.random()}`));
 
-  it('is a string with a secret and a time to live on every node, and is refused to others', async () => {
-    const { held } = await open().acquire();
-    expect(held).toBeDefined();
+  it('are strings with a secret and a time to live on every node, and are refused to others', async () => {
+    expect(await open().heldForMs(key)).toBe(0);
+    expect(await acquire()).toBeDefined();
     const [secret, ...others] = await values();
     expect(secret).toMatch(/\S{16,}/);
     expect(others).toEqual([secret, secret]);
-    expect(await open().holder()).toBe(secret);
-    const refused = await open().acquire();
-    expect(refused.held).toBeUndefined();
-    expect((refused as Leases.Refused).heldForMs).toBeGreaterThan(TTL_MS / 2);
-    expect((refused as Leases.Refused).heldForMs).toBeLessThanOrEqual(TTL_MS);
+    expect(await open().holders([key, `${key}:other`])).toEqual([secret, undefined]);
+    expect(await acquire()).toBeUndefined();
+    const heldForMs = await open().heldForMs(key);
+    expect(heldForMs).toBeGreaterThan(TTL_MS / 2);
+    expect(heldForMs).toBeLessThanOrEqual(TTL_MS);
   });
 
-  it('is extended while it is held, whatever its own idea of its expiration is, and lost when another has it', async () => {
-    const { held } = await open().acquire();
+  it('are extended while they are held, whatever their own idea of their expiration is, and lost when another has them', async () => {
+    const held = await acquire();
     await Promise.all(nodes.map((node) => node.pexpire(key, 1000)));
     expect(await held!.extend()).toBe('extended');
     expect(await nodes[0]!.pttl(key)).toBeGreaterThan(1000);
@@ -72,26 +73,26 @@ describe.each(['redlock', 'redlock-sesamecare'])('a lease on %s', (library) => {
     expect(await values()).toEqual(['of another', 'of another', 'of another']);
   });
 
-  it('is free at once when it is released, or taken from a holder whose secret is known', async () => {
-    const { held } = await open().acquire();
+  it('are free at once when they are released, or taken from a holder whose secret is known', async () => {
+    const held = await acquire();
     await held!.release();
     expect(await values()).toEqual([null, null, null]);
-    await open().acquire();
-    await open().evict('of nobody');
+    await acquire();
+    await open().evict(key, 'of nobody');
     expect(await values()).not.toContain(null);
-    await open().evict((await open().holder())!);
+    await open().evict(key, (await open().holders([key]))[0]!);
     expect(await values()).toEqual([null, null, null]);
   });
 
-  it('is decided by a majority: one node may be away, and with two away it rejects', async () => {
+  it('are decided by a majority: one node can be away, and with two away they reject', async () => {
     await servers[0]!.kill();
     await waitFor(() => nodes[0]!.status !== 'ready', 'the connection to end');
-    const { held } = await open().acquire();
+    const held = await acquire();
     expect(await held!.extend()).toBe('extended');
     await servers[1]!.kill();
     await waitFor(() => nodes[1]!.status !== 'ready', 'the connection to end');
     await expect(held!.extend()).rejects.toThrow();
-    await expect(open().acquire()).rejects.toThrow();
+    await expect(acquire()).rejects.toThrow();
     await Promise.all([servers[0]!.restart(), servers[1]!.restart()]);
     await waitFor(() => nodes.every(({ status }) => status === 'ready'), 'the nodes');
   });

@@ -1,9 +1,9 @@
-// BullMQ alone, with the options that an instance gives it: see src/messages/worker.ts and queue.ts.
+// BullMQ alone, with the options that an instance gives it: see src/handling/worker.ts and src/redis/queue.ts.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MetricsTime, Queue, Worker } from 'bullmq';
-import { toldToGo } from '../go.mjs';
-import { answerMemory } from '../memory.mjs';
-import { messages } from '../messages.mjs';
+import { startSignal } from '../measuring/startSignal.mjs';
+import { answerMemory } from '../measuring/memory.mjs';
+import { messages } from '../tasks/messages.mjs';
 
 const PREFIX = '{nic}';
 const JOB_OPTIONS = { removeOnComplete: { count: 1000 }, removeOnFail: false, stackTraceLimit: 5 };
@@ -51,14 +51,14 @@ export async function generate({ port, batch, bytes }, tick) {
   }
 }
 
-/** Half of the million: makes it, from when it is told to go. */
+/** Half of the million: makes it once it gets the start signal. */
 export async function produce({ port, total, batch }) {
-  const go = toldToGo();
+  const started = startSignal();
   const queue = open(port);
   await queue.waitUntilReady();
   answerMemory();
   process.send({ event: 'ready' });
-  await go;
+  await started;
   for (let from = 1; from <= total; from += batch) {
     while ((await queue.getWaitingCount()) >= MAX_BACKLOG) await sleep(BACKLOG_PAUSE_MS);
     await queue.addBulk(jobs(messages(from, Math.min(batch, total - from + 1))));

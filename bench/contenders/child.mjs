@@ -1,5 +1,5 @@
 // One contender in a process of its own:  child.mjs <file> <role> <settings as JSON>
-import { meter } from '../meter.mjs';
+import { meter } from '../measuring/meter.mjs';
 
 const [file, role, json] = process.argv.slice(2);
 const settings = JSON.parse(json);

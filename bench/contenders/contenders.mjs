@@ -1,12 +1,12 @@
 // Who takes part, and how each is filled and started. They are filled from here, before anything is measured.
 import { resolve } from 'node:path';
-import { openGroup } from '../../harness/group.mjs';
-import { startProgram } from '../../harness/processes.mjs';
+import { openGroup } from '../measuring/group.mjs';
+import { startProgram } from '../../testkit/instances.cjs';
 
 const here = import.meta.dirname;
 const CHILD = resolve(here, 'child.mjs');
-const MEASURED = resolve(here, '../measured.mjs');
-const IDLE = resolve(here, '../idle.mjs');
+const INSTRUMENTED = resolve(here, '../tasks/instrumentedTask.mjs');
+const IDLE = resolve(here, '../tasks/idleTask.mjs');
 
 /** One whose code is a file of its own, here or among the peers. */
 function program(name, label, file = resolve(here, `${name}.mjs`)) {
@@ -19,7 +19,7 @@ function program(name, label, file = resolve(here, `${name}.mjs`)) {
     async start(server, role, settings, onMessage) {
       const args = JSON.stringify({ ...settings, port: server.port });
       const child = startProgram([CHILD, file, role, args], {}, { onMessage });
-      const stop = () => (child.kill('SIGKILL'), child.exited);
+      const stop = () => (child.signal('SIGKILL'), child.exited);
       return { exited: child.exited, stop };
     },
   };
@@ -45,7 +45,7 @@ function instance(name, label, { follows = false, env = {} } = {}) {
       }
       const { exited } = group.start(
         {
-          TASK: MEASURED,
+          TASK: INSTRUMENTED,
           BENCH: JSON.stringify({ [role]: settings }),
           CONCURRENCY: String(concurrency),
           // Until the end of a measurement: nobody handles what is generated.

@@ -2,7 +2,7 @@
 // One round trip a message: the LREM of one and the BLMOVE of the next travel together. No attempts, no errors, no
 // locks, nobody who gives back what the dead had in their hands.
 import { Redis } from 'ioredis';
-import { messages } from '../messages.mjs';
+import { messages } from '../tasks/messages.mjs';
 
 export async function fill({ port, count, bytes }) {
   const client = new Redis(port);

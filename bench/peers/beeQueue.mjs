@@ -1,7 +1,7 @@
 // bee-queue, set for speed as its README advises for a worker: no events, nothing stored in the process. It keeps no
 // metrics, and of completed jobs it can keep all or none: none.
 import Queue from 'bee-queue';
-import { messages } from '../messages.mjs';
+import { messages } from '../tasks/messages.mjs';
 
 const open = (port, isWorker) =>
   new Queue('messages', {

@@ -1,6 +1,6 @@
 // Bull, the predecessor of BullMQ, with the same retention, metrics and lock.
 import Queue from 'bull';
-import { messages } from '../messages.mjs';
+import { messages } from '../tasks/messages.mjs';
 
 const JOB_OPTIONS = { removeOnComplete: 1000, removeOnFail: false, stackTraceLimit: 5 };
 const open = (port) =>

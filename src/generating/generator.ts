@@ -1,5 +1,5 @@
 import type { Logger } from '../logger';
-import type { Batch, GeneratingTask } from '../tasks/task';
+import type { GeneratingTask } from '../tasks/task';
 import { sleep, untilAborted } from '../time';
 import { batchLimits, type BatchLimits, describe, encodeBatch, type EncodedBatch } from './batch';
 import type { Committer, CommitResult, PreparedPosition } from './committer';

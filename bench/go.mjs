@@ -1,5 +1,0 @@
-// The start signal that the parent gives, which may come before anybody waits for it.
-
-export function toldToGo() {
-  return new Promise((resolve) => process.on('message', (message) => message === 'go' && resolve()));
-}

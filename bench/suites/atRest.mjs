@@ -1,0 +1,127 @@
+// What instances cost while nothing happens, and whether a crash of the generator makes many of them stampede.
+import { resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { openGroup } from '../measuring/group.mjs';
+import { cpuSeconds, residentMb } from '../../testkit/proc.cjs';
+import { figure, table } from '../reporting/figures.mjs';
+
+export async function atRest({ server, rounds, quick, progress }) {
+  const group = openGroup(server.client, {
+    REDISURL: server.url,
+    TASK: resolve(import.meta.dirname, '../tasks/idleTask.mjs'),
+  });
+  const [windowMs, settleMs] = quick ? [4000, 1500] : [10_000, 10_000];
+  const figures = [];
+  // The first is the leader, and stays it.
+  let leaderAlone;
+  for (const count of quick ? [1, 10] : [1, 10, 50]) {
+    progress.say(`at rest: ${count} ${count === 1 ? 'instance' : 'instances'}`);
+    while (group.instances.size < count) {
+      group.start();
+      // Not all at once: that would measure how long fifty take to start on two cores, and some would give up.
+      if (group.instances.size % 4 === 0) await group.present();
+    }
+    await group.present();
+    const { instance } = await group.leading();
+    await sleep(settleMs);
+    const windows = [];
+    for (let n = 0; n < rounds; n++) windows.push(await watch(server, group, instance, windowMs));
+    const of = (field) => windows.map((each) => each[field]);
+    if (count === 1) leaderAlone = of('commands');
+    figures.push(...rowsOf(count, of, leaderAlone));
+  }
+  if (!quick) figures.push(await stampede(group, 10, progress));
+  const memory = await memoryOf(server, group, settleMs);
+  await group.killAll();
+  const about =
+    `Instances with nothing to do, over ${rounds} times ${windowMs / 1000} s. Commands are those that Redis executed, ` +
+    'within scripts too; those of the leader alone are taken off before the rest is shared among the followers.';
+  return [table('At rest', about, figures), memory];
+}
+
+function rowsOf(count, of, leaderAlone) {
+  const redis = { 'Redis CPU %': of('redisPercent') };
+  if (count === 1) {
+    return [
+      figure('rest.leader.commands', 'the leader alone', 'commands/s', of('commands'), { also: redis }),
+      figure('rest.leader.cpu', 'the leader alone', '% of a core', of('leaderPercent')),
+    ];
+  }
+  const others = count - 1;
+  const perFollower = of('commands').map((n, round) => (n - leaderAlone[round]) / others);
+  return [
+    figure(`rest.${count}.commands`, `each follower of ${count} instances`, 'commands/s', perFollower, {
+      also: redis,
+    }),
+    figure(
+      `rest.${count}.cpu`,
+      `each follower of ${count} instances`,
+      '% of a core',
+      of('followersPercent').map((n) => n / others),
+    ),
+  ];
+}
+
+/** What `ms` milliseconds of doing nothing cost. */
+async function watch(server, group, leader, ms) {
+  const pids = [...group.instances].filter(([name]) => name !== leader).map(([, each]) => each.process.pid);
+  const look = async () => ({
+    calls: Object.values(await server.calls()).reduce((sum, n) => sum + n, 0),
+    leader: cpuSeconds(group.instances.get(leader).process.pid),
+    followers: cpuSeconds(...pids),
+    redis: server.cpuSeconds(),
+    at: performance.now(),
+  });
+  const before = await look();
+  await sleep(ms);
+  const after = await look();
+  const seconds = (after.at - before.at) / 1000;
+  const percent = (name) => ((after[name] - before[name]) / seconds) * 100;
+  return {
+    commands: (after.calls - before.calls) / seconds,
+    leaderPercent: percent('leader'),
+    followersPercent: percent('followers'),
+    redisPercent: percent('redis'),
+  };
+}
+
+/** Kills the leader of many: one successor each time, or it throws. */
+async function stampede(group, kills, progress) {
+  const times = [];
+  const count = group.instances.size;
+  for (let kill = 0; kill < kills; kill++) {
+    progress.say(`at rest: the generator of ${count} instances crashes, ${kill + 1} of ${kills}`);
+    const { instance, term } = await group.leading();
+    const startedAt = performance.now();
+    group.take(instance).signal('SIGKILL');
+    await group.until(async () => (await group.state()).term > term, 2);
+    times.push(performance.now() - startedAt);
+    await sleep(2000);
+    const successors = (await group.state()).term - term;
+    if (successors !== 1) throw new Error(`${successors} instances took over from one, expected 1`);
+  }
+  return figure('rest.stampede', `the leader of ${count} killed: next term after`, 'ms', times);
+}
+
+/** What a rested instance holds of memory; with the board, one that has just as long rested. */
+async function memoryOf(server, group, settleMs) {
+  const withBoard = openGroup(server.client, {
+    REDISURL: server.url,
+    NAMESPACE: 'board',
+    TASK: resolve(import.meta.dirname, '../tasks/idleTask.mjs'),
+    BOARD: 'on',
+    BOARD_PORT: '0',
+  });
+  const instance = withBoard.start();
+  await sleep(3000 + settleMs);
+  const { instance: leader } = await group.leading();
+  const resident = [...group.instances].map(([name, each]) => ({ name, mb: residentMb(each.process.pid) }));
+  const board = residentMb(instance.process.pid);
+  await withBoard.killAll();
+  const followers = resident.filter(({ name }) => name !== leader).map(({ mb }) => mb);
+  return table('Resident memory of an instance at rest', `After ${settleMs / 1000} s and more.`, [
+    figure('memory.follower', 'a follower, BOARD=off', 'MB', followers),
+    figure('memory.leader', 'the leader, BOARD=off', 'MB', [resident.find(({ name }) => name === leader).mb]),
+    figure('memory.board', 'a leader with the board', 'MB', [board]),
+  ]);
+}

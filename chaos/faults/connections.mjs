@@ -1,0 +1,99 @@
+// What happens to the connections between one instance and Redis: to all of them, or to those of one role alone.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ROLES } from '../../testkit/connectionRoles.cjs';
+import { ANY_LENGTH, looksDead, outlastsLock } from './lengths.mjs';
+
+const DIRECTIONS = ['requests', 'responses', 'both'];
+
+export function connectionFaults() {
+  /** A role alone costs a message its lock only if it is the one that renews it. */
+  const ofRole = { detail: (draw) => ({ role: draw.oneOf(ROLES), direction: draw.oneOf(DIRECTIONS) }) };
+  const roleExcuses = (ms, { role }) => role === 'queue' && outlastsLock(ms);
+  const common = { scope: 'instance', modes: ['single'], length: ANY_LENGTH };
+  return [
+    {
+      ...common,
+      // All break, and new ones are refused.
+      kind: 'cut',
+      weight: 3,
+      excuses: (ms) => looksDead(ms) || outlastsLock(ms),
+      async inject({ proxy }, ms) {
+        proxy.refuse();
+        proxy.cut();
+        await sleep(ms);
+        proxy.heal();
+      },
+    },
+    {
+      ...common,
+      // All break, and new ones are fine.
+      kind: 'reconnect',
+      weight: 2,
+      length: undefined,
+      excuses: () => false,
+      inject: async ({ proxy }) => proxy.cut(),
+    },
+    {
+      ...common,
+      // Bytes of all connections vanish, in one direction or both, of new ones too.
+      kind: 'partition',
+      weight: 3,
+      excuses: outlastsLock,
+      detail: (draw) => draw.oneOf(DIRECTIONS),
+      async inject({ proxy }, ms, direction) {
+        proxy.partition(direction);
+        await sleep(ms);
+        proxy.heal();
+      },
+    },
+    {
+      ...common,
+      // Everything it says and hears is late.
+      kind: 'delay',
+      weight: 2,
+      length: [200, 4000],
+      excuses: () => false,
+      detail: (draw) => draw.whole(20, 1000),
+      async inject({ proxy }, ms, lateMs) {
+        proxy.delay(lateMs);
+        await sleep(ms);
+        proxy.delay(0);
+      },
+    },
+    {
+      ...common,
+      ...ofRole,
+      kind: 'cutRole',
+      weight: 2,
+      length: undefined,
+      excuses: () => false,
+      inject: async ({ proxy }, _, { role }) => proxy.cut(role),
+    },
+    {
+      ...common,
+      ...ofRole,
+      kind: 'refuseRole',
+      weight: 4,
+      excuses: roleExcuses,
+      async inject({ proxy }, ms, { role }) {
+        proxy.refuse(role);
+        proxy.cut(role);
+        await sleep(ms);
+        proxy.heal();
+      },
+    },
+    {
+      ...common,
+      ...ofRole,
+      // A lost NAT entry: the connections there are lead nowhere, new ones are fine.
+      kind: 'stallRole',
+      weight: 6,
+      excuses: roleExcuses,
+      async inject({ proxy }, ms, { role, direction }) {
+        proxy.blackhole(direction, role);
+        await sleep(ms);
+        proxy.heal();
+      },
+    },
+  ];
+}

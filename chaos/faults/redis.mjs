@@ -1,0 +1,128 @@
+// What happens to a single Redis: it is away, stands still, or refuses.
+import { mkdtempSync, rmdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ANY_LENGTH, outlastsLock } from './lengths.mjs';
+
+export function redisFaults(world, random) {
+  const common = {
+    scope: 'redis',
+    modes: ['single', 'network'],
+    length: ANY_LENGTH,
+    excuses: outlastsLock,
+    weight: 1,
+  };
+  const config = (name, value) => world.client.config('SET', name, value);
+
+  /** Each makes Redis refuse, and gives what makes it accept again. */
+  const REFUSALS = {
+    async outOfMemory() {
+      await config('maxmemory', '1');
+      return () => config('maxmemory', '0');
+    },
+    async noReplicas() {
+      await config('min-replicas-to-write', '1');
+      return () => config('min-replicas-to-write', '0');
+    },
+    async readOnly() {
+      await world.client.replicaof('127.0.0.1', 1);
+      return () => world.client.replicaof('NO', 'ONE');
+    },
+    // MISCONF: the last save has failed.
+    async saveFails() {
+      const directory = (await world.client.config('GET', 'dir'))[1];
+      const gone = mkdtempSync(join(tmpdir(), 'nic-gone-'));
+      await config('dir', gone);
+      rmdirSync(gone);
+      await config('save', '3600 1');
+      await world.client.bgsave().catch(() => undefined);
+      return async () => {
+        await config('save', '');
+        await config('dir', directory);
+      };
+    },
+    async maxClients() {
+      await config('maxclients', '1');
+      await world.client.client('KILL', 'TYPE', 'normal');
+      await world.client.client('KILL', 'TYPE', 'pubsub');
+      return () => config('maxclients', '10000');
+    },
+    // BUSY: a script does not end.
+    async busyScript() {
+      await config('busy-reply-threshold', '50');
+      const other = world.client.duplicate();
+      other.eval('while true do end', 0).catch(() => undefined);
+      return async () => {
+        while ((await world.client.script('KILL').catch((error) => error.message)) !== 'OK') await sleep(20);
+        other.disconnect();
+        await config('busy-reply-threshold', '5000');
+      };
+    },
+  };
+  const refusals = Object.entries(REFUSALS).map(([kind, refuse]) => ({
+    ...common,
+    kind,
+    async inject(_, ms) {
+      const accept = await refuse();
+      await sleep(ms);
+      await accept();
+      await world.redisIsBack();
+    },
+  }));
+
+  return [
+    ...refusals,
+    {
+      ...common,
+      // It dies and is started again, with all that it had answered.
+      kind: 'redisDown',
+      weight: 3,
+      async inject(_, ms) {
+        await world.subject.server.kill();
+        await sleep(ms);
+        await world.subject.server.restart();
+        await world.redisIsBack();
+      },
+    },
+    {
+      ...common,
+      kind: 'redisPaused',
+      weight: 2,
+      async inject(_, ms) {
+        world.subject.server.pause();
+        await sleep(ms);
+        world.subject.server.resume();
+        await world.redisIsBack();
+      },
+    },
+    {
+      ...common,
+      kind: 'clientPause',
+      detail: (draw) => draw.oneOf(['ALL', 'WRITE']),
+      async inject(_, ms, what) {
+        await world.client.client('PAUSE', ms, what);
+        await sleep(ms);
+        await world.redisIsBack();
+      },
+    },
+    {
+      ...common,
+      // Refuses for some milliseconds, again and again.
+      kind: 'refusalSpells',
+      weight: 2,
+      length: [1000, 4000],
+      excuses: () => false,
+      detail: (draw) => draw.oneOf(['outOfMemory', 'noReplicas']),
+      async inject(_, ms, kind) {
+        const until = performance.now() + ms;
+        while (performance.now() < until) {
+          const accept = await REFUSALS[kind]();
+          await sleep(random.between(0, 8));
+          await accept();
+          await sleep(random.between(5, 30));
+        }
+      },
+    },
+  ];
+}

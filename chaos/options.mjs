@@ -1,0 +1,38 @@
+// What the command line asks for.
+import { parseArgs } from 'node:util';
+
+export const MODES = ['single', 'sentinel', 'cluster', 'network'];
+
+/** Ends the process with exit code 2 where it is not understood. */
+export function readOptions(args) {
+  try {
+    return read(args);
+  } catch (error) {
+    console.error(`error: ${error.message}`);
+    process.exit(2);
+  }
+}
+
+function read(args) {
+  const { values } = parseArgs({
+    args,
+    options: {
+      minutes: { type: 'string', default: '1' },
+      seed: { type: 'string', default: String(Math.floor(Math.random() * 2 ** 31)) },
+      instances: { type: 'string', default: '4' },
+      redis: { type: 'string', default: 'single' },
+      faults: { type: 'string' },
+      times: { type: 'string', default: 'Infinity' },
+    },
+  });
+  const { redis, faults } = values;
+  const [minutes, seed, count, times] = ['minutes', 'seed', 'instances', 'times'].map((name) =>
+    Number(values[name]),
+  );
+  if (!MODES.includes(redis)) throw new Error(`--redis is "${redis}", expected ${MODES.join(', ')}`);
+  if (!(minutes > 0) || !Number.isInteger(seed) || !(count >= 1 && Number.isInteger(count)) || !(times > 0))
+    throw new Error(
+      'expected --minutes and --times above 0, --seed a whole number, --instances a whole number from 1',
+    );
+  return { minutes, seed, count, redis, times, faults: faults?.split(',') };
+}

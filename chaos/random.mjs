@@ -1,0 +1,25 @@
+// Random draws that a seed repeats.
+
+export function seededRandom(seed) {
+  let state = seed;
+  /** From 0 up to 1 (mulberry32). */
+  const random = () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+  return {
+    chance: (probability) => random() < probability,
+    between: (least, most) => least + random() * (most - least),
+    whole: (least, most) => least + Math.floor(random() * (most - least + 1)),
+    oneOf: (list) => list[Math.floor(random() * list.length)],
+    /** Log-uniform: as many between 0.2 and 0.4 as between 5 and 10. */
+    length: (least, most) => Math.round(least * (most / least) ** random()),
+    /** One of the values, each as often as its weight says. */
+    weighted(list) {
+      let left = random() * list.reduce((sum, { weight }) => sum + weight, 0);
+      return list.find(({ weight }) => (left -= weight) < 0) ?? list.at(-1);
+    },
+  };
+}

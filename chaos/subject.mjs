@@ -1,0 +1,54 @@
+// The Redis under test, in one of its forms.
+import { startCluster } from '../testkit/cluster.cjs';
+import { startProxy } from '../testkit/proxy.cjs';
+import { DURABLE, startRedis } from '../testkit/redis.cjs';
+import { startSentinels } from '../testkit/sentinel.cjs';
+import { openNetwork } from './network.mjs';
+
+/**
+ * @returns `connect()` gives a client of whoever is the master now, `place(name)` how an instance reaches Redis: its
+ * environment, the command that runs it and what can be done to its link or its proxy
+ */
+export async function startSubject(mode) {
+  if (mode === 'sentinel') return several(await startSentinels());
+  if (mode === 'cluster') return several(await startCluster({ masters: 3, replicas: 1 }));
+  // A test of refused saves moves the directory.
+  const args = [...DURABLE, '--enable-protected-configs', 'local'];
+  if (mode === 'network') {
+    const network = openNetwork();
+    const server = await startRedis([...args, '--protected-mode', 'no'], { host: network.address });
+    return {
+      ...single(server),
+      place: (name) => network.join(name, server.port),
+      async stop() {
+        await server.stop();
+        network.close();
+      },
+    };
+  }
+  const server = await startRedis(args);
+  return {
+    ...single(server),
+    async place() {
+      const proxy = await startProxy(server.port);
+      return { proxy, env: { REDISURL: proxy.url }, leave: () => proxy.close() };
+    },
+  };
+}
+
+function single(server) {
+  return {
+    server,
+    connect: async () => server.client,
+    stop: () => server.stop(),
+  };
+}
+
+function several(topology) {
+  return {
+    topology,
+    connect: async () => (await topology.master()).client,
+    place: async () => ({ env: { REDISURL: topology.url }, leave: () => undefined }),
+    stop: () => topology.stop(),
+  };
+}

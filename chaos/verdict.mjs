@@ -1,0 +1,100 @@
+// What must be true when all is over, by set algebra on what Redis holds and what the ledger says.
+import { isMeantToFail } from './failing.mjs';
+
+/** How far back that may reach, in lines of the ledger: more than a second at the pace of the task. */
+const LOST_LINES = 2000;
+
+/** @returns {Promise<{ messages: number, failed: number, excused: number, problems: string[] }>} */
+export async function verdict(client, ledger) {
+  const problems = [];
+  const report = (what, list) => {
+    if (list.length > 0) problems.push(`${list.length} ${what}: ${list.slice(0, 10).join(', ')}`);
+  };
+
+  const generated = Number((await client.hget('{nic}:cursor', 'generated')) ?? 0);
+  const lastId = Number((await client.get('{nic}:messages:id')) ?? 0);
+  const cursor = Number(JSON.parse((await client.hget('{nic}:cursor', 'cursor')) ?? '0'));
+  if (generated !== lastId || generated !== cursor) {
+    problems.push(`${generated} messages counted, ${lastId} ids given out, the cursor is at ${cursor}`);
+  }
+
+  // Committed are 1 to N, under ids in the same order.
+  const misplaced = [];
+  for (let from = 1; from <= lastId; from += 1000) {
+    const ids = Array.from({ length: Math.min(1000, lastId - from + 1) }, (_, index) => from + index);
+    const pipeline = client.pipeline();
+    for (const id of ids) pipeline.hget(`{nic}:messages:${id}`, 'data');
+    (await pipeline.exec()).forEach(([, data], index) => {
+      if (data === null || JSON.parse(data).n !== ids[index]) misplaced.push(ids[index]);
+    });
+  }
+  report('messages lost, doubled or out of order', misplaced);
+
+  // Each is completed or failed, and failed are those that were meant to.
+  const all = Array.from({ length: generated }, (_, index) => index + 1);
+  const completed = new Set((await client.zrange('{nic}:messages:completed', 0, -1)).map(Number));
+  const failed = new Set((await client.zrange('{nic}:messages:failed', 0, -1)).map(Number));
+  const recorded = new Set((await client.hkeys('{nic}:errors')).map(Number));
+  report(
+    'messages neither completed nor failed',
+    all.filter((n) => !completed.has(n) && !failed.has(n)),
+  );
+  report(
+    'messages completed that should have failed, or the reverse',
+    all.filter((n) => failed.has(n) !== isMeantToFail(n)),
+  );
+  report(
+    'errors not as what failed',
+    all.filter((n) => failed.has(n) !== recorded.has(n)),
+  );
+
+  const { excused, inexcusable } = await doubleHandlings(ledger, all.length);
+  report('messages never handled', inexcusable.never);
+  report('messages handled twice without cause', inexcusable.twice);
+  return { messages: generated, failed: failed.size, excused, problems };
+}
+
+/**
+ * Who handled what more than once, and whether a fault excuses it that struck the earlier handler or Redis meanwhile. Most
+ * faults excuse nothing: see faults/faults.mjs.
+ */
+async function doubleHandlings(ledger, total) {
+  const starts = new Map();
+  const faults = new Map();
+  const length = await ledger.llen('events');
+  for (let from = 0; from < length; from += 10_000) {
+    const lines = await ledger.lrange('events', from, from + 9999);
+    lines.forEach((line, index) => {
+      const { e, n, i, id, ...event } = JSON.parse(line);
+      const at = from + index;
+      if (e === 'start') starts.set(n, [...(starts.get(n) ?? []), { at, i }]);
+      if (e === 'fault') faults.set(i, [...(faults.get(i) ?? []), { ...event, id, at, until: Infinity }]);
+      if (e === 'healed') faults.get(i).find((fault) => fault.id === id).until = at;
+    });
+  }
+  const struck = (fault, { at }, next, linesBefore = 0) =>
+    fault.at < next.at && at > fault.at - linesBefore && at < fault.until;
+  const isExcused = (earlier, later) => {
+    const ofRedis = faults.get('redis') ?? [];
+    return (
+      [...(faults.get(earlier.i) ?? []), ...ofRedis].some(
+        (fault) => fault.excuses && struck(fault, earlier, later, Infinity),
+      ) ||
+      // With the master may go what its replica had not got yet: that a message was handled, or that it was there at all.
+      ofRedis.some((fault) => fault.losesWrites && struck(fault, earlier, later, LOST_LINES))
+    );
+  };
+
+  let excused = 0;
+  const inexcusable = { never: [], twice: [] };
+  for (let n = 1; n <= total; n++) {
+    const handlings = starts.get(n) ?? [];
+    if (handlings.length === 0) inexcusable.never.push(n);
+    for (let index = 1; index < handlings.length; index++) {
+      const [earlier, later] = [handlings[index - 1], handlings[index]];
+      if (isExcused(earlier, later)) excused++;
+      else inexcusable.twice.push(`${n} (by ${earlier.i}, then ${later.i})`);
+    }
+  }
+  return { excused, inexcusable };
+}

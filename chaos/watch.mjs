@@ -1,0 +1,210 @@
+// Looks while it runs. Whenever no fault has been active for 5 s, every promise must hold: somebody leads each role, the
+// cursor advances, messages are handled, none is stuck, every failure is on record and every instance is ready. While only
+// the task fails, all but the first three of them must hold as well.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { answerOf } from './world.mjs';
+
+/** How long after a fault everything must be well again. */
+export const QUIET_MS = 5000;
+const LOOK_INTERVAL_MS = 250;
+/** What is wrong once only may be a look at the wrong moment on a busy machine. */
+const MIN_LOOKS = 2;
+/** How long generating and handling may rest, and a message may be active: no handler takes longer than 100 ms. */
+const MAX_REST_MS = 2000;
+const MAX_ACTIVE_MS = 3000;
+const MAX_UNRECORDED_MS = 2000;
+const REQUEST_TIMEOUT_MS = 3000;
+
+/** Promises that do not hold while `generate` fails. */
+const OF_GENERATING = new Set(['generator', 'cursor', 'handling']);
+
+export function startWatch(world) {
+  const active = new Map();
+  const recent = [];
+  // The start counts as one: those who have just started need their time as well.
+  const faultEnds = { task: performance.now(), other: performance.now() };
+  /** Name of a promise, and what it is about, to what is wrong with it, since when, and how many looks have seen it. */
+  const wrong = new Map();
+  const checks = {};
+  const sights = { cursor: new Moving(), handled: new Moving(), active: new Ages(), unrecorded: new Ages() };
+  let stopped = false;
+
+  const quietFor = (...scopes) => {
+    if ([...active.values()].some((scope) => scopes.includes(scope))) return 0;
+    return performance.now() - Math.max(...scopes.map((scope) => faultEnds[scope]));
+  };
+
+  function judge(findings) {
+    const seen = new Set();
+    const quiet = { all: quietFor('task', 'other') >= QUIET_MS, others: quietFor('other') >= QUIET_MS };
+    for (const { promise, what } of findings) {
+      const key = what === undefined ? undefined : `${promise}: ${what.of ?? ''}`;
+      const applies = OF_GENERATING.has(promise) ? quiet.all : quiet.others;
+      if (applies) checks[promise] = (checks[promise] ?? 0) + 1;
+      if (key === undefined) continue;
+      seen.add(key);
+      const known = wrong.get(key) ?? { since: world.seconds(), looks: 0 };
+      wrong.set(key, { since: known.since, looks: known.looks + 1 });
+      if (!applies || known.looks + 1 < MIN_LOOKS || world.problems.length > 0) continue;
+      const last = recent.slice(-4).map(described).join('; ');
+      world.violation(`${what.text}, since ${known.since} s; last faults: ${last || 'none'}`);
+    }
+    for (const key of wrong.keys()) if (!seen.has(key)) wrong.delete(key);
+  }
+
+  async function run() {
+    while (!stopped) {
+      await sleep(LOOK_INTERVAL_MS);
+      const findings = await look(world, sights);
+      if (!stopped) judge(findings);
+    }
+  }
+  const running = run();
+
+  return {
+    /** @returns what to call when it is over */
+    faultBegins(event, scope) {
+      const fault = { ...event, from: world.seconds() };
+      recent.push(fault);
+      active.set(fault, scope === 'task' ? 'task' : 'other');
+      return () => {
+        fault.to = world.seconds();
+        faultEnds[active.get(fault)] = performance.now();
+        active.delete(fault);
+      };
+    },
+    checks,
+    async stop() {
+      stopped = true;
+      await running;
+    },
+  };
+}
+
+const described = ({ kind, i, detail, from, to = 'now' }) =>
+  `${kind}${detail === undefined ? '' : ` ${JSON.stringify(detail)}`} on ${i} from ${from} to ${to}`;
+
+/** One entry for each promise that could be looked at: `what` is wrong with it, if anything. */
+async function look(world, sights) {
+  const [state, readiness] = await Promise.all([readState(world.client), readAll(world)]);
+  if (state === undefined) return readiness;
+  const { leaders, generated, handled, activeIds, unrecorded } = state;
+  const findings = leaders
+    .filter(({ exists }) => exists)
+    .map(({ role, instance, ttl }) => ({
+      promise: role,
+      what: ttl > 0 ? undefined : { text: `nobody leads as ${role}, the last was ${instance}` },
+    }));
+  const rests = (promise, moving, value, text) => {
+    const ms = moving.restsFor(value);
+    const what = ms > MAX_REST_MS ? { text: `${text} for ${Math.round(ms)} ms` } : undefined;
+    findings.push({ promise, what });
+  };
+  rests('cursor', sights.cursor, generated, 'the cursor has not advanced');
+  rests('handling', sights.handled, handled, 'no message has been handled');
+  const oldest = (promise, ages, ids, limit, text) => {
+    const old = ages.olderThan(limit, ids);
+    const which = `${old.length} (${old.slice(0, 5).join(', ')})`;
+    findings.push({ promise, what: old.length > 0 ? { text: text(which) } : undefined });
+  };
+  oldest(
+    'active messages',
+    sights.active,
+    activeIds,
+    MAX_ACTIVE_MS,
+    (which) => `${which} messages are active for more than ${MAX_ACTIVE_MS} ms`,
+  );
+  oldest(
+    'records',
+    sights.unrecorded,
+    unrecorded,
+    MAX_UNRECORDED_MS,
+    (which) => `${which} failures are not on record after ${MAX_UNRECORDED_MS} ms`,
+  );
+  return [...findings, ...readiness];
+}
+
+async function readState(client) {
+  const role = (name, record, lease) =>
+    Promise.all([client.hget(record, 'instance'), client.pttl(lease)]).then(([instance, ttl]) => {
+      // A build without that role has no such record.
+      return { role: name, exists: instance !== null, instance, ttl };
+    });
+  return answerOf(
+    Promise.all([
+      role('generator', '{nic}:leader', '{nic}:lease'),
+      role('keeper', '{nic}:keeper', '{nic}:lease:keeper'),
+      client.hget('{nic}:cursor', 'generated'),
+      client.hget('{nic}:messages:metrics:completed', 'count'),
+      client.zcard('{nic}:messages:failed'),
+      client.lrange('{nic}:messages:active', 0, -1),
+      unrecordedFailures(client),
+    ]).then(([generator, keeper, generated, completed, failed, activeIds, unrecorded]) => ({
+      leaders: [generator, keeper],
+      generated: Number(generated),
+      handled: Number(completed) + failed,
+      activeIds,
+      unrecorded,
+    })),
+    1000,
+  );
+}
+
+/** Ids. Their scores are the clock of whoever failed them, which may have jumped. */
+async function unrecordedFailures(client) {
+  const [failed, recorded] = await Promise.all([
+    client.zcard('{nic}:messages:failed'),
+    client.hlen('{nic}:errors'),
+  ]);
+  if (failed === recorded) return [];
+  const ids = await client.zrange('{nic}:messages:failed', 0, -1);
+  const records = new Set(await client.hkeys('{nic}:errors'));
+  return ids.filter((id) => !records.has(id));
+}
+
+/** Whether each instance says that it is ready. */
+function readAll(world) {
+  return Promise.all(
+    world.instances.map(async ({ name, board }) => {
+      if (board === undefined) return { promise: 'readiness', what: undefined };
+      const answer = await ask(`${board}/readyz`);
+      const what = answer === '200' ? undefined : { of: name, text: `${name} is not ready: ${answer}` };
+      return {
+        promise: 'readiness',
+        what: world.instances.some((each) => each.name === name) ? what : undefined,
+      };
+    }),
+  );
+}
+
+async function ask(url) {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) });
+    const body = await response.text();
+    return response.status === 200 ? '200' : `${response.status} ${body}`;
+  } catch (error) {
+    return `/readyz did not answer (${error.cause?.code ?? error.name})`;
+  }
+}
+
+/** A number that ought to change. */
+class Moving {
+  #value;
+  #since = performance.now();
+
+  restsFor(value) {
+    if (value !== this.#value) [this.#value, this.#since] = [value, performance.now()];
+    return performance.now() - this.#since;
+  }
+}
+
+/** Things that ought to go away. */
+class Ages {
+  #since = new Map();
+
+  olderThan(ms, ids) {
+    const now = performance.now();
+    this.#since = new Map(ids.map((id) => [id, this.#since.get(id) ?? now]));
+    return ids.filter((id) => now - this.#since.get(id) > ms);
+  }
+}

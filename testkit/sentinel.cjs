@@ -1,0 +1,66 @@
+const { startRedis } = require('./redis.cjs');
+const { IN_MEMORY, PATIENCE_MS, insist, replicasAreIn, stopAll, succession } = require('./topology.cjs');
+const { waitFor } = require('./waitFor.cjs');
+
+const MASTER_NAME = 'mymaster';
+
+/**
+ * One master, its replicas, and three Sentinels that promote a replica when the master has been away for half a second.
+ *
+ * @param {{ replicas?: number, password?: string, sentinelPassword?: string }} [options]
+ * @returns {Promise<import('./topology.cjs').Topology & { sentinels: import('./redis.cjs').RedisServer[] }>}
+ */
+async function startSentinels({ replicas = 1, password, sentinelPassword } = {}) {
+  const login = password === undefined ? [] : ['--requirepass', password, '--masterauth', password];
+  const settings = [...IN_MEMORY, ...login];
+  const secret = password === undefined ? {} : { password };
+  const first = await startRedis(settings, secret);
+  const replica = ['--replicaof', `127.0.0.1 ${first.port}`];
+  const others = await Promise.all(
+    Array.from({ length: replicas }, () => startRedis([...settings, ...replica], secret)),
+  );
+  const servers = [first, ...others];
+  await waitFor(() => replicasAreIn(first, replicas), 'the replicas', PATIENCE_MS);
+  const configuration = [
+    `sentinel monitor ${MASTER_NAME} 127.0.0.1 ${first.port} 2`,
+    `sentinel down-after-milliseconds ${MASTER_NAME} 500`,
+    `sentinel failover-timeout ${MASTER_NAME} 1000`,
+    ...(password === undefined ? [] : [`sentinel auth-pass ${MASTER_NAME} ${password}`]),
+    ...(sentinelPassword === undefined ? [] : [`requirepass ${sentinelPassword}`]),
+  ].join('\n');
+  const sentinelSecret = sentinelPassword === undefined ? {} : { password: sentinelPassword };
+  const sentinels = await Promise.all(
+    [1, 2, 3].map(() => startRedis(['--sentinel'], { ...sentinelSecret, configuration })),
+  );
+  const ask = (sentinel, ...question) => sentinel.client.call('SENTINEL', ...question, MASTER_NAME);
+  // Only when all know of each other and of the replicas is there anybody to promote.
+  const introduced = async () => {
+    const known = await Promise.all(
+      sentinels.flatMap((sentinel) => [ask(sentinel, 'SENTINELS'), ask(sentinel, 'REPLICAS')]),
+    );
+    return known.every((list, index) => list.length === (index % 2 === 0 ? 2 : replicas));
+  };
+  await waitFor(introduced, 'the Sentinels to know each other', PATIENCE_MS);
+  async function master() {
+    const [, port] = await ask(sentinels[0], 'GET-MASTER-ADDR-BY-NAME');
+    return servers.find((server) => server.port === Number(port));
+  }
+  return {
+    url: `redis+sentinel://${sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}/${MASTER_NAME}`,
+    servers,
+    sentinels,
+    master,
+    succeeded: succession(master),
+    async rejoin(old) {
+      await old.restart();
+      // The Sentinels would tell it so as well, some seconds later.
+      await old.client.replicaof('127.0.0.1', (await master()).port);
+    },
+    replicated: () =>
+      waitFor(async () => replicasAreIn(await master(), replicas), 'the replicas', PATIENCE_MS),
+    handOver: () => insist(master, () => ask(sentinels[0], 'FAILOVER')),
+    stop: () => stopAll([...sentinels, ...servers]),
+  };
+}
+
+module.exports = { startSentinels };

@@ -1,0 +1,64 @@
+// What Sentinel and Cluster have in common.
+const { setTimeout: sleep } = require('node:timers/promises');
+const { waitFor } = require('./waitFor.cjs');
+
+/** @typedef {import('./redis.cjs').RedisServer} RedisServer */
+
+/**
+ * @typedef {object} Topology
+ * @property {string} url the value for REDISURL
+ * @property {RedisServer[]} servers those that hold data
+ * @property {(key?: string) => Promise<RedisServer>} master the one that holds `key` now
+ * @property {(old: RedisServer) => Promise<unknown>} succeeded resolves when another server than `old` is the master
+ * @property {(old: RedisServer) => Promise<void>} rejoin starts one that was killed, as a replica
+ * @property {() => Promise<unknown>} replicated resolves when every master has its replicas, with the same data
+ * @property {() => Promise<void>} handOver has a replica take its master's place, in order
+ * @property {() => Promise<void>} stop ends all of it
+ */
+
+/** Replication without the usual wait for further replicas, and nothing on disk. */
+const IN_MEMORY = ['--save', '', '--repl-diskless-sync-delay', '0'];
+const PATIENCE_MS = 20_000;
+
+/** @param {() => Promise<RedisServer>} master */
+const succession = (master) => (/** @type {RedisServer} */ old) =>
+  waitFor(
+    async () => (await master()) !== old && (await isMaster(await master())),
+    'another master',
+    PATIENCE_MS,
+  );
+
+/**
+ * Repeats the order until it has been followed: Redis gives up when it finds no replica ready.
+ *
+ * @param {() => Promise<RedisServer>} master
+ * @param {(old: RedisServer) => Promise<unknown>} order
+ */
+async function insist(master, order) {
+  const old = await master();
+  for (let asked = 0; (await master()) === old; asked++) {
+    if (asked % 100 === 0) await order(old).catch(() => undefined);
+    await sleep(20);
+  }
+}
+
+/** @param {RedisServer} server */
+async function isMaster({ client }) {
+  return (await client.info('replication')).includes('role:master');
+}
+
+/**
+ * @param {RedisServer} server
+ * @param {number} count
+ */
+async function replicasAreIn({ client }, count) {
+  const info = await client.info('replication');
+  return info.includes('role:master') && (info.match(/state=online/g) ?? []).length === count;
+}
+
+/** @param {RedisServer[]} servers */
+async function stopAll(servers) {
+  await Promise.all(servers.map((server) => server.stop()));
+}
+
+module.exports = { IN_MEMORY, PATIENCE_MS, insist, isMaster, replicasAreIn, stopAll, succession };
