@@ -32,7 +32,11 @@ export function redelivery(options: RedeliveryOptions): (activity: Activity) => 
     while (!signal.aborted) {
       try {
         for (const instance of await filterDead(await holders(client, keys))) {
-          for (const delivery of await deliveriesTo(instance, client, keys)) {
+          const deliveries = await deliveriesTo(instance, client, keys);
+          // The verdict comes after the tokens were read: an instance that has come back since the first verdict may have
+          // been handed the same message again, under the token that was just read.
+          if (!(await filterDead([instance])).has(instance)) continue;
+          for (const delivery of deliveries) {
             if (signal.aborted) return;
             await redeliver(delivery, instance, options);
           }
