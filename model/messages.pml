@@ -26,6 +26,7 @@
 #define CRASHES 2
 #endif
 
+#define NONE 7
 #define WAITS 0
 #define ACTIVE 1
 #define DONE 2
@@ -74,6 +75,7 @@ unsigned position : 3;
 unsigned trims : 2 = 1;
 unsigned crashes : 2 = CRASHES;
 unsigned removals : 2 = 1;
+unsigned asides : 2 = 1;
 byte j;
 
 #ifdef LIVENESS
@@ -232,10 +234,13 @@ proctype Recorder(byte q) {
 #endif
 #endif
        fi }
+  /* An instance that stops records what fails in its hands: no event told it to, and it leaves the position alone. */
+  :: d_step { keeper[q].records == 0 && asides > 0 -> printf("@ aside %d\n", q); asides--;
+       keeper[q].records = 1; keeper[q].failure = 0; keeper[q].position = NONE }
   :: d_step { keeper[q].records == 1 -> printf("@ readJob %d\n", q);
        keeper[q].failed = (message[keeper[q].failure].state == FAILED); keeper[q].records = 2
 #ifdef POSITION_FIRST
-       ; if :: !keeper[q].reconciles -> position = keeper[q].position :: else fi
+       ; if :: !keeper[q].reconciles && keeper[q].position != NONE -> position = keeper[q].position :: else fi
 #endif
      }
   /* One script: what is in the failed set now gets its record, and the position goes with it. */
@@ -259,7 +264,7 @@ proctype Recorder(byte q) {
 #ifdef POSITION_FIRST
           if :: keeper[q].reconciles -> position = keeper[q].position :: else fi;
 #else
-          position = keeper[q].position;
+          if :: keeper[q].position != NONE -> position = keeper[q].position :: else fi;
 #endif
           forgetRecord(q)
        fi }

@@ -395,8 +395,10 @@ proctype Server(byte i) {
        at[i].watches = 1; at[i].dirty = 0; readSnapshot(i, SOURCE(i)); decide(i);
        if :: at[i].ready -> send(i) :: else -> at[i].watches = 0 fi }
 #elif !defined(SPLIT_WATCH)
+  /* What is watched stays watched until an EXEC: another read does not forget what has changed. */
   :: d_step { MAY_WATCH(i) -> printf("@ watch %d\n", i);
-       at[i].watches = 1; at[i].dirty = 0; readSnapshot(i, SOURCE(i)) }
+       if :: !at[i].watches -> at[i].watches = 1; at[i].dirty = 0 :: else fi;
+       readSnapshot(i, SOURCE(i)) }
 #elif defined(READ_BEFORE_WATCH)
   :: d_step { MAY_WATCH(i) && !at[i].split -> printf("@ onlyRead %d\n", i);
        readSnapshot(i, SOURCE(i)); at[i].snapshot = 0; at[i].split = 1 }

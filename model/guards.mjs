@@ -1,0 +1,58 @@
+// What is checked: configurations that must hold, and guards that must be needed. A guard is taken out by a #define; the
+// search must then find a counterexample.
+
+/** Must hold. `quick`: part of --quick. `bits`: bitstate hashing with 2^bits bits. `live`: the ltl formula, weak fairness. */
+export const CONFIGURATIONS = [
+  { name: '2 instances, 2 terms, 2 batches, every step', model: 'protocol', defines: 'INSTANCES=2 TERMS=2 BATCHES=2', quick: true },
+  { name: 'the same, WATCH and read apart', model: 'protocol', defines: 'INSTANCES=2 TERMS=2 BATCHES=2 SPLIT_WATCH' },
+  { name: '2 instances, 3 terms, 4 batches, every step', model: 'protocol', defines: 'INSTANCES=2 TERMS=3 BATCHES=4' },
+  { name: '3 instances, 3 terms, 4 batches', model: 'protocol', defines: 'INSTANCES=3 TERMS=3 BATCHES=4 MERGED' },
+  { name: '3 instances, 2 terms, 2 batches', model: 'protocol', defines: 'INSTANCES=3 TERMS=2 BATCHES=2 MERGED', quick: true },
+  { name: '3 instances, 4 terms, 4 batches, 2 restarts', model: 'protocol', defines: 'INSTANCES=3 TERMS=4 BATCHES=4 RESTARTS=2 MERGED', bits: 31 },
+  { name: '3 instances, 3 terms, 3 batches, every step', model: 'protocol', defines: 'INSTANCES=3 TERMS=3 BATCHES=3', bits: 31 },
+  { name: '2 sources, an instance each, 2 terms', model: 'protocol', defines: 'SOURCES=2 INSTANCES=2 TERMS=2 BATCHES=2 MERGED', quick: true },
+  { name: '2 sources, 2 instances each, 2 terms', model: 'protocol', defines: 'SOURCES=2 INSTANCES=4 TERMS=2 BATCHES=2 RESTARTS=0 MERGED', bits: 31 },
+  { name: 'lease: 2 instances, one node', model: 'lease', defines: 'INSTANCES=2 SECRETS=3', quick: true },
+  { name: 'lease: 3 instances, one node', model: 'lease', defines: 'INSTANCES=3 SECRETS=3' },
+  { name: 'lease: 2 instances, quorum of 3', model: 'lease', defines: 'INSTANCES=2 NODES=3 SECRETS=2 TTL=3 CRASHES=0 ALARMS=0', bits: 31 },
+  { name: 'messages: hands', model: 'messages', defines: 'HANDS', quick: true },
+  { name: 'messages: hands, 3 workers, 2 messages', model: 'messages', defines: 'HANDS WORKERS=3 MESSAGES=2', bits: 31 },
+  { name: 'messages: hands, ON_STALL=fail', model: 'messages', defines: 'HANDS ON_STALL_FAIL', quick: true },
+  { name: 'messages: error log', model: 'messages', defines: 'WORKERS=1 CRASHES=0', quick: true },
+  { name: 'messages: error log, 2 messages', model: 'messages', defines: 'WORKERS=1 CRASHES=0 MESSAGES=2 EVENTS=5' },
+  { name: 'liveness: everything is committed at last', model: 'protocol', defines: 'INSTANCES=2 TERMS=2 BATCHES=2 RESTARTS=0 MERGED LIVENESS', live: true, quick: true },
+  { name: 'liveness: somebody leads again', model: 'lease', defines: 'INSTANCES=2 LIVENESS', live: true },
+  { name: 'liveness: a failure is on record at last', model: 'messages', defines: 'WORKERS=1 CRASHES=1 LIVENESS', live: true },
+];
+
+/** Must not hold without. `replay`: the integration test replays its counterexample. `rule`: what stops holding. */
+export const GUARDS = [
+  { guard: 'NO_WATCH_LEADER', says: 'the fencing record is watched', model: 'protocol', defines: 'RESTARTS=0 PAUSES=0 REWINDS=0', replay: true },
+  { guard: 'NO_WATCH_CURSOR', says: 'the cursor is watched', model: 'protocol', defines: 'RESTARTS=0 PAUSES=0 REWINDS=0', replay: true },
+  { guard: 'NO_WATCH_PAUSED', says: 'the paused key is watched', model: 'protocol', defines: '', replay: true },
+  { guard: 'NO_PAUSED_CHECK', says: 'the paused key is read', model: 'protocol', defines: '', replay: true },
+  { guard: 'NO_TERM_CHECK', says: 'the read itself checks the term', model: 'protocol', defines: 'RESTARTS=0 PAUSES=0 REWINDS=0', replay: true },
+  { guard: 'NO_INSTANCE_CHECK', says: 'a term in another hand does not pass', model: 'protocol', defines: 'PAUSES=0 REWINDS=0', replay: true },
+  { guard: 'NO_POSITION_CHECK', says: 'the position must be the one left', model: 'protocol', defines: 'PAUSES=0 REWINDS=0', replay: true },
+  { guard: 'NO_LOOKUP', says: 'an unknown outcome is looked up', model: 'protocol', defines: 'RESTARTS=0 PAUSES=0 REWINDS=0', replay: true },
+  { guard: 'RECONNECTING_COMMIT', says: 'a commit connection never reconnects', model: 'protocol', defines: 'RESTARTS=0 PAUSES=0 REWINDS=0', replay: true },
+  { guard: 'NO_COUNT_CHECK', says: 'the job counter is checked before the cursor moves', model: 'protocol', defines: 'RESTARTS=0 PAUSES=0 REWINDS=0', replay: true },
+  { guard: 'COUNT_FROM_SNAPSHOT', says: 'the job counter is noted inside the transaction', model: 'protocol', defines: 'SOURCES=2 RESTARTS=0 PAUSES=0 REWINDS=0' },
+  { guard: 'READ_BEFORE_WATCH', says: 'WATCH comes before the read', model: 'protocol', defines: 'SPLIT_WATCH RESTARTS=0 PAUSES=0 REWINDS=0' },
+  { guard: 'READ_BEFORE_TERM', says: 'the position is read after the term is taken', model: 'protocol', defines: 'TERMS=2' },
+  { guard: 'REWIND_WITHOUT_TERM', says: 'setting the cursor takes the next term', model: 'protocol', defines: 'PAUSES=0 RESTARTS=0', replay: true },
+  { guard: 'NO_TRUST_DEADLINE', says: 'a leader stops at its trust deadline', model: 'lease', defines: '' },
+  { guard: 'TRUST_FROM_ANSWER', says: 'trust is counted from the start of the renewal', model: 'lease', defines: '' },
+  { guard: 'NO_MARGIN', says: 'the margin covers clocks of different speed', model: 'lease', defines: '' },
+  { guard: 'NO_QUORUM', says: 'a majority of lease nodes decides', model: 'lease', defines: 'NODES=3' },
+  { guard: 'EVICT_WITHOUT_SECRET', says: 'a lease is taken only if the secret is still theirs', model: 'lease', defines: '' },
+  { guard: 'REDELIVER_WITHOUT_TOKEN', says: 'a message is taken only with the token of its lock', model: 'messages', defines: 'HANDS' },
+  { guard: 'NO_SECOND_LOOK', says: 'the job is read again after its token', model: 'messages', defines: 'HANDS' },
+  { guard: 'NO_ATTEMPT_CHECK', says: 'the second look compares the attempt', model: 'messages', defines: 'HANDS' },
+  { guard: 'FINISH_WITHOUT_TOKEN', says: 'handling ends only with the token', model: 'messages', defines: 'HANDS' },
+  { guard: 'STALL_RETRIES', says: 'ON_STALL=fail fails what is redelivered', model: 'messages', defines: 'HANDS ON_STALL_FAIL' },
+  { guard: 'RECORD_FROM_EVENT', says: 'the failed set is looked at in the script that records', model: 'messages', defines: 'WORKERS=1 CRASHES=0' },
+  { guard: 'POSITION_FIRST', says: 'record and position are stored together', model: 'messages', defines: 'WORKERS=1 CRASHES=0' },
+  { guard: 'NO_RECONCILE', says: 'a gap in the stream means reconciling', model: 'messages', defines: 'WORKERS=1 CRASHES=0' },
+  { guard: 'POSITION_AFTER_RECONCILING', says: 'the newest event is noted before reconciling', model: 'messages', defines: 'WORKERS=1 CRASHES=0' },
+];
