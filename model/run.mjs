@@ -89,7 +89,7 @@ async function checkGuard({ guard, says, model, defines, replay }, directory) {
 async function search_(model, defines, directory, kind, search) {
   const spin = await run('mkdir', ['-p', directory]).then(() => run('spin', [...flags(defines), '-a', join(here, `${model}.pml`)], directory));
   if (/error/i.test(spin)) throw new Error(spin);
-  await run('gcc', ['-O2', '-DMEMLIM=10000', '-w', ...kind, '-o', 'pan', 'pan.c'], directory);
+  await run('gcc', [bfs(kind) ? '-O0' : '-O2', '-DMEMLIM=10000', '-w', ...kind, '-o', 'pan', 'pan.c'], directory);
   const output = await run('./pan', search, directory);
   return {
     states: Number(/(\d+(?:\.\d+)?(?:e\+\d+)?) states, stored/.exec(output)?.[1]),
@@ -107,6 +107,10 @@ async function trail(model, defines, directory) {
   await run('cp', [join(here, `${model}.pml`), directory]);
   const output = await run('spin', ['-t', '-T', ...flags(defines), `${model}.pml`], directory);
   return [...output.matchAll(/@ (.*)/g)].map(([, step]) => step.trim());
+}
+
+function bfs(kind) {
+  return kind.includes('-DBFS');
 }
 
 function flags(defines) {
