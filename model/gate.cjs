@@ -9,7 +9,6 @@ const { connect, createServer } = require('node:net');
  * @property {(group: Group) => Promise<'deliver' | 'lost' | 'late'>} request
  * @property {(group: Group) => Promise<'deliver' | 'lost'>} answer
  * @property {(command: Buffer[], inTransaction: boolean) => Buffer[]} [rewrite]
- * @property {(group: Group) => boolean} [reconnects] The request of a lost connection is sent again on another one
  */
 
 /**
@@ -21,6 +20,8 @@ async function startGate(targetPort, decisions) {
   const pairs = new Set();
   /** @type {(() => Promise<void>)[]} */
   let late = [];
+  /** Replies to be left out: those to what the gate itself has sent. */
+  let skipped = 0;
 
   const listener = createServer((client) => {
     client.setNoDelay(true);
@@ -66,6 +67,8 @@ async function startGate(targetPort, decisions) {
         client.destroy();
         return;
       }
+      if (skipped > 0) await replies.take(skipped);
+      skipped = 0;
       server.write(bytes);
       const answers = await replies.take(count);
       if (answers === undefined || (await decisions.answer(unit)) === 'lost') return cut();
@@ -93,6 +96,11 @@ async function startGate(targetPort, decisions) {
       const arriving = late;
       late = [];
       for (const arrive of arriving) await arrive();
+    },
+    /** What a new connection would be: nothing is watched. */
+    unwatchAll() {
+      for (const { server } of pairs) server.write('*1\r\n$7\r\nUNWATCH\r\n');
+      skipped += pairs.size;
     },
     /** Every connection is gone, with all that is under way. */
     cutAll() {
