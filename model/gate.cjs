@@ -47,11 +47,14 @@ async function startGate(targetPort, decisions) {
     };
     const work = async (/** @type {Group | Buffer[]} */ unit) => {
       if (Array.isArray(unit)) {
+        if (pair.late) return;
         server.write(encode(unit));
         const reply = await replies.take(1);
         if (reply && client.writable) client.write(reply);
         return;
       }
+      // What travelled behind a late request does not matter: its answer would go nowhere.
+      if (pair.late) return;
       const wish = client.destroyed ? 'lost' : await decisions.request(unit);
       if (wish === 'lost' || server.destroyed) return cut();
       const bytes = Buffer.concat(unit.commands.map((each) => encode(rewritten(each, unit))));
