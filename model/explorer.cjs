@@ -47,7 +47,10 @@ function scheduleOf(/** @type {number} */ index) {
 
 /** Whether a fault of this schedule can never come about: `b` is waited for, and nothing makes it lead. */
 function isIdle(/** @type {readonly Fault[]} */ faults) {
-  return faults.some(({ actor }) => actor === 'b') && !faults.some(({ actor, kind }) => actor === 'a' && kind === 'term');
+  return (
+    faults.some(({ actor }) => actor === 'b') &&
+    !faults.some(({ actor, kind }) => actor === 'a' && kind === 'term')
+  );
 }
 
 const KEYS_SCRIPT = `for _, key in ipairs(redis.call('KEYS', ARGV[1])) do redis.call('DEL', key) end
@@ -76,7 +79,12 @@ async function explore(parts, redis, faults, { namespace, rewrite }) {
   const logger = { error() {}, warn() {}, info() {}, debug() {}, child: () => logger };
 
   const takeTerm = async (/** @type {string} */ instance) => {
-    const replies = await client.multi().hincrby(source.leader, 'term', 1).hset(source.leader, 'instance', instance).get(keys.jobCounter).exec();
+    const replies = await client
+      .multi()
+      .hincrby(source.leader, 'term', 1)
+      .hset(source.leader, 'instance', instance)
+      .get(keys.jobCounter)
+      .exec();
     const term = replies[0][1];
     marks.push({ term, instance, after: Number(replies[2][1] ?? 0) });
     return term;
@@ -85,25 +93,47 @@ async function explore(parts, redis, faults, { namespace, rewrite }) {
     if (gates.has(instance)) return;
     gates.set(instance, undefined);
     const term = await takeTerm(instance);
-    const gate = await startGate(redis.port, { request: (group) => decide(instance, 'request', group), answer: (group) => decide(instance, 'answer', group), rewrite: rewrite?.(keys) });
+    const gate = await startGate(redis.port, {
+      request: (group) => decide(instance, 'request', group),
+      answer: (group) => decide(instance, 'answer', group),
+      rewrite: rewrite?.(keys),
+    });
     gates.set(instance, gate);
     const connector = new RedisConnector({ address: parseRedisUrl(gate.url), key: keys.lease });
     const committer = new Committer({
       connect: () => connector.connect('commit'),
-      keys, source, jobName: 'message', instance,
+      keys,
+      source,
+      jobName: 'message',
+      instance,
       term: { number: term, signal: ending.signal, isTrusted: () => true },
-      jobOptions: {}, maxBacklog: 1000, logger,
+      jobOptions: {},
+      maxBacklog: 1000,
+      logger,
     });
     running.push(generate(committer, term, instance));
   };
-  const generate = async (/** @type {any} */ committer, /** @type {number} */ term, /** @type {string} */ instance) => {
+  const generate = async (
+    /** @type {any} */ committer,
+    /** @type {number} */ term,
+    /** @type {string} */ instance,
+  ) => {
     try {
       let position = await committer.position();
       for (;;) {
         const cursor = position.cursorJson === undefined ? 0 : Number(JSON.parse(position.cursorJson));
         if (cursor >= BATCHES) return;
         const n = cursor + 1;
-        const result = await committer.commit(position, encode([{ n, term, instance }, { n, term, instance }], n));
+        const result = await committer.commit(
+          position,
+          encode(
+            [
+              { n, term, instance },
+              { n, term, instance },
+            ],
+            n,
+          ),
+        );
         if (result.outcome === 'committed') position = result.position;
         else if (result.outcome === 'diverged') position = await committer.position();
         else await resume();
@@ -118,12 +148,19 @@ async function explore(parts, redis, faults, { namespace, rewrite }) {
     const before = pausedAt;
     pausedAt = undefined;
     const [[, now]] = await client.multi().get(keys.jobCounter).hdel(keys.paused, 'generating').exec();
-    if (Number(now ?? 0) !== before) wrong.push(`${Number(now) - before} messages were committed while paused`);
+    if (Number(now ?? 0) !== before)
+      wrong.push(`${Number(now) - before} messages were committed while paused`);
   };
   const happen = async (/** @type {string} */ kind) => {
     if (kind === 'term') await start('b');
     if (kind === 'rewind') {
-      const [[, term], , , [, after]] = await client.multi().hincrby(source.leader, 'term', 1).hset(source.leader, 'instance', 'operator').hdel(source.cursor, 'cursor').get(keys.jobCounter).exec();
+      const [[, term], , , [, after]] = await client
+        .multi()
+        .hincrby(source.leader, 'term', 1)
+        .hset(source.leader, 'instance', 'operator')
+        .hdel(source.cursor, 'cursor')
+        .get(keys.jobCounter)
+        .exec();
       marks.push({ term, instance: 'operator', after: Number(after ?? 0), start: 0 });
     }
     if (kind === 'pause' && pausedAt === undefined) {
@@ -151,7 +188,11 @@ async function explore(parts, redis, faults, { namespace, rewrite }) {
     for (let n = 0; n < happenings.length; n++) await happenings[n];
     for (let n = 0; n < running.length; n++) await running[n];
   };
-  const decide = async (/** @type {any} */ actor, /** @type {'request' | 'answer'} */ side, /** @type {any} */ group) => {
+  const decide = async (
+    /** @type {any} */ actor,
+    /** @type {'request' | 'answer'} */ side,
+    /** @type {any} */ group,
+  ) => {
     const n = side === 'request' ? ++counts[/** @type {'a'} */ (actor)] : counts[/** @type {'a'} */ (actor)];
     const passed = group.kind === 'transaction' ? 'late' : 'lateRead';
     if (side === 'answer' && arrives === passed) await lateNow();
@@ -195,10 +236,17 @@ async function explore(parts, redis, faults, { namespace, rewrite }) {
 }
 
 /** The queue against what was done: each message belongs to the term that was newest, and follows the one before. */
-async function check(/** @type {any} */ client, /** @type {any} */ keys, /** @type {any} */ source, /** @type {Mark[]} */ marks) {
+async function check(
+  /** @type {any} */ client,
+  /** @type {any} */ keys,
+  /** @type {any} */ source,
+  /** @type {Mark[]} */ marks,
+) {
   const wrong = [];
   const total = Number((await client.get(keys.jobCounter)) ?? 0);
-  const jobs = await Promise.all(Array.from({ length: total }, (_, index) => client.hget(keys.job(String(index + 1)), 'data')));
+  const jobs = await Promise.all(
+    Array.from({ length: total }, (_, index) => client.hget(keys.job(String(index + 1)), 'data')),
+  );
   let last = 0;
   let half = false;
   for (const [index, data] of jobs.entries()) {
@@ -209,7 +257,10 @@ async function check(/** @type {any} */ client, /** @type {any} */ keys, /** @ty
     for (const mark of marks) if (mark.after === index && mark.start !== undefined) last = mark.start;
     const { n, term, instance } = JSON.parse(data);
     const mark = marks.filter(({ after }) => after <= index).at(-1);
-    if (mark?.term !== term || mark?.instance !== instance) wrong.push(`job ${index + 1} is of term ${term} (${instance}) under term ${mark?.term} (${mark?.instance})`);
+    if (mark?.term !== term || mark?.instance !== instance)
+      wrong.push(
+        `job ${index + 1} is of term ${term} (${instance}) under term ${mark?.term} (${mark?.instance})`,
+      );
     if (!half && n !== last + 1) wrong.push(`batch ${n} follows batch ${last}`);
     if (half && n !== last) wrong.push(`half of batch ${last} is missing`);
     last = n;
@@ -217,7 +268,8 @@ async function check(/** @type {any} */ client, /** @type {any} */ keys, /** @ty
   }
   for (const mark of marks) if (mark.after === total && mark.start !== undefined) last = mark.start;
   const { cursor, generated } = await client.hgetall(source.cursor);
-  if (cursor !== String(last) || last !== BATCHES) wrong.push(`the cursor is ${cursor}, the last batch ${last}`);
+  if (cursor !== String(last) || last !== BATCHES)
+    wrong.push(`the cursor is ${cursor}, the last batch ${last}`);
   if (Number(generated) !== total) wrong.push(`${generated} messages counted, ${total} in the queue`);
   return wrong;
 }
@@ -228,7 +280,13 @@ async function check(/** @type {any} */ client, /** @type {any} */ keys, /** @ty
  * @param {(progress: { done: number, total: number }) => void} [onProgress]
  * @returns {Promise<{ index: number, faults: readonly Fault[], wrong: string }[]>} those that went wrong
  */
-async function exploreAll(/** @type {any} */ parts, /** @type {any} */ redis, /** @type {readonly number[]} */ indexes, /** @type {number} */ lanes, onProgress) {
+async function exploreAll(
+  /** @type {any} */ parts,
+  /** @type {any} */ redis,
+  /** @type {readonly number[]} */ indexes,
+  /** @type {number} */ lanes,
+  onProgress,
+) {
   const failed = /** @type {{ index: number, faults: readonly Fault[], wrong: string }[]} */ ([]);
   let next = 0;
   let done = 0;
@@ -236,7 +294,9 @@ async function exploreAll(/** @type {any} */ parts, /** @type {any} */ redis, /*
     while (next < indexes.length) {
       const index = indexes[next++];
       const faults = scheduleOf(index);
-      const wrong = await explore(parts, redis, faults, { namespace: `s${index}` }).catch((error) => String(error));
+      const wrong = await explore(parts, redis, faults, { namespace: `s${index}` }).catch((error) =>
+        String(error),
+      );
       if (wrong !== undefined) failed.push({ index, faults, wrong });
       onProgress?.({ done: ++done, total: indexes.length });
     }

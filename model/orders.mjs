@@ -18,7 +18,9 @@ const { exploreAll, scheduleOf, isIdle, COUNT } = require('./explorer.cjs');
 const LANES = 64;
 const WAVE = 600;
 
-const { values } = parseArgs({ options: { every: { type: 'string', default: '1' }, index: { type: 'string' } } });
+const { values } = parseArgs({
+  options: { every: { type: 'string', default: '1' }, index: { type: 'string' } },
+});
 const indexes =
   values.index !== undefined
     ? [Number(values.index)]

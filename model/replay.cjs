@@ -9,33 +9,42 @@ const PATIENCE_MS = 400;
 const NAMES = ['a', 'b', 'c'];
 
 /** What the gate makes of a command when a guard is taken out. `from`: a copy of the position that the committer holds. */
-const WITHOUT = /** @type {Record<string, (command: Buffer[], inTransaction: boolean, names: any) => Buffer[]>} */ ({
-  NO_WATCH_LEADER: (command, _, { leader }) => unwatched(command, leader),
-  NO_WATCH_CURSOR: (command, _, { cursor }) => unwatched(command, cursor),
-  NO_WATCH_PAUSED: (command, _, { paused }) => unwatched(command, paused),
-  NO_TERM_CHECK: (command, inTransaction, { leader, own }) => readFrom(command, inTransaction, leader, own),
-  NO_INSTANCE_CHECK: (command, inTransaction, { leader, own }) => readFrom(command, inTransaction, leader, own),
-  NO_PAUSED_CHECK: (command, inTransaction, { paused, nothing }) => readFrom(command, inTransaction, paused, nothing),
-  NO_POSITION_CHECK: (command, inTransaction, { cursor, from }) => readFrom(command, inTransaction, cursor, from),
-  NO_LOOKUP: (command, inTransaction, { cursor, from }) => readFrom(command, inTransaction, cursor, from),
-  // Checks nothing: the script's last line alone.
-  NO_COUNT_CHECK(command) {
-    const script = command[1]?.toString() ?? '';
-    if (!script.includes('INCOMPLETE')) return command;
-    const last = script.trimEnd().split('\n').at(-1) ?? '';
-    return [command[0], Buffer.from(last), ...command.slice(2)];
-  },
-  // What a new socket would carry: the same transaction, and no WATCH.
-  RECONNECTING_COMMIT: (command) => command,
-  REWIND_WITHOUT_TERM: (command) => command,
-});
+const WITHOUT =
+  /** @type {Record<string, (command: Buffer[], inTransaction: boolean, names: any) => Buffer[]>} */ ({
+    NO_WATCH_LEADER: (command, _, { leader }) => unwatched(command, leader),
+    NO_WATCH_CURSOR: (command, _, { cursor }) => unwatched(command, cursor),
+    NO_WATCH_PAUSED: (command, _, { paused }) => unwatched(command, paused),
+    NO_TERM_CHECK: (command, inTransaction, { leader, own }) => readFrom(command, inTransaction, leader, own),
+    NO_INSTANCE_CHECK: (command, inTransaction, { leader, own }) =>
+      readFrom(command, inTransaction, leader, own),
+    NO_PAUSED_CHECK: (command, inTransaction, { paused, nothing }) =>
+      readFrom(command, inTransaction, paused, nothing),
+    NO_POSITION_CHECK: (command, inTransaction, { cursor, from }) =>
+      readFrom(command, inTransaction, cursor, from),
+    NO_LOOKUP: (command, inTransaction, { cursor, from }) => readFrom(command, inTransaction, cursor, from),
+    // Checks nothing: the script's last line alone.
+    NO_COUNT_CHECK(command) {
+      const script = command[1]?.toString() ?? '';
+      if (!script.includes('INCOMPLETE')) return command;
+      const last = script.trimEnd().split('\n').at(-1) ?? '';
+      return [command[0], Buffer.from(last), ...command.slice(2)];
+    },
+    // What a new socket would carry: the same transaction, and no WATCH.
+    RECONNECTING_COMMIT: (command) => command,
+    REWIND_WITHOUT_TERM: (command) => command,
+  });
 
 function unwatched(/** @type {Buffer[]} */ command, /** @type {string} */ key) {
   if (command[0].toString().toUpperCase() !== 'WATCH') return command;
   return command.filter((part) => part.toString() !== key);
 }
 
-function readFrom(/** @type {Buffer[]} */ command, /** @type {boolean} */ inTransaction, /** @type {string} */ key, /** @type {string} */ instead) {
+function readFrom(
+  /** @type {Buffer[]} */ command,
+  /** @type {boolean} */ inTransaction,
+  /** @type {string} */ key,
+  /** @type {string} */ instead,
+) {
   if (inTransaction || command[0].toString().toUpperCase() !== 'EVAL') return command;
   return command.map((part) => (part.toString() === key ? Buffer.from(instead) : part));
 }
@@ -44,7 +53,9 @@ function readFrom(/** @type {Buffer[]} */ command, /** @type {boolean} */ inTran
 function unknownScript(/** @type {Buffer[]} */ command) {
   const isScript = command[0].toString().toUpperCase().startsWith('EVAL');
   const isOwn = /counted/.test(command[1]?.toString() ?? '');
-  return isScript && !isOwn ? [Buffer.from('EVALSHA'), Buffer.from('f'.repeat(40)), ...command.slice(2)] : command;
+  return isScript && !isOwn
+    ? [Buffer.from('EVALSHA'), Buffer.from('f'.repeat(40)), ...command.slice(2)]
+    : command;
 }
 
 /**
@@ -68,8 +79,12 @@ async function replay(parts, redis, { guard, steps }, { namespace, without }) {
   let saved = /** @type {any} */ (undefined);
   const leaders = /** @type {any[]} */ ([]);
   const names = (/** @type {string} */ instance) => ({
-    leader: source.leader, cursor: source.cursor, paused: keys.paused,
-    own: `{${namespace}}-own:${instance}`, from: `{${namespace}}:from:${instance}`, nothing: `{${namespace}}:nothing`,
+    leader: source.leader,
+    cursor: source.cursor,
+    paused: keys.paused,
+    own: `{${namespace}}-own:${instance}`,
+    from: `{${namespace}}:from:${instance}`,
+    nothing: `{${namespace}}:nothing`,
   });
 
   const copyPosition = async (/** @type {any} */ leader) => {
@@ -78,11 +93,21 @@ async function replay(parts, redis, { guard, steps }, { namespace, without }) {
   };
   const lead = async (/** @type {number} */ i) => {
     const instance = NAMES[i];
-    const [[, term]] = await client.multi().hincrby(source.leader, 'term', 1).hset(source.leader, 'instance', instance).exec();
+    const [[, term]] = await client
+      .multi()
+      .hincrby(source.leader, 'term', 1)
+      .hset(source.leader, 'instance', instance)
+      .exec();
     newest = { term, instance };
     const own = names(instance);
     await client.hset(own.own, { instance, term });
-    const leader = /** @type {any} */ ({ instance, term, ending: new AbortController(), done: false, rewound });
+    const leader = /** @type {any} */ ({
+      instance,
+      term,
+      ending: new AbortController(),
+      done: false,
+      rewound,
+    });
     const seen = (/** @type {string} */ side) => (/** @type {any} */ group) =>
       new Promise((resolve) => {
         leader.pending = { side, group, resolve };
@@ -96,15 +121,23 @@ async function replay(parts, redis, { guard, steps }, { namespace, without }) {
     const connector = new RedisConnector({ address: parseRedisUrl(leader.gate.url), key: keys.lease });
     const logger = { error() {}, warn() {}, info() {}, debug() {}, child: () => logger };
     const committer = new Committer({
-      connect: () => connector.connect('commit'), keys, source, jobName: 'message', instance,
+      connect: () => connector.connect('commit'),
+      keys,
+      source,
+      jobName: 'message',
+      instance,
       term: { number: term, signal: leader.ending.signal, isTrusted: () => true },
-      jobOptions: {}, maxBacklog: 1000, logger,
+      jobOptions: {},
+      maxBacklog: 1000,
+      logger,
     });
     leaders[i] = leader;
-    leader.running = generate(committer, leader).catch(() => undefined).finally(() => {
-      leader.done = true;
-      leader.wake?.();
-    });
+    leader.running = generate(committer, leader)
+      .catch(() => undefined)
+      .finally(() => {
+        leader.done = true;
+        leader.wake?.();
+      });
   };
   const generate = async (/** @type {any} */ committer, /** @type {any} */ leader) => {
     let position = await committer.position();
@@ -118,7 +151,11 @@ async function replay(parts, redis, { guard, steps }, { namespace, without }) {
     }
   };
   /** What the committer has sent, or is about to hear; undefined if it does no such thing. */
-  const pending = async (/** @type {any} */ leader, /** @type {string} */ side, /** @type {string} */ kind) => {
+  const pending = async (
+    /** @type {any} */ leader,
+    /** @type {string} */ side,
+    /** @type {string} */ kind,
+  ) => {
     const until = performance.now() + PATIENCE_MS;
     for (;;) {
       const found = leader?.pending;
@@ -147,8 +184,13 @@ async function replay(parts, redis, { guard, steps }, { namespace, without }) {
   const observe = async () => {
     const total = Number((await client.get(keys.jobCounter)) ?? 0);
     for (; seenJobs < total; seenJobs++) {
-      const { n, term, instance, since } = JSON.parse(await client.hget(keys.job(String(seenJobs + 1)), 'data'));
-      if (term !== newest.term || instance !== newest.instance) violations.push(`term ${term} of ${instance} committed under term ${newest.term} of ${newest.instance}`);
+      const { n, term, instance, since } = JSON.parse(
+        await client.hget(keys.job(String(seenJobs + 1)), 'data'),
+      );
+      if (term !== newest.term || instance !== newest.instance)
+        violations.push(
+          `term ${term} of ${instance} committed under term ${newest.term} of ${newest.instance}`,
+        );
       if (pausedAt !== undefined) violations.push('committed while paused');
       if (since !== rewound) violations.push('a batch from before the rewind was committed after it');
       if (n !== last + 1) violations.push(`batch ${n} follows batch ${last}`);
@@ -235,7 +277,16 @@ async function replay(parts, redis, { guard, steps }, { namespace, without }) {
       }
       case 'save': {
         const all = await client.keys(`{${namespace}}:*`);
-        saved = { newest, rewound, pausedAt, last, seenJobs, dumps: await Promise.all(all.map(async (/** @type {string} */ key) => [key, await client.dumpBuffer(key)])) };
+        saved = {
+          newest,
+          rewound,
+          pausedAt,
+          last,
+          seenJobs,
+          dumps: await Promise.all(
+            all.map(async (/** @type {string} */ key) => [key, await client.dumpBuffer(key)]),
+          ),
+        };
         return true;
       }
       case 'restart': {

@@ -20,12 +20,20 @@ for (const option of options) {
   process.exit(2);
 }
 if (options.has('--orders')) {
-  const { status } = spawnSync(process.execPath, [join(here, 'orders.mjs'), ...process.argv.slice(2).filter((each) => each !== '--orders')], { stdio: 'inherit' });
+  const { status } = spawnSync(
+    process.execPath,
+    [join(here, 'orders.mjs'), ...process.argv.slice(2).filter((each) => each !== '--orders')],
+    { stdio: 'inherit' },
+  );
   process.exit(status ?? 1);
 }
-const missing = ['spin', 'gcc'].filter((program) => spawnSync(program, [program === 'spin' ? '-V' : '--version']).error);
+const missing = ['spin', 'gcc'].filter(
+  (program) => spawnSync(program, [program === 'spin' ? '-V' : '--version']).error,
+);
 if (missing.length > 0) {
-  console.error(`${missing.join(' and ')} not found on PATH; install with "apt-get install spin gcc" (Debian, Ubuntu) or "brew install spin gcc"`);
+  console.error(
+    `${missing.join(' and ')} not found on PATH; install with "apt-get install spin gcc" (Debian, Ubuntu) or "brew install spin gcc"`,
+  );
   process.exit(1);
 }
 
@@ -40,7 +48,9 @@ try {
 } finally {
   rmSync(work, { recursive: true, force: true });
 }
-console.log(failures === 0 ? '\neverything holds, and every guard is needed' : `\n${failures} not as expected`);
+console.log(
+  failures === 0 ? '\neverything holds, and every guard is needed' : `\n${failures} not as expected`,
+);
 process.exit(failures === 0 ? 0 : 1);
 
 /** Two at a time, for two cores; printed in order. */
@@ -63,17 +73,39 @@ async function print(title, cases, check) {
 }
 
 async function checkConfiguration({ name, model, defines, bits, live }, directory) {
-  const kind = live ? ['-DNFAIR=3'] : bits ? ['-DSAFETY', '-DBITSTATE', '-DNOREDUCE'] : ['-DSAFETY', '-DNOREDUCE'];
-  const search = live ? ['-a', '-f', '-m1000000'] : bits ? ['-E', `-w${bits}`, '-m1000000'] : ['-E', '-m1000000'];
+  const kind = live
+    ? ['-DNFAIR=3']
+    : bits
+      ? ['-DSAFETY', '-DBITSTATE', '-DNOREDUCE']
+      : ['-DSAFETY', '-DNOREDUCE'];
+  const search = live
+    ? ['-a', '-f', '-m1000000']
+    : bits
+      ? ['-E', `-w${bits}`, '-m1000000']
+      : ['-E', '-m1000000'];
   const found = await search_(model, defines, directory, kind, search);
   const complete = found.errors === 0 && !found.incomplete;
   if (!complete) failures++;
-  const how = live ? 'holds under weak fairness' : bits ? `holds as far as searched (bitstate, hash factor ${found.hashFactor})` : 'holds, exhaustive';
-  return row(name, found, complete ? how : found.errors > 0 ? `VIOLATED: ${found.violated}` : 'NOT COMPLETED');
+  const how = live
+    ? 'holds under weak fairness'
+    : bits
+      ? `holds as far as searched (bitstate, hash factor ${found.hashFactor})`
+      : 'holds, exhaustive';
+  return row(
+    name,
+    found,
+    complete ? how : found.errors > 0 ? `VIOLATED: ${found.violated}` : 'NOT COMPLETED',
+  );
 }
 
 async function checkGuard({ guard, says, model, defines, replay }, directory) {
-  const found = await search_(model, `${defines} ${guard}`, directory, ['-DSAFETY', '-DNOREDUCE', '-DBFS'], ['-E']);
+  const found = await search_(
+    model,
+    `${defines} ${guard}`,
+    directory,
+    ['-DSAFETY', '-DNOREDUCE', '-DBFS'],
+    ['-E'],
+  );
   if (found.errors === 0) {
     failures++;
     return row(`${guard}: ${says}`, found, 'NOT NEEDED: no counterexample');
@@ -87,16 +119,25 @@ async function checkGuard({ guard, says, model, defines, replay }, directory) {
 }
 
 async function search_(model, defines, directory, kind, search) {
-  const spin = await run('mkdir', ['-p', directory]).then(() => run('spin', [...flags(defines), '-a', join(here, `${model}.pml`)], directory));
+  const spin = await run('mkdir', ['-p', directory]).then(() =>
+    run('spin', [...flags(defines), '-a', join(here, `${model}.pml`)], directory),
+  );
   if (/error/i.test(spin)) throw new Error(spin);
-  await run('gcc', [bfs(kind) ? '-O0' : '-O2', '-DMEMLIM=10000', '-w', ...kind, '-o', 'pan', 'pan.c'], directory);
+  await run(
+    'gcc',
+    [bfs(kind) ? '-O0' : '-O2', '-DMEMLIM=10000', '-w', ...kind, '-o', 'pan', 'pan.c'],
+    directory,
+  );
   const output = await run('./pan', search, directory);
   return {
     states: Number(/(\d+(?:\.\d+)?(?:e\+\d+)?) states, stored/.exec(output)?.[1]),
     seconds: Number(/elapsed time ([\d.e+]+)/.exec(output)?.[1] ?? 0),
     megabytes: Number(/([\d.]+)\s+total actual memory/.exec(output)?.[1]),
     errors: Number(/errors: (\d+)/.exec(output)?.[1] ?? 1),
-    violated: /assertion violated (.*) \(at depth/.exec(output)?.[1]?.trim() ?? /pan:1: (.*)/.exec(output)?.[1] ?? output.slice(-300),
+    violated:
+      /assertion violated (.*) \(at depth/.exec(output)?.[1]?.trim() ??
+      /pan:1: (.*)/.exec(output)?.[1] ??
+      output.slice(-300),
     incomplete: /max search depth too small|out of memory|MEMLIM bound/.test(output),
     hashFactor: /hash factor: ([\d.]+)/.exec(output)?.[1],
   };
@@ -114,7 +155,10 @@ function bfs(kind) {
 }
 
 function flags(defines) {
-  return defines.split(' ').filter(Boolean).map((define) => `-D${define}`);
+  return defines
+    .split(' ')
+    .filter(Boolean)
+    .map((define) => `-D${define}`);
 }
 
 function row(name, { states, seconds, megabytes }, verdict) {
@@ -131,4 +175,3 @@ function run(command, args, cwd) {
     child.once('close', () => resolve(Buffer.concat(chunks).toString()));
   });
 }
-

@@ -19,7 +19,10 @@
  */
 function checkTrace(lines, { terms = [], cursor } = {}, { source, lossless = true } = {}) {
   const wrong = /** @type {string[]} */ ([]);
-  const trace = lines.map(eventOf).filter((event) => event !== undefined).filter((event) => event.source === source);
+  const trace = lines
+    .map(eventOf)
+    .filter((event) => event !== undefined)
+    .filter((event) => event.source === source);
   const groups = groupBy(trace, ({ instance }) => instance);
   for (const [instance, events] of groups) wrong.push(...checkInstance(instance, events));
   if (lossless) wrong.push(...checkTerms(trace, terms), ...checkCommits(trace, cursor));
@@ -66,7 +69,9 @@ function checkInstance(/** @type {string} */ instance, /** @type {Event[]} */ ev
     if (event.kind === 'committed') {
       if (position === undefined) wrong.push(`${where}: committed before it had read the position`);
       else if (position + event.messages !== event.generated) {
-        wrong.push(`${where}: committed ${event.messages} after ${position}, which is not ${event.generated}`);
+        wrong.push(
+          `${where}: committed ${event.messages} after ${position}, which is not ${event.generated}`,
+        );
       }
       position = event.generated;
     }
@@ -75,13 +80,17 @@ function checkInstance(/** @type {string} */ instance, /** @type {Event[]} */ ev
 }
 
 /** No term belongs to two instances, in the logs and in Redis. */
-function checkTerms(/** @type {Event[]} */ trace, /** @type {readonly { term: number, instance: string }[]} */ terms) {
+function checkTerms(
+  /** @type {Event[]} */ trace,
+  /** @type {readonly { term: number, instance: string }[]} */ terms,
+) {
   const wrong = /** @type {string[]} */ ([]);
   const owners = new Map(terms.map(({ term, instance }) => [term, instance]));
   for (const { kind, term, instance } of trace) {
     if (kind !== 'elected') continue;
     const owner = owners.get(term);
-    if (owner !== undefined && owner !== instance) wrong.push(`term ${term} belongs to ${owner} and to ${instance}`);
+    if (owner !== undefined && owner !== instance)
+      wrong.push(`term ${term} belongs to ${owner} and to ${instance}`);
     owners.set(term, instance);
   }
   return wrong;
@@ -90,16 +99,22 @@ function checkTerms(/** @type {Event[]} */ trace, /** @type {readonly { term: nu
 /** All commits in the order of their counts: no message counted twice, and no older term after a newer one. */
 function checkCommits(/** @type {Event[]} */ trace, /** @type {Stored['cursor']} */ cursor) {
   const wrong = /** @type {string[]} */ ([]);
-  const commits = trace.filter(({ kind }) => kind === 'committed').sort((a, b) => a.generated - b.generated || a.term - b.term);
+  const commits = trace
+    .filter(({ kind }) => kind === 'committed')
+    .sort((a, b) => a.generated - b.generated || a.term - b.term);
   let before = /** @type {Event | undefined} */ (undefined);
   for (const commit of commits) {
     // A batch without messages moves the cursor alone.
     const start = commit.generated - commit.messages;
     if (before !== undefined && commit.term < before.term) {
-      wrong.push(`term ${commit.term} (${commit.instance}) committed ${commit.generated} after term ${before.term} had committed ${before.generated}`);
+      wrong.push(
+        `term ${commit.term} (${commit.instance}) committed ${commit.generated} after term ${before.term} had committed ${before.generated}`,
+      );
     }
     if (before !== undefined && commit.messages > 0 && start < before.generated) {
-      wrong.push(`${commit.generated} (${commit.instance}, term ${commit.term}) overlaps with ${before.generated} (${before.instance}, term ${before.term})`);
+      wrong.push(
+        `${commit.generated} (${commit.instance}, term ${commit.term}) overlaps with ${before.generated} (${before.instance}, term ${before.term})`,
+      );
     }
     before = commit;
   }
@@ -109,10 +124,16 @@ function checkCommits(/** @type {Event[]} */ trace, /** @type {Stored['cursor']}
   }
   for (const { kind, generated, instance, term } of trace) {
     if (kind !== 'generating') continue;
-    const inside = commits.find((commit) => commit.generated > generated && commit.generated - commit.messages < generated);
-    if (inside !== undefined) wrong.push(`${instance}, term ${term}: started from ${generated}, in the middle of a batch`);
+    const inside = commits.find(
+      (commit) => commit.generated > generated && commit.generated - commit.messages < generated,
+    );
+    if (inside !== undefined)
+      wrong.push(`${instance}, term ${term}: started from ${generated}, in the middle of a batch`);
     const later = commits.find((commit) => commit.term < term && commit.generated > generated);
-    if (later !== undefined) wrong.push(`${instance}, term ${term}: started from ${generated}, and term ${later.term} has committed ${later.generated}`);
+    if (later !== undefined)
+      wrong.push(
+        `${instance}, term ${term}: started from ${generated}, and term ${later.term} has committed ${later.generated}`,
+      );
   }
   return wrong;
 }

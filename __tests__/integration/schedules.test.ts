@@ -58,7 +58,9 @@ describe('counterexamples of the model, replayed', () => {
 });
 
 it(`every order of up to two faults around two commits: ${PART} of them`, async () => {
-  const possible = Array.from({ length: COUNT }, (_, index) => index).filter((index) => !isIdle(scheduleOf(index)));
+  const possible = Array.from({ length: COUNT }, (_, index) => index).filter(
+    (index) => !isIdle(scheduleOf(index)),
+  );
   const step = possible.length / PART;
   const part = Array.from({ length: PART }, (_, index) => possible[Math.floor(index * step)]!);
   expect(await exploreAll(parts, redis, part, 64)).toEqual([]);
