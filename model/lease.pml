@@ -46,6 +46,7 @@ typedef Node {
   unsigned left : 3      /* ticks until the lease ends */
 }
 typedef Instance {
+  bit rests;             /* was refused: comes again a while later */
   bit campaigns;
   bit leads;
   bit evicted;           /* somebody took its lease, believing it dead: it may overlap with the next leader */
@@ -65,15 +66,17 @@ unsigned alarms : 2 = ALARMS;
 /* An eviction on its way, and of whose lease. */
 unsigned victim : 3;
 bit visited[NODES];
-byte k, leaders;
+byte j, k, leaders;
 
 #define ALL ((1 << NODES) - 1)
 #ifdef LIVENESS
-#define MAY_ASK true
+#define MAY_ASK(i) !at[i].rests
 #define LOSES false
+#define RESTS 1
 #else
-#define MAY_ASK (secrets < SECRETS)
+#define MAY_ASK(i) (secrets < SECRETS)
 #define LOSES true
+#define RESTS 0
 #endif
 
 inline reset(i) {
@@ -88,16 +91,17 @@ inline count() {
   :: else -> break
   od;
   k = 0;
-  assert(leaders <= 1);
 #ifndef LIVENESS
-  leaders = 0
+  /* There the secrets come again, and a late eviction may hit a later lease. */
+  assert(leaders <= 1);
 #endif
+  leaders = 0
 }
 
 proctype Candidate(byte i) {
   do
   /* The trust is counted from the start of the attempt: no node can have begun to count earlier. */
-  :: d_step { !at[i].campaigns && !at[i].leads && MAY_ASK -> printf("@ campaign %d\n", i);
+  :: d_step { !at[i].campaigns && !at[i].leads && MAY_ASK(i) -> printf("@ campaign %d\n", i);
        at[i].campaigns = 1; at[i].trust = TRUST; at[i].asked = ALL;
 #ifdef LIVENESS
        at[i].secret = i + 1
@@ -112,8 +116,8 @@ proctype Candidate(byte i) {
 #endif
        count() }
   /* Given up: too few said yes, or too late. What it got lapses by itself. */
-  :: d_step { at[i].campaigns && (at[i].trust == 0 || (LOSES || at[i].asked == 0) && at[i].granted < QUORUM) -> printf("@ giveUp %d\n", i); reset(i) }
-  :: d_step { at[i].leads && at[i].trust > 0 && !at[i].renews -> printf("@ renew %d\n", i);
+  :: d_step { at[i].campaigns && (at[i].trust == 0 || (LOSES || at[i].asked == 0) && at[i].granted < QUORUM) -> printf("@ giveUp %d\n", i); reset(i); at[i].rests = RESTS }
+  :: d_step { at[i].leads && at[i].trust > 0 && !at[i].renews && !at[i].rests -> printf("@ renew %d\n", i);
        at[i].renews = 1; at[i].fresh = TRUST; at[i].asked = ALL }
   :: d_step { at[i].renews && at[i].granted >= QUORUM -> printf("@ renewed %d\n", i);
 #ifdef TRUST_FROM_ANSWER
@@ -121,9 +125,9 @@ proctype Candidate(byte i) {
 #else
        if :: at[i].fresh > at[i].trust -> at[i].trust = at[i].fresh :: else fi;
 #endif
-       at[i].renews = 0; at[i].fresh = 0; at[i].asked = 0; at[i].granted = 0; count() }
+       at[i].renews = 0; at[i].fresh = 0; at[i].asked = 0; at[i].granted = 0; at[i].rests = RESTS; count() }
   :: d_step { at[i].renews && (LOSES || at[i].asked == 0) && at[i].granted < QUORUM -> printf("@ unanswered %d\n", i);
-       at[i].renews = 0; at[i].fresh = 0; at[i].asked = 0; at[i].granted = 0 }
+       at[i].renews = 0; at[i].fresh = 0; at[i].asked = 0; at[i].granted = 0; at[i].rests = RESTS }
 #ifndef NO_TRUST_DEADLINE
   :: d_step { at[i].leads && at[i].trust == 0 -> printf("@ stepDown %d\n", i); reset(i) }
 #endif
@@ -136,27 +140,26 @@ proctype Candidate(byte i) {
   od
 }
 
-proctype Nodes(byte n) {
-  byte i;
+/* A node deals with the requests of one instance. */
+proctype Requests(byte n; byte i) {
   do
-  :: atomic { i = 0; do :: i < INSTANCES - 1 -> i++ :: break od;
+  :: d_step { at[i].asked & (1 << n) ->
+       at[i].asked = at[i].asked & (ALL - (1 << n));
        if
-       :: d_step { at[i].asked & (1 << n) ->
-            at[i].asked = at[i].asked & (ALL - (1 << n));
-            if
-            :: node[n].secret == FREE || node[n].secret == at[i].secret ->
-               if
-               :: at[i].renews && node[n].secret != at[i].secret
-               :: else -> printf("@ grant %d %d\n", n, i); node[n].secret = at[i].secret; node[n].left = TTL; at[i].granted++
-               fi
-            :: else -> printf("@ deny %d %d\n", n, i)
-            fi;
-            i = 0 }
-       /* Its answer is lost. */
-       :: d_step { LOSES && at[i].asked & (1 << n) && node[n].secret == FREE && !at[i].renews ->
-            printf("@ unheard %d %d\n", n, i);
-            at[i].asked = at[i].asked & (ALL - (1 << n)); node[n].secret = at[i].secret; node[n].left = TTL; i = 0 }
+       :: (node[n].secret == FREE && !at[i].renews) || node[n].secret == at[i].secret ->
+          printf("@ grant %d %d\n", n, i);
+          node[n].secret = at[i].secret; node[n].left = TTL; at[i].granted++
+       :: else -> printf("@ deny %d %d\n", n, i)
        fi }
+  /* Its answer is lost. */
+  :: d_step { LOSES && at[i].asked & (1 << n) && node[n].secret == FREE && !at[i].renews ->
+       printf("@ unheard %d %d\n", n, i);
+       at[i].asked = at[i].asked & (ALL - (1 << n)); node[n].secret = at[i].secret; node[n].left = TTL }
+  od
+}
+
+proctype Nodes(byte n) {
+  do
   /* This node's clock is fast. */
   :: d_step { node[n].left == 1 -> printf("@ early %d\n", n); node[n].left = 0; node[n].secret = FREE }
   :: d_step { victim != 0 && !visited[n] -> printf("@ evict %d\n", n);
@@ -179,8 +182,8 @@ proctype Time() {
   do
   :: d_step {
 #ifdef LIVENESS
-       /* Once the faults are over, requests are quicker than the lease. */
-       at[0].asked == 0 && at[INSTANCES - 1].asked == 0 ->
+       /* Once the faults are over, requests and answers are quicker than the lease. */
+       at[0].asked == 0 && at[INSTANCES - 1].asked == 0 && at[0].granted == 0 && at[INSTANCES - 1].granted == 0 ->
 #endif
        printf("@ tick\n");
        k = 0;
@@ -190,6 +193,7 @@ proctype Time() {
           if :: at[k].trust > 0 -> at[k].trust-- :: else fi;
 #endif
           if :: at[k].fresh > 0 -> at[k].fresh-- :: else fi;
+          at[k].rests = 0;
           k++
        :: else -> break
        od;
@@ -210,7 +214,13 @@ init {
     k = 0;
     do :: k < INSTANCES -> run Candidate(k); k++ :: else -> break od;
     k = 0;
-    do :: k < NODES -> run Nodes(k); k++ :: else -> break od;
+    do
+    :: k < NODES ->
+       run Nodes(k); j = 0;
+       do :: j < INSTANCES -> run Requests(k, j); j++ :: else -> break od;
+       j = 0; k++
+    :: else -> break
+    od;
     k = 0;
     run Time()
   }

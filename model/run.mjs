@@ -74,7 +74,7 @@ async function print(title, cases, check) {
 
 async function checkConfiguration({ name, model, defines, bits, live }, directory) {
   const kind = live
-    ? ['-DNFAIR=3']
+    ? ['-DNFAIR=4']
     : bits
       ? ['-DSAFETY', '-DBITSTATE', '-DNOREDUCE']
       : ['-DSAFETY', '-DNOREDUCE'];
