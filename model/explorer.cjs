@@ -277,28 +277,23 @@ async function check(
 /**
  * Runs the schedules of these numbers, several at a time.
  *
- * @param {(progress: { done: number, total: number }) => void} [onProgress]
+ * @param {any} parts
+ * @param {any} redis
+ * @param {readonly number[]} indexes
+ * @param {{ lanes?: number, prefix?: string, rewrite?: (keys: any) => (command: Buffer[], inTransaction: boolean) => Buffer[] }} [options]
+ * `rewrite` takes a guard out, `prefix` begins the namespaces
  * @returns {Promise<{ index: number, faults: readonly Fault[], wrong: string }[]>} those that went wrong
  */
-async function exploreAll(
-  /** @type {any} */ parts,
-  /** @type {any} */ redis,
-  /** @type {readonly number[]} */ indexes,
-  /** @type {number} */ lanes,
-  onProgress,
-) {
+async function exploreAll(parts, redis, indexes, { lanes = 64, prefix = 's', rewrite } = {}) {
   const failed = /** @type {{ index: number, faults: readonly Fault[], wrong: string }[]} */ ([]);
   let next = 0;
-  let done = 0;
   const lane = async () => {
     while (next < indexes.length) {
       const index = indexes[next++];
       const faults = scheduleOf(index);
-      const wrong = await explore(parts, redis, faults, { namespace: `s${index}` }).catch((error) =>
-        String(error),
-      );
+      const options = { namespace: `${prefix}${index}`, ...(rewrite && { rewrite }) };
+      const wrong = await explore(parts, redis, faults, options).catch((error) => String(error));
       if (wrong !== undefined) failed.push({ index, faults, wrong });
-      onProgress?.({ done: ++done, total: indexes.length });
     }
   };
   await Promise.all(Array.from({ length: lanes }, lane));

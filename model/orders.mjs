@@ -15,7 +15,6 @@ import { Redis } from 'ioredis';
 const require = createRequire(import.meta.url);
 const { exploreAll, scheduleOf, isIdle, COUNT } = require('./explorer.cjs');
 
-const LANES = 64;
 const WAVE = 600;
 
 const { values } = parseArgs({
@@ -39,7 +38,7 @@ const failed = [];
 try {
   for (let from = 0; from < indexes.length; from += WAVE) {
     const wave = indexes.slice(from, from + WAVE);
-    failed.push(...(await exploreAll(parts, redis, wave, LANES)));
+    failed.push(...(await exploreAll(parts, redis, wave)));
     await redis.client.flushall();
     if (process.stderr.isTTY) process.stderr.write(`\r${from + wave.length} of ${indexes.length} schedules`);
   }
