@@ -81,7 +81,7 @@ async function checkConfiguration({ name, model, defines, bits, live }, director
   const search = live
     ? ['-a', '-f', '-m1000000']
     : bits
-      ? ['-E', `-w${bits}`, '-m1000000']
+      ? ['-E', `-w${bits}`, '-m1000000', '-Q1']
       : ['-E', '-m1000000'];
   const found = await search_(model, defines, directory, kind, search);
   const complete = found.errors === 0 && !found.incomplete;
