@@ -1,0 +1,95 @@
+import { checkTrace, parseLog } from '../../model/traceRules.cjs';
+
+const at = (instance: string, term: number) => ({
+  elected: { message: 'elected: this instance is the generator', instance, term },
+  steppedDown: { message: 'stepped down', instance, term, cause: 'stopped' },
+  generating: (generated: number) => ({ message: 'generating', instance, term, generated }),
+  committed: (messages: number, generated: number) => ({
+    message: 'committed',
+    instance,
+    term,
+    messages,
+    generated,
+  }),
+});
+const a = at('a', 1);
+const b = at('b', 2);
+
+it('accepts a term after the other, also where the first one ended without a word', () => {
+  const lines = [
+    a.elected,
+    a.generating(0),
+    a.committed(2, 2),
+    b.elected,
+    b.generating(2),
+    b.committed(1, 3),
+    b.steppedDown,
+  ];
+  expect(checkTrace(lines, { terms: [{ term: 1, instance: 'a' }], cursor: { generated: 3 } })).toEqual([]);
+});
+
+it('accepts a commit that nobody could log any more, and lines of other kinds', () => {
+  const lines = [a.elected, { message: 'message 1 handled' }, a.generating(0), b.elected, b.generating(2)];
+  expect(checkTrace(lines, { cursor: { generated: 2 } })).toEqual([]);
+});
+
+it('accepts a generator that starts again within its term', () => {
+  expect(
+    checkTrace([a.elected, a.generating(0), a.committed(2, 2), a.generating(2), a.committed(1, 3)]),
+  ).toEqual([]);
+});
+
+it('keeps sources apart', () => {
+  const east = [a.elected, a.generating(0), a.committed(2, 2)].map((line) => ({ ...line, source: 'east' }));
+  const west = [{ ...at('b', 1).elected, source: 'west' }];
+  expect(checkTrace([...east, ...west], {}, { source: 'east' })).toEqual([]);
+});
+
+it.each([
+  ['a commit of no term', [a.generating(0), a.committed(1, 1)], 'while it led no term'],
+  [
+    'a commit after stepping down',
+    [a.elected, a.generating(0), a.steppedDown, a.committed(1, 1)],
+    'while it led no term',
+  ],
+  [
+    'a commit of an older term than the newest',
+    [a.elected, a.generating(0), b.elected, b.generating(0), b.committed(1, 1), a.committed(2, 2)],
+    'after term 2 had committed',
+  ],
+  [
+    'a batch that is committed twice',
+    [a.elected, a.generating(0), a.committed(2, 2), b.elected, b.generating(0), b.committed(2, 2)],
+    'overlaps with',
+  ],
+  ['a gap', [a.elected, a.generating(0), a.committed(2, 2), a.committed(1, 4)], 'which is not 4'],
+  ['a term in two hands', [a.elected, at('b', 1).elected], 'belongs to a and to b'],
+  [
+    'a start from a position that was passed',
+    [a.elected, a.generating(0), a.committed(2, 2), b.elected, b.generating(1)],
+    'in the middle of a batch',
+  ],
+  [
+    'a start from before an older commit',
+    [a.elected, a.generating(0), a.committed(2, 2), b.elected, b.generating(0)],
+    'has committed 2',
+  ],
+  [
+    'a commit without reading the position',
+    [a.elected, a.committed(1, 1)],
+    'before it had read the position',
+  ],
+  ['two terms at once', [a.elected, at('a', 2).elected], 'while it led term 1'],
+])('rejects %s', (_, lines, reason) => {
+  expect(checkTrace(lines).join('\n')).toContain(reason);
+});
+
+it('rejects a commit that Redis does not have, unless it may lose writes', () => {
+  const lines = [a.elected, a.generating(0), a.committed(2, 2)];
+  expect(checkTrace(lines, { cursor: { generated: 1 } })).toEqual(['2 were committed, and Redis counts 1']);
+  expect(checkTrace(lines, { cursor: { generated: 1 } }, { lossless: false })).toEqual([]);
+});
+
+it('reads logs whose last line was cut off', () => {
+  expect(parseLog('{"message":"committed"}\nplain text\n{"mess')).toEqual([{ message: 'committed' }]);
+});
