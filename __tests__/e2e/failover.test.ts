@@ -183,7 +183,7 @@ describe('at SIGTERM', () => {
     await stayer.logged(ELECTED);
     expect(await leaver.exited).toBe(0);
     const steps = leaver.log.map(({ message }) => message);
-    expect(steps.indexOf('stepped down')).toBeLessThan(steps.indexOf('finishing the message in hand'));
+    expect(steps.indexOf('stepped down')).toBeLessThan(steps.indexOf('finishing active messages'));
     expect((await jobCounts(redis.client)).failed).toBe(0);
   });
 
@@ -191,7 +191,7 @@ describe('at SIGTERM', () => {
     const instance = start({ HANDLE_MS: '60000', TOTAL: '1' });
     await waitFor(() => ledger.client.llen('handled').then((length) => length > 0), 'a message in hand');
     instance.signal('SIGTERM');
-    await instance.logged('finishing the message in hand');
+    await instance.logged('finishing active messages');
     instance.signal('SIGTERM');
     expect(await instance.exited).toBe(1);
   });
@@ -217,7 +217,7 @@ describe('at SIGTERM', () => {
     const instance = start({ PAUSE_MS: '10' });
     await instance.logged(ELECTED);
     await redis.kill();
-    await instance.logged('Redis is away; trying to reach it again');
+    await instance.logged('Redis is away or refuses writes; trying again until it is back');
     const asked = performance.now();
     instance.signal('SIGTERM');
     expect(await instance.exited).toBe(0);
@@ -227,7 +227,7 @@ describe('at SIGTERM', () => {
 
 it('a task that fails to generate gives up leadership, longer each time, while others go on', async () => {
   const broken = start({ TASK: resolve('__tests__/fixtures/brokenTask.mjs') });
-  await broken.logged('generating failed: leadership is given up');
+  await broken.logged('generating failed: giving up leadership so that another instance can try');
   const sound = start({ PAUSE_MS: '10' });
   await sound.logged(ELECTED);
   await waitFor(async () => (await generated()) > 0, 'messages of the sound one');

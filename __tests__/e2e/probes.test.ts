@@ -199,7 +199,10 @@ describe('/readyz', () => {
     const body = (await probe(first.url, '/readyz')).body;
     expect(JSON.parse(body)).toEqual({
       ready: true,
-      checks: { instance: 'ok', redis: 'ok', worker: 'ok', presence: 'ok', listener: 'ok', leadership: 'ok' },
+      checks: {
+        ...{ instance: 'ok', redis: 'ok', worker: 'ok', presence: 'ok' },
+        ...{ activities: 'ok', commits: 'ok', leadership: 'ok' },
+      },
     });
 
     const busy = await waitFor(async () => {
@@ -207,14 +210,14 @@ describe('/readyz', () => {
       return [first, second].find((_, index) => found[index]!.value('nic_messages_in_hand') === 1);
     }, 'the message to be in hand');
     busy.instance.signal('SIGTERM');
-    await busy.instance.logged('finishing the message in hand');
+    await busy.instance.logged('finishing active messages');
     expect(await readiness(busy.url, 503)).toEqual(['instance']);
     expect(await probe(busy.url, '/healthz')).toMatchObject({ status: 200 });
     expect(await busy.instance.exited).toBe(0);
     await expect(probe(busy.url, '/readyz')).rejects.toThrow();
   });
 
-  it('is refused by a leader that can not renew its lease, until it leads no more', async () => {
+  it('is refused by a leader that cannot renew its lease, until it leads no more', async () => {
     const lease = await startRedis();
     try {
       const { instance, url } = await startNode({ LEASE_REDIS_URLS: lease.url, LEASE_TTL_MS: '4000' });

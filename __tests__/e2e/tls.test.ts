@@ -92,5 +92,5 @@ it.each([
 it('a certificate file that is not there is wrong configuration', async () => {
   const { code, stderr } = await runCommand(['status'], { REDISURL: url, REDIS_CA_FILE: file('none.crt') });
   expect(code).toBe(2);
-  expect(stderr).toMatch(/^error: REDIS_CA_FILE .*none\.crt can not be read: .*\n$/);
+  expect(stderr).toMatch(/^error: REDIS_CA_FILE .*none\.crt cannot be read: .*\n$/);
 });

@@ -163,7 +163,7 @@ export class RoleElections {
         await sleep(WATCH_TIMINGS.delayPerRole * engaged.length, signal);
       },
       clock: systemClock,
-      logger: logger.child({ role: role.id }),
+      logger: logger.child(shownRole(role)),
       ttlMs,
       // A safety net: the crash watch wakes elections for as many roles as there are at no cost for each.
       pollMs: ttlMs * duties.length,
@@ -188,4 +188,10 @@ export class RoleElections {
       (error: unknown) => logger.debug('not announced', { error: toError(error) }),
     );
   }
+}
+
+/** What log lines about a role carry: a generator without a named source is the generator. */
+function shownRole({ kind, source }: Role): object {
+  if (source !== undefined) return { source };
+  return kind === 'keeper' ? { role: 'keeper' } : {};
 }

@@ -159,7 +159,11 @@ export class CrashWatch {
       if (!present.has(holder.instance)) continue;
       if (holder.aliveAt === undefined) {
         for (const { role, term } of holder.holdings)
-          logger.info('following', { role: role.id, [role.kind]: holder.instance, term });
+          logger.info('following', {
+            [role.kind]: holder.instance,
+            term,
+            ...(role.source && { source: role.source }),
+          });
       }
       holder.aliveAt = performance.now();
     }
@@ -184,7 +188,11 @@ export class CrashWatch {
     const { control, logger } = this.#options;
     const newest = await readLeader(control, role.keys);
     if (newest?.instance !== instance || newest.term !== term) return false;
-    logger.info(`the ${role.kind} is dead`, { role: role.id, [role.kind]: instance, term });
+    logger.info(`the ${role.kind} is dead`, {
+      [role.kind]: instance,
+      term,
+      ...(role.source && { source: role.source }),
+    });
     // Not waited for: a term is taken on this same connection, and finds the mark there.
     markEnd(control, role.keys, { instance, term, cause: 'crash', agoMs: performance.now() - aliveAt }).catch(
       (error: unknown) => logger.debug('the crash is not on record', { error: toError(error) }),

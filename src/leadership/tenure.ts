@@ -64,7 +64,7 @@ export class Tenure {
     ]);
     if (!ended)
       logger.warn('the work of this term has not ended; the fence refuses what it might still send');
-    logger.info(`stepped down: this instance is no longer the ${role.kind}`, { cause });
+    logger.info('stepped down', { cause });
     return { cause, lastedMs, ...(this.#error && { error: this.#error }) };
   }
 
