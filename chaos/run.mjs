@@ -20,7 +20,7 @@ import { networkUnavailable } from './network.mjs';
 import { readOptions } from './options.mjs';
 import { seededRandom } from './random.mjs';
 import { runSchedule } from './schedule.mjs';
-import { verdict } from './verdict.mjs';
+import { untilProcessed, verdict } from './verdict.mjs';
 import { startWatch } from './watch.mjs';
 import { openWorld } from './world.mjs';
 
@@ -44,7 +44,7 @@ await watch.stop();
 
 console.log('chaos: no more faults; waiting for the queue to run empty');
 await world.order('orders', 'stop');
-await untilProcessed();
+await untilProcessed(world);
 const result = await verdict(world.client, world.ledger);
 world.problems.push(...result.problems);
 const events = await world.ledger.lrange('events', 0, -1);
@@ -59,28 +59,6 @@ function chosenFaults() {
   } catch (error) {
     console.error(`error: ${error.message}`);
     process.exit(2);
-  }
-}
-
-async function untilProcessed() {
-  const { client, problems } = world;
-  // What has been found already need not be waited for.
-  const patienceMs = problems.length > 0 ? 10_000 : 40_000;
-  const giveUpAt = performance.now() + patienceMs;
-  for (let calm = 0; calm < 5;) {
-    await sleep(200);
-    const [waiting, active, delayed, failed, recorded] = await Promise.all([
-      client.llen('{nic}:messages:wait'),
-      client.llen('{nic}:messages:active'),
-      client.zcard('{nic}:messages:delayed'),
-      client.zcard('{nic}:messages:failed'),
-      client.hlen('{nic}:errors'),
-    ]);
-    calm = waiting + active + delayed === 0 && failed === recorded ? calm + 1 : 0;
-    if (performance.now() < giveUpAt) continue;
-    const left = `${waiting} wait, ${active} active, ${failed} failed, ${recorded} recorded`;
-    world.violation(`not done after ${patienceMs / 1000} s: ${left}`);
-    return;
   }
 }
 

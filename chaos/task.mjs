@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { isMeantToFail } from './failing.mjs';
 
-const { LEDGER, INSTANCE_NAME } = process.env;
+const { LEDGER, INSTANCE_NAME, PACE_MS = '25' } = process.env;
 const ledger = new Redis(LEDGER, { maxRetriesPerRequest: null });
 const orders = new Redis(LEDGER, { maxRetriesPerRequest: null });
 for (const client of [ledger, orders]) client.on('error', () => undefined);
@@ -68,7 +68,7 @@ export async function* generate({ cursor = 0, signal }) {
     const messages = numbers(last, count).map((n) => ({ n }));
     last += count;
     yield { messages, cursor: last };
-    await sleep(Math.random() * 25, undefined, { signal }).catch(() => undefined);
+    await sleep(Math.random() * Number(PACE_MS), undefined, { signal }).catch(() => undefined);
   }
 }
 

@@ -1,4 +1,5 @@
 // What must be true when all is over, by set algebra on what Redis holds and what the ledger says.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isMeantToFail } from './failing.mjs';
 
 /** How far back that may reach, in lines of the ledger: more than a second at the pace of the task. */
@@ -52,6 +53,29 @@ export async function verdict(client, ledger) {
   report('messages never handled', inexcusable.never);
   report('messages handled twice without cause', inexcusable.twice);
   return { messages: generated, failed: failed.size, excused, problems };
+}
+
+/** Waits until nothing is left to handle or to record. */
+export async function untilProcessed(world) {
+  const { client, problems } = world;
+  // What has been found already need not be waited for.
+  const patienceMs = problems.length > 0 ? 10_000 : 40_000;
+  const giveUpAt = performance.now() + patienceMs;
+  for (let calm = 0; calm < 5;) {
+    await sleep(200);
+    const [waiting, active, delayed, failed, recorded] = await Promise.all([
+      client.llen('{nic}:messages:wait'),
+      client.llen('{nic}:messages:active'),
+      client.zcard('{nic}:messages:delayed'),
+      client.zcard('{nic}:messages:failed'),
+      client.hlen('{nic}:errors'),
+    ]);
+    calm = waiting + active + delayed === 0 && failed === recorded ? calm + 1 : 0;
+    if (performance.now() < giveUpAt) continue;
+    const left = `${waiting} wait, ${active} active, ${failed} failed, ${recorded} recorded`;
+    world.violation(`not done after ${patienceMs / 1000} s: ${left}`);
+    return;
+  }
 }
 
 /**

@@ -12,7 +12,8 @@ export const LEASE_TTL_MS = 5000;
 export const JOB_LOCK_MS = 12_000;
 const MAIN = resolve('dist/main.js');
 
-export async function openWorld(mode) {
+/** @param settings `env` is added to the environment of every instance */
+export async function openWorld(mode, { env: given = {} } = {}) {
   const logs = mkdtempSync(join(tmpdir(), 'nic-chaos-'));
   const socket = join(logs, 'ledger.sock');
   const subject = await startSubject(mode);
@@ -88,6 +89,7 @@ export async function openWorld(mode) {
       KEEP_COMPLETED: '100000000',
       BOARD: 'on',
       BOARD_PORT: '0',
+      ...given,
       ...env,
     };
     const onLine = (line) => {

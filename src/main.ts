@@ -4,7 +4,7 @@ import { runCommandLine } from './cli';
 import type { Environment } from './config';
 import { AppError, toError } from './errors';
 import { nextSteps, programName } from './terminal/invocation';
-import { aborted } from './time';
+import { aborted, sleep } from './time';
 import { version } from '../package.json';
 
 /*
@@ -36,10 +36,16 @@ runCommandLine(process.argv.slice(2), {
     const stop = stopSignal();
     const { createInstance } = await import('./index.js');
     const instance = createInstance({ env });
-    await instance.start();
-    await explain(env);
+    const starting = instance.start();
+    await Promise.race([starting, aborted(stop)]);
+    if (!stop.aborted) await explain(env);
     await aborted(stop);
-    await instance.stop();
+    // What starting waits for might never come. Nothing has been taken in hand until it has.
+    const settled = starting.then(
+      () => true,
+      () => true,
+    );
+    if (await Promise.race([settled, sleep(START_PATIENCE_MS)])) await instance.stop();
   },
 }).then(
   // Whatever a task or a library has left open must not keep the process.
@@ -96,6 +102,9 @@ function write(text: string): Promise<boolean> {
  * second wish of anybody.
  */
 const SAME_CTRL_C_MS = 50;
+
+/** How long starting is waited for once the instance is told to stop, in milliseconds. */
+const START_PATIENCE_MS = 3000;
 
 function stopSignal(): AbortSignal {
   const stopping = new AbortController();

@@ -11,6 +11,9 @@ export interface Clock {
 
 export const systemClock: Clock = { now: () => performance.now(), sleep };
 
+/** Longest time that a timer of Node.js can run, in milliseconds. A longer one would fire at once. */
+export const MAX_TIMER_MS = 2_147_483_647;
+
 /** Resolves after `ms` milliseconds, or as soon as one of the signals aborts. Never rejects. */
 export function sleep(ms: number, ...signals: AbortSignal[]): Promise<void> {
   return new Promise((resolve) => {
@@ -20,7 +23,7 @@ export function sleep(ms: number, ...signals: AbortSignal[]): Promise<void> {
       for (const signal of signals) signal.removeEventListener('abort', done);
       resolve();
     };
-    const timer = setTimeout(done, ms);
+    const timer = setTimeout(done, Math.min(ms, MAX_TIMER_MS));
     for (const signal of signals) signal.addEventListener('abort', done, { once: true });
   });
 }

@@ -213,6 +213,13 @@ describe('at SIGTERM', () => {
     expect(await jobCounts(redis.client)).toMatchObject({ wait: 1, active: 0, failed: 0 });
   });
 
+  it('an instance that is still starting ends, whatever it waits for', async () => {
+    const instance = start({ TASK: resolve('__tests__/fixtures/endlesslyLoadingTask.mjs') });
+    await instance.logged('loading');
+    instance.signal('SIGTERM');
+    expect(await instance.exited).toBe(0);
+  });
+
   it('Redis being away does not keep the process', async () => {
     const instance = start({ PAUSE_MS: '10' });
     await instance.logged(ELECTED);

@@ -13,6 +13,7 @@ function scriptedLease() {
     /** For how long another holds it; 0: it is free. */
     heldFor: (): number | Error => 0,
     extend: (): Promise<'extended' | 'lost'> => Promise.resolve('extended'),
+    release: (): Promise<void> => Promise.resolve(),
     log: [] as string[],
   };
   const held: HeldLease = {
@@ -22,7 +23,7 @@ function scriptedLease() {
     },
     release: () => {
       script.log.push('release');
-      return Promise.resolve();
+      return script.release();
     },
   };
   const lease: Lease = {
@@ -159,6 +160,30 @@ it('steps down at once when the lease turns out to be another one’s', async ()
   script.extend = () => Promise.resolve('lost');
   await time.passUntil(TTL / 3 + 1);
   expect(endings).toEqual(['lease lost']);
+});
+
+it('repeats a release that Redis refuses, until the lease is released', async () => {
+  const { time, script, election } = setUp();
+  await time.passUntil(TTL);
+  script.log.length = 0;
+  let refusals = 0;
+  script.release = () => (++refusals < 4 ? Promise.reject(new Error('NOREPLICAS')) : Promise.resolve());
+  election.handOver('b');
+  await time.passUntil(TTL + 1000);
+  expect(script.log.filter((entry) => ['release', 'announce'].includes(entry))).toEqual([
+    ...['release', 'release', 'release', 'release'],
+    'announce',
+  ]);
+});
+
+it('leaves a lease to expire that cannot be released', async () => {
+  const { time, script, election } = setUp();
+  await time.passUntil(TTL);
+  script.log.length = 0;
+  script.release = () => Promise.reject(new Error('NOREPLICAS'));
+  election.handOver('b');
+  await time.passUntil(2 * TTL);
+  expect(script.log).toContain('announce');
 });
 
 it('steps down in order: the work ends, the lease is released, the others are told', async () => {

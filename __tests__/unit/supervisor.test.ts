@@ -47,6 +47,21 @@ it('abandons a run that makes no progress, and hears it no more', async () => {
   );
 });
 
+it('gives a run more time after each that made no progress, so that slow starts come to an end', async () => {
+  let runs = 0;
+  let isUp = false;
+  const run = async ({ signal, progress }: Activity) => {
+    runs++;
+    await sleep(700, undefined, { signal }).catch(() => undefined);
+    isUp ||= !signal.aborted;
+    progress();
+    await aborted(signal);
+  };
+  supervisor.start({ name: 'slow to start', run, stallAfterMs: 250 });
+  await waitFor(() => isUp, 'a run that is up', 8000);
+  expect(runs).toBeGreaterThan(1);
+});
+
 it('counts nothing as stalled while Redis cannot be reached, nor right after', async () => {
   let runs = 0;
   supervisor.start({ name: 'a', run: () => (runs++, never()), stallAfterMs: 300 });

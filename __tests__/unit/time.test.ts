@@ -25,6 +25,14 @@ describe('sleep', () => {
     await expect(sleep(LONG_MS, AbortSignal.abort())).resolves.toBeUndefined();
   });
 
+  it('does not end at once for being longer than a timer of Node.js can be', async () => {
+    const controller = new AbortController();
+    const sleeping = sleep(2_147_483_647 + 2000, controller.signal).then(() => 'over');
+    await expect(Promise.race([sleeping, sleep(50)])).resolves.toBeUndefined();
+    controller.abort();
+    await sleeping;
+  });
+
   it('leaves nothing on the signal, whichever way it ends', async () => {
     const controller = new AbortController();
     for (let count = 0; count < 20; count++) await sleep(0, controller.signal);

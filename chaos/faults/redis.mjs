@@ -5,18 +5,11 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ANY_LENGTH, outlastsLock } from './lengths.mjs';
 
-export function redisFaults(world, random) {
-  const common = {
-    scope: 'redis',
-    modes: ['single', 'network'],
-    length: ANY_LENGTH,
-    excuses: outlastsLock,
-    weight: 1,
-  };
+/** Each makes Redis refuse, and gives what makes it accept again. */
+export function refusalsOf(world) {
   const config = (name, value) => world.client.config('SET', name, value);
 
-  /** Each makes Redis refuse, and gives what makes it accept again. */
-  const REFUSALS = {
+  return {
     async outOfMemory() {
       await config('maxmemory', '1');
       return () => config('maxmemory', '0');
@@ -59,7 +52,25 @@ export function redisFaults(world, random) {
         await config('busy-reply-threshold', '5000');
       };
     },
+    // NOAUTH: the password has been changed, and all connections are closed.
+    async password() {
+      await config('requirepass', 'other');
+      await world.client.client('KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+      await world.client.client('KILL', 'TYPE', 'pubsub');
+      return () => config('requirepass', '');
+    },
   };
+}
+
+export function redisFaults(world, random) {
+  const common = {
+    scope: 'redis',
+    modes: ['single', 'network'],
+    length: ANY_LENGTH,
+    excuses: outlastsLock,
+    weight: 1,
+  };
+  const REFUSALS = refusalsOf(world);
   const refusals = Object.entries(REFUSALS).map(([kind, refuse]) => ({
     ...common,
     kind,

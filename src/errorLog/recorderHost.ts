@@ -13,8 +13,9 @@ export interface RecorderHostOptions extends RecorderData {
 /** Built, also where this file is not. */
 const THREAD = join(__dirname, '..', '..', 'dist', 'errorLog', 'recorderThread.js');
 const RESTART_DELAY_MS = 250;
-/** A thread that says nothing for so long is replaced, in milliseconds. */
+/** A thread that says nothing for so long is replaced, in milliseconds. Loading its modules can take longer. */
 const MAX_SILENCE_MS = 3000;
+const MAX_LOADING_MS = 30_000;
 const SILENCE_CHECK_MS = 500;
 /** What a thread has said while this one computed is delivered within this time, in milliseconds. */
 const DELIVERY_MS = 50;
@@ -42,7 +43,8 @@ async function runThread(
   // Without the options of the process: what it preloads is not meant for here.
   const thread = new Worker(THREAD, { workerData, execArgv: [] });
   const ended = new AbortController();
-  let heardAt = performance.now();
+  const startedAt = performance.now();
+  let heardAt = startedAt + MAX_LOADING_MS - MAX_SILENCE_MS;
   thread.on('message', (news: RecorderNews) => {
     heardAt = performance.now();
     if (ended.signal.aborted) return;
@@ -59,7 +61,7 @@ async function runThread(
   while (!signal.aborted && !ended.signal.aborted) {
     await sleep(SILENCE_CHECK_MS, signal, ended.signal);
     if (signal.aborted || ended.signal.aborted || !(await isSilent())) continue;
-    logger.warn('the error recorder has said nothing for 3 s: restarting it');
+    logger.warn('the error recorder says nothing: restarting it');
     break;
   }
   if (signal.aborted) {

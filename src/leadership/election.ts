@@ -172,11 +172,22 @@ export class Election {
       });
       cause = 'term not taken';
     }
-    await held
-      .release()
-      .catch((error: unknown) => log.debug('the lease was not released', { error: toError(error) }));
+    await this.#release(held, trust, log);
     this.#options.onSteppedDown?.(successor);
     return cause;
+  }
+
+  /** Redis might refuse writes at this moment. Until the lease is released, or expires, nobody else can lead. */
+  async #release(held: HeldLease, trust: TrustDeadline, log: Logger): Promise<void> {
+    for (;;) {
+      try {
+        return await held.release();
+      } catch (error) {
+        log.debug('the lease was not released', { error: toError(error) });
+        if (trust.remainingMs() <= 0) return;
+        await this.#options.clock.sleep(this.#timings.renewalRetry.ms);
+      }
+    }
   }
 
   async #chooseSuccessor(cause: StepDownCause, log: Logger): Promise<string | undefined> {

@@ -4,7 +4,8 @@
  * An activity is a loop that runs until its signal aborts and calls `progress` each time it has got something done. When
  * it ends by itself or throws, it is started again, after a pause that grows with each failure in a row. When it makes
  * no progress for too long although Redis can be reached, it is abandoned and started anew: whatever it hangs on, that
- * run is told to end and not waited for. Nothing here waits without a deadline.
+ * run is told to end and not waited for. Each further run in a row has twice as long: on a busy machine, or far from
+ * Redis, starting alone can take longer than the limit. Nothing here waits without a deadline.
  *
  * Readiness, metrics and status are computed from the time of the last progress, never from flags that somebody would
  * have to reset.
@@ -46,6 +47,8 @@ export interface SupervisorOptions {
 const RESTART_PAUSE_MS = { min: 100, max: 2000 };
 const STALL_AFTER_MS = 4000;
 const STALL_POLL_MS = 500;
+/** How often the time that a run has to make progress is doubled, at most. */
+const MAX_DOUBLINGS = 3;
 /** How long activities may take to end, in milliseconds; then they are abandoned. */
 const END_TIMEOUT_MS = 1500;
 
@@ -103,7 +106,7 @@ export class Supervisor {
 
   async #supervise(activity: Supervised, run: ActivityOptions['run'], over: AbortSignal): Promise<void> {
     const { logger } = this.#options;
-    for (let failures = 0; !over.aborted;) {
+    for (let failures = 0, stalls = 0; !over.aborted;) {
       const startedAt = performance.now();
       const ending = new AbortController();
       const signal = AbortSignal.any([over, ending.signal]);
@@ -117,7 +120,7 @@ export class Supervisor {
           () => undefined,
           (error: unknown) => toError(error),
         );
-      const outcome = await Promise.race([running, this.#untilStalled(activity, signal)]);
+      const outcome = await Promise.race([running, this.#untilStalled(activity, signal, stalls)]);
       ending.abort();
       if (over.aborted) {
         await Promise.race([running, sleep(END_TIMEOUT_MS)]);
@@ -131,16 +134,22 @@ export class Supervisor {
       if (stalled) logger.warn(message, fields);
       else logger.debug(message, fields);
       failures = activity.progressAt > startedAt ? 0 : failures + 1;
+      stalls = failures > 0 && stalled ? stalls + 1 : 0;
       await sleep(Math.min(RESTART_PAUSE_MS.min * 2 ** failures, RESTART_PAUSE_MS.max), over);
     }
   }
 
-  async #untilStalled(activity: Supervised, signal: AbortSignal): Promise<'stalled' | undefined> {
+  async #untilStalled(
+    activity: Supervised,
+    signal: AbortSignal,
+    stalls: number,
+  ): Promise<'stalled' | undefined> {
     const startedAt = performance.now();
+    const limitMs = activity.stallAfterMs * 2 ** Math.min(stalls, MAX_DOUBLINGS);
     while (!signal.aborted) {
       await sleep(STALL_POLL_MS, signal);
       const sinceStart = performance.now() - startedAt;
-      if (Math.min(this.#idleMs(activity), sinceStart) > activity.stallAfterMs) return 'stalled';
+      if (Math.min(this.#idleMs(activity), sinceStart) > limitMs) return 'stalled';
     }
     return undefined;
   }
