@@ -168,8 +168,7 @@ export class CrashWatch {
     const sources = holdings.flatMap(({ role: { source } }) => (source === undefined ? [] : [source]));
     if (sources.length > 0) logger.info('following', { generator: instance, sources });
     for (const { role, term } of holdings) {
-      if (role.source === undefined)
-        logger.info('following', { role: role.id, [role.kind]: instance, term });
+      if (role.source === undefined) logger.info('following', { role: role.id, [role.kind]: instance, term });
     }
   }
 

@@ -16,7 +16,8 @@ export function timingsOf(ttlMs: number) {
   return {
     renewalInterval: {
       ms: ttlMs / 3,
-      reason: 'T/3: two renewals can fail before the lease expires; all leases of an instance share a round trip',
+      reason:
+        'T/3: two renewals can fail before the lease expires; all leases of an instance share a round trip',
     },
     renewalRetry: { ms: ttlMs / 30, reason: 'T/30: pause after a renewal without an answer' },
     leaseCommandTimeout: {
@@ -51,9 +52,13 @@ export type Timings = ReturnType<typeof timingsOf>;
 const WATCH = {
   presencePollMin: {
     ms: 150,
-    reason: 'shortest pause between two checks whether leaders are connected, the same for any number of them',
+    reason:
+      'shortest pause between two checks whether leaders are connected, the same for any number of them',
   },
-  presencePollMax: { ms: 250, reason: 'longest such pause: random, so that followers check at different times' },
+  presencePollMax: {
+    ms: 250,
+    reason: 'longest such pause: random, so that followers check at different times',
+  },
   confirmation: {
     ms: 15,
     reason: 'pause before the check that confirms that a leader is gone: it could have reconnected',
@@ -63,11 +68,20 @@ const WATCH = {
     reason: 'how long to go without reading who leads, in case an announcement was lost',
   },
   campaignJitter: { ms: 15, reason: 'spread of followers that hear of the same vacancy' },
-  delayPerRole: { ms: 15, reason: 'how much later an instance campaigns for each role that it holds already' },
-  keeperDelay: { ms: 25, reason: "how much later an instance campaigns for the keeper's role than for a generator's" },
+  delayPerRole: {
+    ms: 15,
+    reason: 'how much later an instance campaigns for each role that it holds already',
+  },
+  keeperDelay: {
+    ms: 25,
+    reason: "how much later an instance campaigns for the keeper's role than for a generator's",
+  },
   notNamedDelay: { ms: 150, reason: 'how much later those campaign who were not named as the successor' },
   balancePoll: { ms: 2500, reason: 'pause between two checks of a leader whether roles are spread evenly' },
-  stability: { ms: 3000, reason: 'how long membership must be unchanged before a role is handed over for balance' },
+  stability: {
+    ms: 3000,
+    reason: 'how long membership must be unchanged before a role is handed over for balance',
+  },
   betweenMoves: { ms: 400, reason: 'pause after handing roles over for balance' },
 } as const satisfies Record<string, Timing>;
 
