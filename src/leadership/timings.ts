@@ -56,7 +56,7 @@ const WATCH = {
       'shortest pause between two checks whether leaders are connected, the same for any number of them',
   },
   presencePollMax: {
-    ms: 250,
+    ms: 260,
     reason: 'longest such pause: random, so that followers check at different times',
   },
   confirmation: {
