@@ -3,7 +3,7 @@
 //
 //   npm run docs               builds, and writes the tables
 //   npm run docs -- --check    lists the tables that are not current, and fails if there are any
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import ts from 'typescript';
 
@@ -172,13 +172,12 @@ async function metrics() {
   return rows;
 }
 
-/** Every duration that follows from LEASE_TTL_MS, at its default. Undefined: the table stays as it is. */
+/** Every duration of leadership, at the default of LEASE_TTL_MS. */
 async function durations() {
-  if (!existsSync('dist/leadership/timings.js')) return undefined;
-  const { timingsOf } = require('../dist/leadership/timings.js');
+  const { durationsOf } = require('../dist/leadership/timings.js');
   return [
     ['duration', 'at the default', 'reason'],
-    ...timingsOf(5000).map(({ name, ms, reason }) => [name, `${ms} ms`, reason]),
+    ...durationsOf(5000).map(({ name, ms, reason }) => [name, `${ms} ms`, reason]),
   ];
 }
 
@@ -205,7 +204,6 @@ for (const file of documents) {
     /(<!-- generated: (\w+) ?(.*?) -->\n)[^]*?<!-- end -->/g,
   )) {
     const rows = await TABLES[name](...given.split(' ').filter((word) => word !== ''));
-    if (rows === undefined) continue;
     const current = `${start}\n${tableOf(rows)}\n\n<!-- end -->`;
     if (current === whole) continue;
     stale++;

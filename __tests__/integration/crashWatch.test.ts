@@ -69,7 +69,7 @@ async function watch(url = redis.url, ttlMs = 60_000) {
     leases: new LeaseNodes({ nodes: [leaseClient], ttlMs }),
     roles: [GENERATOR, KEEPER],
     instance: 'follower',
-    onVacant: (role, why) => vacant.push(`${role.id} ${why}`),
+    onVacant: (roles, why) => vacant.push(...roles.map(({ id }) => `${id} ${why}`)),
     onTerms: (read) => read.forEach((term, role) => terms.set(role, term)),
     ttlMs,
     logger: silentLogger,

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { type Member, planMoves, successorOf } from '../../src/duties/placement';
+import { chooseSuccessors, type Member, planMoves } from '../../src/duties/placement';
 
 const KEEPER = { id: 'keeper', kind: 'keeper', source: undefined } as const;
 const GENERATOR = { id: 'generator', kind: 'generator', source: undefined } as const;
@@ -66,6 +66,9 @@ describe('sources', () => {
 });
 
 describe('the successor', () => {
+  const successorOf = (role: Member['roles'][number], leaving: string, group: readonly Member[]) =>
+    chooseSuccessors([role], leaving, group).get(role.id);
+
   it('of a generator is whoever was started last and can generate', () => {
     const group = [member('a', [GENERATOR]), member('b'), member('d'), member('e', [], { generates: false })];
     expect(successorOf(GENERATOR, 'a', group)).toBe('d');
@@ -76,5 +79,23 @@ describe('the successor', () => {
     expect(successorOf(KEEPER, 'a', [member('a', [KEEPER]), member('b'), member('d', [GENERATOR])])).toBe(
       'b',
     );
+  });
+
+  it('is another one for each source of an instance that leaves, so that they stay evenly spread', () => {
+    const names = ['u', 'v', 'w', 'x', 'y', 'z'];
+    const roles = names.map(source);
+    const group = [
+      member('a', roles.slice(0, 3), { sources: names }),
+      member('b', roles.slice(3, 5), { sources: names }),
+      member('c', roles.slice(5), { sources: names }),
+      member('d', [], { sources: ['u'] }),
+      member('e', [], { sources: names, generates: false }),
+    ];
+    const chosen = chooseSuccessors(roles.slice(0, 3), 'a', group);
+    expect(Object.fromEntries(chosen)).toEqual({
+      'generator:u': 'd',
+      'generator:v': 'c',
+      'generator:w': 'c',
+    });
   });
 });

@@ -61,6 +61,7 @@ export function assembleRoles(
       keeper,
     ],
     chooseSuccessor: (role) => balancer.chooseSuccessor(role),
+    chooseSuccessors: (roles, dead) => balancer.chooseSuccessors(roles, dead),
     observer: observe(options, gate),
   });
   const balancer: Balancer = new Balancer({

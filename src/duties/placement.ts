@@ -37,21 +37,38 @@ export function isEligible({ generates, sources }: Member, role: PlacedRole): bo
   return role.source === undefined ? sources === undefined : sources?.includes(role.source) === true;
 }
 
-/** Who should take the role over from `leaving`: of equals, whoever was started last. Undefined: nobody can. */
-export function successorOf(
-  role: PlacedRole,
+/**
+ * Who should take each of these roles over from `leaving`, by the id of the role: whoever leads least, and of equals
+ * whoever was started last. A role that nobody can lead is not in it.
+ */
+export function chooseSuccessors(
+  roles: readonly PlacedRole[],
   leaving: string,
   members: readonly Member[],
-): string | undefined {
-  const load = (member: Member) => {
-    const generators = generatorsOf(member).length;
-    if (role.kind === 'keeper') return Math.min(generators, 1);
-    return role.source === undefined ? 0 : generators;
+): Map<string, string> {
+  const taken = new Map<string, number>();
+  const generators = (member: Member) => generatorsOf(member).length + (taken.get(member.instance) ?? 0);
+  const load = (member: Member, role: PlacedRole) => {
+    if (role.kind === 'keeper') return Math.min(generators(member), 1);
+    return role.source === undefined ? 0 : generators(member);
   };
-  return members
-    .filter((member) => member.instance !== leaving && isEligible(member, role))
-    .sort((a, b) => load(a) - load(b) || compare(b.startedAt, a.startedAt) || compare(a.instance, b.instance))
-    .at(0)?.instance;
+  const successors = new Map<string, string>();
+  // Generators first: the keeper should rather be an instance that does not generate.
+  for (const role of [...roles].sort((a, b) => compare(a.id, b.id))) {
+    const best = members
+      .filter((member) => member.instance !== leaving && isEligible(member, role))
+      .sort(
+        (a, b) =>
+          load(a, role) - load(b, role) ||
+          compare(b.startedAt, a.startedAt) ||
+          compare(a.instance, b.instance),
+      )
+      .at(0);
+    if (best === undefined) continue;
+    successors.set(role.id, best.instance);
+    if (role.kind === 'generator') taken.set(best.instance, (taken.get(best.instance) ?? 0) + 1);
+  }
+  return successors;
 }
 
 /** The moves that would put every role where it should be; the same for everybody with the same view. */

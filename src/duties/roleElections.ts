@@ -11,7 +11,12 @@ import { type EndCause, markEnd, takeTerm } from '../leadership/term';
 import { WATCH_TIMINGS } from '../leadership/timings';
 import type { Logger } from '../logger';
 import { announce, type Announcement } from '../membership/announcements';
-import { sleep, systemClock } from '../time';
+import { sleep, systemClock, withDeadline } from '../time';
+
+/** Longest wait for successors to be chosen after a crash, in milliseconds. */
+const CHOOSING_MS = 250;
+/** Time over which an instance spreads its campaigns for roles that are vacant at once, in milliseconds. */
+const MAX_TURNS_MS = 300;
 
 export interface Duty {
   readonly role: Role;
@@ -38,6 +43,8 @@ export interface RoleElectionsOptions {
   readonly duties: readonly Duty[];
   /** Who should take the role over when this instance steps down in order. */
   readonly chooseSuccessor: (role: Role) => Promise<string | undefined>;
+  /** Who should take over the roles of an instance that is dead, by the id of the role. */
+  readonly chooseSuccessors: (roles: readonly Role[], dead: string) => Promise<Map<string, string>>;
   readonly observer: RoleObserver;
   readonly logger: Logger;
 }
@@ -60,7 +67,7 @@ export class RoleElections {
       leases: this.leases,
       roles: duties.map(({ role }) => role),
       instance: config.instanceName,
-      onVacant: (role) => this.#wake(role.id, Math.random() * WATCH_TIMINGS.campaignJitter),
+      onVacant: (roles, _why, dead) => void this.#fill(roles, dead),
       onTerms: (terms) => {
         for (const { role, election } of this.#elections.values()) election.depose(terms.get(role.id) ?? 0);
       },
@@ -107,16 +114,51 @@ export class RoleElections {
     this.#elections.get(roleId)?.election.handOver(successor);
   }
 
-  hear({ event, role, successor }: Announcement): void {
+  hear({ event, who, role, successor }: Announcement): void {
     if (event === 'elected' || event === 'moved') this.watch.refresh();
     if (event === 'handover') this.handOver(role, successor);
     if (event !== 'left') return;
+    this.watch.steppedDown(who, role);
     const named = successor === undefined || successor === this.#options.config.instanceName;
     const jitter = successor === undefined ? Math.random() * WATCH_TIMINGS.campaignJitter : 0;
     this.#wake(
       role,
       named ? jitter : WATCH_TIMINGS.notNamedDelay + Math.random() * WATCH_TIMINGS.campaignJitter,
     );
+  }
+
+  /**
+   * Nobody leads these roles. Whoever has seen an instance die says who should lead each of its sources, so that they are
+   * spread evenly at once; a single role it takes itself.
+   */
+  async #fill(roles: readonly Role[], dead: string | undefined): Promise<void> {
+    const { campaignJitter, notNamedDelay } = WATCH_TIMINGS;
+    if (dead === undefined) return this.#wakeInTurn(roles);
+    const sources = roles.filter(({ source }) => source !== undefined);
+    for (const { id } of roles.filter((role) => !sources.includes(role))) this.#wake(id, 0);
+    if (sources.length === 0) return;
+    const choosing = this.#options.chooseSuccessors(sources, dead);
+    const successors = await withDeadline(choosing, CHOOSING_MS, 'choosing successors').catch(
+      (error: unknown) => {
+        this.#options.logger.debug('no successors are named', { error: toError(error) });
+        return undefined;
+      },
+    );
+    if (successors === undefined) return this.#wakeInTurn(sources);
+    for (const role of sources) {
+      const successor = successors.get(role.id);
+      const isOwn = successor === undefined || successor === this.#options.config.instanceName;
+      this.#wake(role.id, isOwn ? 0 : notNamedDelay + Math.random() * campaignJitter);
+      if (!isOwn) this.#announce('left', role, successor);
+    }
+  }
+
+  /** Each instance in an order of its own: of many roles that are vacant at once, each gets some. */
+  #wakeInTurn(roles: readonly Role[]): void {
+    const { campaignJitter } = WATCH_TIMINGS;
+    const step = Math.min(campaignJitter, MAX_TURNS_MS / roles.length);
+    const order = roles.map((role) => ({ role, at: Math.random() })).sort((a, b) => a.at - b.at);
+    order.forEach(({ role }, turn) => this.#wake(role.id, Math.random() * campaignJitter + turn * step));
   }
 
   #wake(roleId: string, delayMs: number): void {

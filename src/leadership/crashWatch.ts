@@ -10,7 +10,8 @@
  * message: the fence makes it safe.
  *
  * What it costs does not depend on the number of roles: one NUMSUB for the leaders of all of them, five times a second;
- * two reads every few seconds; and for each instance that leads anything, one PTTL every third of the lease.
+ * two reads every few seconds; and for each instance that leads anything, one PTTL whenever its lease would have expired
+ * if it had not been renewed since the last one.
  */
 import type { Redis } from 'ioredis';
 import { toError } from '../errors';
@@ -23,7 +24,7 @@ import { type Holder, Holders, type Holding } from './holders';
 import type { LeaseNodes } from './lease';
 import type { Role } from './role';
 import { markEnd, readLeader } from './term';
-import { timingsOf, WATCH_TIMINGS } from './timings';
+import { WATCH_TIMINGS } from './timings';
 
 export interface CrashWatchOptions {
   readonly control: Redis;
@@ -32,8 +33,8 @@ export interface CrashWatchOptions {
   /** The roles that this instance campaigns for. */
   readonly roles: readonly Role[];
   readonly instance: string;
-  /** Nobody holds the lease of this role. */
-  readonly onVacant: (role: Role, why: 'crash' | 'expired' | 'free') => void;
+  /** Nobody holds the leases of these roles; all of `dead` after a crash of that instance. */
+  readonly onVacant: (roles: readonly Role[], why: 'crash' | 'expired' | 'free', dead?: string) => void;
   /** The newest term of each role, by its id, as last read: an older one is over. */
   readonly onTerms: (terms: ReadonlyMap<string, number>) => void;
   readonly ttlMs: number;
@@ -46,15 +47,13 @@ const EXPIRY_SPREAD_MS = 20;
 export class CrashWatch {
   readonly #options: CrashWatchOptions;
   readonly #holders: Holders;
-  readonly #leasePollMs: number;
   #refreshAt = 0;
   #wake = new AbortController();
 
   constructor(options: CrashWatchOptions) {
-    const { control, keys, leases, roles, ttlMs } = options;
+    const { control, keys, leases, roles } = options;
     this.#options = options;
     this.#holders = new Holders(control, keys, leases, roles);
-    this.#leasePollMs = timingsOf(ttlMs).leasePoll.ms;
     // Whom it saw alive proves nothing on another connection.
     control.on('close', () => {
       this.#holders.forget();
@@ -72,6 +71,11 @@ export class CrashWatch {
     const ms = this.#holders.sinceRenewalMs.get(role.id);
     this.#holders.sinceRenewalMs.delete(role.id);
     return ms;
+  }
+
+  /** The instance has stepped down in order: that its process ends is no crash of a leader. */
+  steppedDown(instance: string, roleId: string): void {
+    this.#holders.dropHolding(instance, roleId);
   }
 
   /** Something has changed: reads at once who leads. */
@@ -94,7 +98,7 @@ export class CrashWatch {
 
   /** Until the next look, or the next lease expires. */
   #pauseMs(): number {
-    const { min, max } = WATCH_TIMINGS.presencePoll;
+    const { presencePollMin: min, presencePollMax: max } = WATCH_TIMINGS;
     const pause = min + Math.random() * (max - min);
     const now = performance.now();
     const expiries = this.#others.map(
@@ -121,35 +125,35 @@ export class CrashWatch {
   }
 
   async #refresh(why: 'expired' | 'free'): Promise<void> {
-    const { min } = WATCH_TIMINGS.presencePoll;
-    this.#refreshAt = performance.now() + WATCH_TIMINGS.refreshInterval - Math.random() * min;
+    const { refreshInterval, presencePollMin } = WATCH_TIMINGS;
+    this.#refreshAt = performance.now() + refreshInterval - Math.random() * presencePollMin;
     const { vacant } = await this.#holders.refresh();
     this.#options.onTerms(this.#holders.terms);
-    for (const role of vacant) this.#options.onVacant(role, why);
+    if (vacant.length > 0) this.#options.onVacant(vacant, why);
   }
 
-  /** Asks for each leader when its leases expire; those of one instance are renewed together. */
+  /**
+   * Asks for each leader when its leases expire, once they would have if it had not renewed them. Those of one instance are
+   * renewed together.
+   */
   async #pollLeases(): Promise<void> {
-    const now = performance.now();
-    const due = this.#others.filter(({ renewedAt, expiresAt = 0 }) => {
-      return now >= expiresAt || renewedAt === undefined || now - renewedAt > 2 * this.#leasePollMs;
-    });
-    let expired = false;
-    for (const holder of due) {
-      const heldForMs = await this.#options.leases.heldForMs(holder.holdings[0]!.role.keys.lease);
-      const at = performance.now();
-      if (heldForMs === 0) expired = true;
-      else {
+    const due = this.#others.filter(({ expiresAt = 0 }) => performance.now() >= expiresAt);
+    const expired = await Promise.all(
+      due.map(async (holder) => {
+        const heldForMs = await this.#options.leases.heldForMs(holder.holdings[0]!.role.keys.lease);
+        if (heldForMs === 0) return true;
+        const at = performance.now();
         holder.expiresAt = at + heldForMs;
         holder.renewedAt = at - Math.max(0, this.#options.ttlMs - heldForMs);
-      }
-    }
-    if (expired) await this.#refresh('expired');
+        return false;
+      }),
+    );
+    if (expired.includes(true)) await this.#refresh('expired');
   }
 
   /** Those who are not connected now; notes when the others were seen alive. */
   async #absent(holders: readonly Holder[]): Promise<Holder[]> {
-    const { control, keys, logger } = this.#options;
+    const { control, keys } = this.#options;
     const present = await presentAmong(
       control,
       keys,
@@ -157,29 +161,34 @@ export class CrashWatch {
     );
     for (const holder of holders) {
       if (!present.has(holder.instance)) continue;
-      if (holder.aliveAt === undefined) {
-        for (const { role, term } of holder.holdings)
-          logger.info('following', {
-            [role.kind]: holder.instance,
-            term,
-            ...(role.source && { source: role.source }),
-          });
-      }
+      if (holder.aliveAt === undefined) this.#reportFollowing(holder);
       holder.aliveAt = performance.now();
     }
     return holders.filter(({ instance }) => !present.has(instance));
   }
 
+  /** One line for each role; all sources of an instance share one. */
+  #reportFollowing({ instance, holdings }: Holder): void {
+    const { logger } = this.#options;
+    const sources = holdings.flatMap(({ role: { source } }) => (source === undefined ? [] : [source]));
+    if (sources.length > 0) logger.info('following', { generator: instance, sources });
+    for (const { role, term } of holdings) {
+      if (role.source === undefined) logger.info('following', { [role.kind]: instance, term });
+    }
+  }
+
   async #evict({ instance, holdings, aliveAt }: Holder): Promise<void> {
     const { leases, onVacant } = this.#options;
     this.#holders.drop(instance);
-    await Promise.all(
+    const evicted = await Promise.all(
       holdings.map(async (holding) => {
-        if (!(await this.#markCrash(holding, aliveAt!))) return;
+        if (!(await this.#markCrash(holding, aliveAt!))) return [];
         await leases.evict(holding.role.keys.lease, holding.secret);
-        onVacant(holding.role, 'crash');
+        return [holding.role];
       }),
     );
+    const roles = evicted.flat();
+    if (roles.length > 0) onVacant(roles, 'crash', instance);
     this.#refreshAt = 0;
   }
 

@@ -60,6 +60,14 @@ export class Holders {
     this.#known.clear();
   }
 
+  /** The instance has said that it leads the role no longer. */
+  dropHolding(instance: string, roleId: string): void {
+    const holder = this.#known.get(instance);
+    const holdings = holder?.holdings.filter(({ role }) => role.id !== roleId) ?? [];
+    if (holdings.length === 0) this.#known.delete(instance);
+    else this.#known.set(instance, { ...holder!, holdings });
+  }
+
   drop(instance: string): void {
     this.#known.delete(instance);
   }

@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import Redlock, { ExecutionError, Lock, ResourceLockedError } from 'redlock';
 import { withDeadline } from '../time';
+import { type Renewal, Renewals } from './renewals';
 import { timingsOf } from './timings';
 
 /**
@@ -16,7 +17,7 @@ export interface Lease {
 
 export interface HeldLease {
   /** `lost`: Redis says that it is no longer ours. */
-  extend(): Promise<'extended' | 'lost'>;
+  extend(): Promise<Renewal>;
   /** Gives it back, if it is still ours. */
   release(): Promise<void>;
 }
@@ -28,14 +29,15 @@ export interface LeaseNodesOptions {
 }
 
 /**
- * The Redlock leases of all roles, on the same nodes. Redlock's own loop (`using`) is not taken: with Redis frozen it
- * notices seconds late, and it decides by wall-clock time. Here each call is a single attempt; when to call is the
- * election's business.
+ * The Redlock leases of all roles, on the same nodes. The package's own loop (`using`) is not used: with Redis frozen it
+ * notices seconds late, and it decides by wall-clock time. Here each call is a single attempt, and the election decides
+ * when to call. Its `extend` is not used either, because it renews one lease per round trip (renewals.ts).
  */
 export class LeaseNodes {
   readonly #nodes: readonly Redis[];
   readonly #ttlMs: number;
   readonly #redlock: Redlock;
+  readonly #renewals: Renewals;
   readonly #quorum: number;
   // Redlock never settles when an even number of nodes is divided: each call has a deadline of its own.
   readonly #deadlineMs: number;
@@ -46,6 +48,7 @@ export class LeaseNodes {
     this.#redlock = new Redlock(nodes, { retryCount: 0 });
     this.#quorum = Math.floor(nodes.length / 2) + 1;
     this.#deadlineMs = timingsOf(ttlMs).leaseCommandTimeout.ms * 2;
+    this.#renewals = new Renewals({ nodes, ttlMs, deadlineMs: this.#deadlineMs });
   }
 
   /** The lease that is stored under this key. */
@@ -82,7 +85,7 @@ export class LeaseNodes {
   async #acquire(key: string): Promise<HeldLease | undefined> {
     const attempt = this.#redlock.acquire([key], this.#ttlMs);
     try {
-      return this.#hold(await withDeadline(attempt, this.#deadlineMs, 'acquiring the lease'));
+      return this.#hold(key, await withDeadline(attempt, this.#deadlineMs, 'acquiring the lease'));
     } catch (error) {
       // If it succeeds after all, nobody knows of it: it would stay held until it expires.
       attempt.then((lock) => lock.release()).catch(() => undefined);
@@ -91,22 +94,14 @@ export class LeaseNodes {
     }
   }
 
-  #hold(lock: Lock): HeldLease {
+  #hold(key: string, lock: Lock): HeldLease {
+    this.#renewals.count(1);
     return {
-      extend: async () => {
-        // Redlock refuses to extend what it believes expired by wall-clock time, which steps. The nodes know best:
-        // the script extends nothing that is not ours any more.
-        lock.expiration = Number.MAX_SAFE_INTEGER;
-        try {
-          const extending = this.#redlock.extend(lock, this.#ttlMs);
-          lock = await withDeadline(extending, this.#deadlineMs, 'renewing the lease');
-          return 'extended';
-        } catch (error) {
-          if (await this.#refused(error)) return 'lost';
-          throw error;
-        }
+      extend: () => this.#renewals.extend(key, lock.value),
+      release: () => {
+        this.#renewals.count(-1);
+        return this.#release(lock);
       },
-      release: () => this.#release(lock),
     };
   }
 

@@ -2,7 +2,7 @@ import { DeposedError, toError } from '../errors';
 import type { Logger } from '../logger';
 import { aborted } from '../time';
 import type { HeldLease } from './lease';
-import type { ElectionOptions, StepDownCause, Term } from './options';
+import type { ElectionOptions, RenewalOutcome, StepDownCause, Term } from './options';
 import { type Timings, timingsOf } from './timings';
 import type { TrustDeadline } from './trustDeadline';
 
@@ -93,16 +93,23 @@ export class Tenure {
     }
   }
 
-  /** Renews every third of the lease's time to live, counted from the start of the last success; sooner after a failure. */
+  /**
+   * Renews every third of the lease's time to live, sooner after a failure. Terms of one instance renew at the same times
+   * of its clock, whenever each began, so that their renewals share a round trip.
+   */
   async #renew(): Promise<void> {
     const { held, trust, clock, logger, onRenewal } = this.#options;
     const { renewalInterval, renewalRetry } = this.#timings;
-    for (;;) {
-      const pause = Math.max(renewalRetry.ms, renewalInterval.ms - trust.sinceRenewalMs());
+    for (let outcome: RenewalOutcome = 'extended'; ;) {
+      // Taking the term can have taken long.
+      const isOverdue = trust.sinceRenewalMs() >= renewalInterval.ms;
+      const untilCommonTime = renewalInterval.ms - (clock.now() % renewalInterval.ms);
+      let pause = untilCommonTime + (untilCommonTime < renewalRetry.ms ? renewalInterval.ms : 0);
+      if (outcome !== 'extended' || isOverdue) pause = renewalRetry.ms;
       await clock.sleep(pause, this.term.signal);
       if (this.term.signal.aborted) return;
       const startedAt = clock.now();
-      const outcome = await held.extend().catch((error: unknown) => {
+      outcome = await held.extend().catch((error: unknown) => {
         logger.debug('the lease could not be renewed; trying again', { error: toError(error) });
         return 'unanswered' as const;
       });

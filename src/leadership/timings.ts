@@ -14,7 +14,11 @@ export interface Timing {
 export function timingsOf(ttlMs: number) {
   const margin = Math.max(ttlMs / 20, 5);
   return {
-    renewalInterval: { ms: ttlMs / 3, reason: 'T/3: two renewals can fail before the lease expires' },
+    renewalInterval: {
+      ms: ttlMs / 3,
+      reason:
+        'T/3: two renewals can fail before the lease expires; all leases of an instance share a round trip',
+    },
     renewalRetry: { ms: ttlMs / 30, reason: 'T/30: pause after a renewal without an answer' },
     leaseCommandTimeout: {
       ms: Math.max(50, Math.floor(ttlMs / 4)),
@@ -30,7 +34,7 @@ export function timingsOf(ttlMs: number) {
     leasePoll: {
       ms: ttlMs / 3,
       reason:
-        'T/3, spread by a quarter: how often a follower asks when a lease expires, and again when it does',
+        'T/3 for each role that the instance campaigns for, spread by a quarter: how often it campaigns without cause',
     },
     endOfTerm: {
       ms: 1000,
@@ -44,20 +48,55 @@ export function timingsOf(ttlMs: number) {
 
 export type Timings = ReturnType<typeof timingsOf>;
 
-/** Durations that do not depend on LEASE_TTL_MS, in milliseconds. */
-export const WATCH_TIMINGS = {
-  /** Pause between two looks at the leaders' presence, spread so that followers look at different times. */
-  presencePoll: { min: 130, max: 230 },
-  /** Pause before the look that confirms an absence. */
-  confirmation: 30,
-  /** How long to go without reading who leads, should an announcement have been missed. */
-  refreshInterval: 3000,
-  /** Spread of followers that all hear of the same vacancy. */
-  campaignJitter: 15,
-  /** How much later an instance campaigns for each role that it holds already. */
-  delayPerRole: 15,
-  /** How much later than for a generator an instance campaigns for the keeper's role. */
-  keeperDelay: 25,
-  /** How much later those campaign who were not named as the successor. */
-  notNamedDelay: 150,
-} as const;
+/** Durations that do not depend on LEASE_TTL_MS. */
+const WATCH = {
+  presencePollMin: {
+    ms: 150,
+    reason:
+      'shortest pause between two checks whether leaders are connected, the same for any number of them',
+  },
+  presencePollMax: {
+    ms: 260,
+    reason: 'longest such pause: random, so that followers check at different times',
+  },
+  confirmation: {
+    ms: 15,
+    reason: 'pause before the check that confirms that a leader is gone: it could have reconnected',
+  },
+  refreshInterval: {
+    ms: 3000,
+    reason: 'how long to go without reading who leads, in case an announcement was lost',
+  },
+  campaignJitter: { ms: 15, reason: 'spread of followers that hear of the same vacancy' },
+  delayPerRole: {
+    ms: 15,
+    reason: 'how much later an instance campaigns for each role that it holds already',
+  },
+  keeperDelay: {
+    ms: 25,
+    reason: "how much later an instance campaigns for the keeper's role than for a generator's",
+  },
+  notNamedDelay: { ms: 150, reason: 'how much later those campaign who were not named as the successor' },
+  balancePoll: { ms: 2500, reason: 'pause between two checks of a leader whether roles are spread evenly' },
+  stability: {
+    ms: 3000,
+    reason: 'how long membership must be unchanged before a role is handed over for balance',
+  },
+  betweenMoves: { ms: 400, reason: 'pause after handing roles over for balance' },
+} as const satisfies Record<string, Timing>;
+
+type Milliseconds = { readonly [name in keyof typeof WATCH]: number };
+
+/** The same in milliseconds alone. */
+export const WATCH_TIMINGS = Object.fromEntries(
+  Object.entries(WATCH).map(([name, { ms }]) => [name, ms]),
+) as Milliseconds;
+
+/** Every duration, for the table in docs/configuration.md: names are written as words. */
+export function durationsOf(ttlMs: number): (Timing & { name: string })[] {
+  return Object.entries({ ...timingsOf(ttlMs), ...WATCH }).map(([name, { ms, reason }]) => ({
+    name: name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`),
+    ms: Math.round(ms),
+    reason,
+  }));
+}
