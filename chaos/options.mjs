@@ -22,10 +22,11 @@ function read(args) {
       instances: { type: 'string', default: '4' },
       redis: { type: 'string', default: 'single' },
       faults: { type: 'string' },
+      actions: { type: 'string' },
       times: { type: 'string', default: 'Infinity' },
     },
   });
-  const { redis, faults } = values;
+  const { redis, faults, actions } = values;
   const [minutes, seed, count, times] = ['minutes', 'seed', 'instances', 'times'].map((name) =>
     Number(values[name]),
   );
@@ -34,5 +35,10 @@ function read(args) {
     throw new Error(
       'expected --minutes and --times above 0, --seed a whole number, --instances a whole number from 1',
     );
-  return { minutes, seed, count, redis, times, faults: faults?.split(',') };
+  return { minutes, seed, count, redis, times, faults: listOf(faults), actions: listOf(actions) };
+}
+
+/** `none` names nothing. Undefined where it is left out. */
+function listOf(text) {
+  return text === 'none' ? [] : text?.split(',');
 }

@@ -1,7 +1,7 @@
 // Fault injection: real instances, real faults, a watch over every promise while it runs, and a verdict at the end.
 //
 //   npm run chaos -- [--minutes 1] [--seed 12345] [--instances 4]
-//                    [--redis single|sentinel|cluster|network] [--faults kill,pause,...] [--times 100]
+//                    [--redis single|sentinel|cluster|network] [--faults kill,pause,...] [--actions rewind,...|none] [--times 100]
 //
 // On one Redis, which loses nothing that it has answered, connections are at fault too. Behind Sentinels and in a Cluster
 // the master itself dies, stands still or hands over, and what its replica had not got yet is gone: the verdict is then
@@ -24,7 +24,7 @@ import { untilProcessed, verdict } from './verdict.mjs';
 import { startWatch } from './watch.mjs';
 import { openWorld } from './world.mjs';
 
-const { minutes, seed, count, redis, times, faults: names } = readOptions(process.argv.slice(2));
+const { minutes, seed, count, redis, times, faults: names, actions } = readOptions(process.argv.slice(2));
 const unavailable = redis === 'network' ? networkUnavailable() : undefined;
 if (unavailable !== undefined) {
   console.log(`chaos: skipped, ${unavailable}`);
@@ -55,7 +55,7 @@ process.exit(world.problems.length === 0 ? 0 : 1);
 function chosenFaults() {
   try {
     // Numbers of its own: how many a fault takes depends on the machine.
-    return faultsFor(world, seededRandom(seed + 1), names);
+    return faultsFor(world, seededRandom(seed + 1), { faults: names, actions });
   } catch (error) {
     console.error(`error: ${error.message}`);
     process.exit(2);

@@ -74,9 +74,10 @@ export async function* generate({ cursor = 0, signal }) {
 
 const numbers = (after, count) => Array.from({ length: count }, (_, index) => after + 1 + index);
 
-export async function handle({ n, ms = n % 97 === 0 ? 100 : 0 }) {
-  await ledger.rpush('events', JSON.stringify({ e: 'start', n, i: INSTANCE_NAME }));
+// A move of the cursor repeats numbers, so the ledger knows messages by their ids.
+export async function handle({ n, ms = n % 97 === 0 ? 100 : 0 }, { id }) {
+  await ledger.rpush('events', JSON.stringify({ e: 'start', n: Number(id), i: INSTANCE_NAME }));
   if (ms > 0) await sleep(ms);
-  await ledger.rpush('events', JSON.stringify({ e: 'end', n, i: INSTANCE_NAME }));
+  await ledger.rpush('events', JSON.stringify({ e: 'end', n: Number(id), i: INSTANCE_NAME }));
   if (isMeantToFail(n)) throw new Error(`number ${n} is meant to fail`);
 }

@@ -90,13 +90,22 @@ async function commands() {
   for (const [usage, does] of entriesOf(await help(), 'Commands')) {
     const name = usage.split(/[ |]/, 1)[0];
     if (name === 'help') continue;
-    const options = entriesOf(await help(name), 'Options').filter(([option]) => !option.startsWith('-h,'));
-    const list = options.map(([option, text]) => `\`${option}\`: ${text}`).join('; ');
-    const given = usage.replace(/\|\w+| ?\[options\]/g, '');
-    const shown = name === 'start' ? 'npm start' : `npm start -- ${given}`;
-    rows.push([`\`${shown}\``, list === '' ? does : `${does}. ${list}`]);
+    const own = await help(name);
+    rows.push(rowOf(usage, does, own));
+    for (const [further, text] of entriesOf(own, 'Commands')) {
+      const sub = further.split(/[ |]/, 1)[0];
+      if (sub !== 'help') rows.push(rowOf(`${name} ${further}`, text, await help(name, sub)));
+    }
   }
   return rows;
+
+  function rowOf(usage, does, text) {
+    const options = entriesOf(text, 'Options').filter(([option]) => !option.startsWith('-h,'));
+    const list = options.map(([option, meaning]) => `\`${option}\`: ${meaning}`).join('; ');
+    const given = usage.replace(/\|\w+| ?\[(options|command)\]/g, '');
+    const shown = given === 'start' ? 'npm start' : `npm start -- ${given}`;
+    return [`\`${shown}\``, list === '' ? does : `${does}. ${list}`];
+  }
 }
 
 /** Entries of a section of a help text: what is on the left, and what is on the right. */

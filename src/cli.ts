@@ -1,31 +1,11 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import type { openAccess } from './commands/access';
 import type { GetErrorsOptions } from './commands/getErrors';
+import { addOperatingCommands } from './commands/operatingCommands';
+import { type Terminal, withRedis } from './commands/terminal';
 import { examplesFor } from './terminal/invocation';
-import type { Write } from './terminal/write';
-import type { ScreenSize } from './terminal/screen';
-import type { Config, Environment } from './config';
 import { AppError } from './errors';
 
-/** What the program needs of its process. */
-export interface Terminal {
-  readonly env: Environment;
-  readonly version: string;
-  /** What a person types before a command. Default: that of a checkout. */
-  readonly program?: string;
-  /** Writes data to stdout. */
-  readonly write: Write;
-  /** Writes a message for the person to stderr. */
-  readonly tell: (text: string) => void;
-  /** Whether stdout is a terminal, and has colours. */
-  readonly stdout: { readonly isTTY?: boolean; hasColors?(): boolean };
-  /** Undefined where stdout is no terminal. */
-  readonly screenSize: () => ScreenSize | undefined;
-  /** From then on, SIGINT and SIGTERM abort this signal; the second one ends the process at once. */
-  readonly stopSignal: () => AbortSignal;
-  /** Runs an instance until it is told to stop. */
-  readonly run: (env: Environment) => Promise<void>;
-}
+export type { Terminal } from './commands/terminal';
 
 const ABOUT = `Runs one instance. Run it again, here or on other machines, for more: they find each other through Redis.
 Exactly one of them generates messages at a time; all of them handle them.`;
@@ -114,6 +94,7 @@ function buildProgram(terminal: Terminal): Command {
       });
     });
 
+  addOperatingCommands(program, terminal);
   return program;
 }
 
@@ -190,28 +171,6 @@ async function retryFailed(terminal: Terminal, ids: readonly string[], all: bool
     }
     if (problems.length > 0) throw new AppError(problems.join('; '), 1);
   });
-}
-
-type Access = Awaited<ReturnType<typeof openAccess>>;
-
-/** Gives `use` what a command needs of Redis, and closes it. A failure of Redis on the way ends in one line. */
-async function withRedis(
-  terminal: Terminal,
-  use: (access: Access, config: Config) => Promise<void>,
-): Promise<void> {
-  const { resolveConfig } = await import('./config.js');
-  const { openAccess } = await import('./commands/access.js');
-  const config: Config = resolveConfig(terminal.env);
-  const access = await openAccess(config);
-  try {
-    await use(access, config);
-  } catch (error) {
-    const { explainFailure } = await import('./redis/connector.js');
-    const { redisOf } = await import('./redis/resolve.js');
-    throw explainFailure(error, redisOf(config));
-  } finally {
-    await access.close();
-  }
 }
 
 function unknownCommand(program: Command, name = ''): string {

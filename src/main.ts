@@ -26,6 +26,8 @@ runCommandLine(process.argv.slice(2), {
   write,
   tell: (text) => void process.stderr.write(`${text}\n`),
   stdout: process.stdout,
+  stderr: process.stderr.isTTY ? process.stderr : undefined,
+  ask: process.stdin.isTTY && process.stderr.isTTY ? ask : undefined,
   screenSize() {
     if (!process.stdout.isTTY) return undefined;
     // A terminal that was never told its size says 0.
@@ -95,6 +97,16 @@ function write(text: string): Promise<boolean> {
       done(toError(error));
     }
   });
+}
+
+async function ask(question: string): Promise<string> {
+  const { createInterface } = await import('node:readline/promises');
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return await lines.question(question);
+  } finally {
+    lines.close();
+  }
 }
 
 /**

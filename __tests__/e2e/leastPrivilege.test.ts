@@ -53,6 +53,14 @@ it('a user with just the listed rights runs everything', async () => {
     [['getErrors'], /2 attempts/],
     [['retryErrors', '--all'], /^$/],
     [['getErrors', '--clear'], /^/],
+    [['cursor'], /^generated +\d+/m],
+    [['cursor', 'history'], /term 1/],
+    [['cursor', 'set', '5'], /^$/],
+    [['pause', 'all'], /^$/],
+    [['resume'], /^$/],
+    [['handover'], /is the generator now/],
+    [['drain', '--timeout', '20'], /^$/],
+    [['resume'], /^$/],
   ] as const) {
     const { code, stdout } = await runCommand(command, env);
     expect({ command, code, stdout }).toEqual({
@@ -65,11 +73,25 @@ it('a user with just the listed rights runs everything', async () => {
   const jobs = await fetch(`${String(board)}/board/api/queues?activeQueue=messages&status=latest&page=1`);
   expect(await jobs.json()).toMatchObject({ queues: [{ name: 'messages' }] });
 
+  const refusal = await runCommand(['destroy', '--yes', 'nic'], env);
+  expect(refusal).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('2 instances are alive') as string,
+  });
+
   // A message in the hands of one that dies, a crown that passes on, and an orderly end.
   first.signal('SIGKILL');
   await second.logged(ELECTED);
   second.signal('SIGTERM');
   expect(await second.exited).toBe(0);
+
+  await grant(['+scan']);
+  const destroyed = await runCommand(['destroy', '--yes', 'nic'], env);
+  expect(destroyed).toMatchObject({
+    code: 0,
+    stderr: expect.stringMatching(/^removed .* keys\n$/) as string,
+  });
+  expect(await redis.client.keys('*')).toEqual([]);
 
   // What was refused all the same is what the documentation says it does without.
   const refused = ((await redis.client.call('ACL', 'LOG')) as string[][]).map(

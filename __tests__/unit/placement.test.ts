@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { chooseSuccessors, type Member, planMoves } from '../../src/duties/placement';
+import { chooseSuccessors, type Member, planMoves } from '../../src/leadership/placement';
 
 const KEEPER = { id: 'keeper', kind: 'keeper', source: undefined } as const;
 const GENERATOR = { id: 'generator', kind: 'generator', source: undefined } as const;

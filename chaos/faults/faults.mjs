@@ -11,6 +11,7 @@
 //           message in hand may be handled again
 // settleMs  how long after it what was under way meanwhile may still arrive, if more than a moment
 // inject    does it, and resolves when it is over
+import { actions } from '../actions.mjs';
 import { connectionFaults } from './connections.mjs';
 import { networkFaults } from './network.mjs';
 import { processFaults } from './processes.mjs';
@@ -18,22 +19,30 @@ import { redisFaults } from './redis.mjs';
 import { taskFaults } from './task.mjs';
 import { topologyFaults } from './topologies.mjs';
 
-/** The faults that are asked for, and possible in this mode. */
-export function faultsFor(world, random, names) {
-  const all = [
-    processFaults,
-    connectionFaults,
-    redisFaults,
-    taskFaults,
-    topologyFaults,
-    networkFaults,
-  ].flatMap((create) => create(world, random));
+/**
+ * The faults and actions that are asked for, and possible in this mode.
+ *
+ * @param wanted `faults` and `actions` by their kinds; all of them where that is left out
+ */
+export function faultsFor(world, random, wanted) {
+  return [
+    ...chosen(world, faultsOf(world, random), wanted.faults, '--faults'),
+    ...chosen(world, actions(world, random), wanted.actions, '--actions'),
+  ];
+}
+
+function faultsOf(world, random) {
+  const rooms = [processFaults, connectionFaults, redisFaults, taskFaults, topologyFaults, networkFaults];
+  return rooms.flatMap((create) => create(world, random));
+}
+
+function chosen(world, all, names, option) {
   const possible = all.filter(({ modes }) => modes?.includes(world.mode) ?? true);
   const unknown = names?.filter((name) => !possible.some(({ kind }) => kind === name)) ?? [];
   if (unknown.length > 0) {
     const known = possible.map(({ kind }) => kind).join(', ');
     throw new Error(
-      `--faults names ${unknown.join(', ')}, expected some of ${known} with --redis ${world.mode}`,
+      `${option} names ${unknown.join(', ')}, expected some of ${known} with --redis ${world.mode}`,
     );
   }
   return possible.filter(({ kind }) => names?.includes(kind) ?? true);

@@ -17,6 +17,13 @@ export async function openAccess(config: Config) {
   const client = await connector.connect('control', { commandTimeout: 2500 });
   const queue = openQueue(client, keys);
   const opened = [client];
+  /** The nodes of the lease; none if that is the Redis of everything else. */
+  const openLeaseNodes = async (): Promise<Redis[]> => {
+    if (config.leaseRedis === undefined) return [];
+    const nodes = await leaseNodes(config.leaseRedis, keys, config.leaseTtlMs);
+    opened.push(...nodes);
+    return nodes;
+  };
   return {
     client,
     queue,
@@ -25,13 +32,10 @@ export async function openAccess(config: Config) {
     errorLog: new ErrorLog(client, queue, keys),
     /** The leases, to look at. Their nodes are asked for only by who needs them. */
     async openLeases(): Promise<LeaseNodes> {
-      const nodes =
-        config.leaseRedis === undefined
-          ? [client]
-          : await leaseNodes(config.leaseRedis, keys, config.leaseTtlMs);
-      if (config.leaseRedis !== undefined) opened.push(...nodes);
-      return new LeaseNodes({ nodes, ttlMs: config.leaseTtlMs });
+      const nodes = await openLeaseNodes();
+      return new LeaseNodes({ nodes: nodes.length === 0 ? [client] : nodes, ttlMs: config.leaseTtlMs });
     },
+    openLeaseNodes,
     close: () => Promise.all(opened.map((each) => closeClient(each))),
   };
 }

@@ -7,7 +7,7 @@ import type { Logger } from '../logger';
 import { livingInstances } from '../membership/registry';
 import type { Activity } from '../supervision/supervisor';
 import { sleep } from '../time';
-import { chooseSuccessors, type Member, type Move, planMoves } from './placement';
+import { chooseSuccessors, type Member, type Move, planMoves } from '../leadership/placement';
 
 export interface BalancerOptions {
   readonly control: Redis;

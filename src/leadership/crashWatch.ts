@@ -24,7 +24,7 @@ import { type Holder, Holders, type Holding } from './holders';
 import type { LeaseNodes } from './lease';
 import type { Role } from './role';
 import { markEnd, readLeader } from './term';
-import { WATCH_TIMINGS } from './timings';
+import { timingsOf, WATCH_TIMINGS } from './timings';
 
 export interface CrashWatchOptions {
   readonly control: Redis;
@@ -57,6 +57,7 @@ export class CrashWatch {
     // Whom it saw alive proves nothing on another connection.
     control.on('close', () => {
       this.#holders.forget();
+      this.#holders.forgetTerms();
       this.#refreshAt = 0;
     });
   }
@@ -76,6 +77,16 @@ export class CrashWatch {
   /** The instance has stepped down in order: that its process ends is no crash of a leader. */
   steppedDown(instance: string, roleId: string): void {
     this.#holders.dropHolding(instance, roleId);
+  }
+
+  /** The newest term of the role, as far as it was seen on this connection; 0 if none was. */
+  knownTerm(role: Role): number {
+    return this.#holders.terms.get(role.id) ?? 0;
+  }
+
+  /** This instance has taken a term. */
+  noteTerm(role: Role, term: number): void {
+    this.#holders.noteTerm(role, term);
   }
 
   /** Something has changed: reads at once who leads. */
@@ -126,7 +137,12 @@ export class CrashWatch {
 
   async #refresh(why: 'expired' | 'free'): Promise<void> {
     const { refreshInterval, presencePollMin } = WATCH_TIMINGS;
-    this.#refreshAt = performance.now() + refreshInterval - Math.random() * presencePollMin;
+    // A leader reads as often as it renews: it then learns of a newer term though an announcement was lost.
+    const leads = this.#holders.of(this.#options.instance) !== undefined;
+    const interval = leads
+      ? Math.min(refreshInterval, timingsOf(this.#options.ttlMs).renewalInterval.ms)
+      : refreshInterval;
+    this.#refreshAt = performance.now() + interval - Math.random() * presencePollMin;
     const { vacant } = await this.#holders.refresh();
     this.#options.onTerms(this.#holders.terms);
     if (vacant.length > 0) this.#options.onVacant(vacant, why);
@@ -193,19 +209,22 @@ export class CrashWatch {
   }
 
   /** False: somebody else has taken the role already. */
-  async #markCrash({ role, instance, term }: Holding, aliveAt: number): Promise<boolean> {
+  async #markCrash({ role, instance, recorded, term }: Holding, aliveAt: number): Promise<boolean> {
     const { control, logger } = this.#options;
     const newest = await readLeader(control, role.keys);
-    if (newest?.instance !== instance || newest.term !== term) return false;
+    if (newest?.instance !== recorded || newest.term !== term) return false;
     logger.info(`the ${role.kind} is dead`, {
       [role.kind]: instance,
       term,
       ...(role.source && { source: role.source }),
     });
     // Not waited for: a term is taken on this same connection, and finds the mark there.
-    markEnd(control, role.keys, { instance, term, cause: 'crash', agoMs: performance.now() - aliveAt }).catch(
-      (error: unknown) => logger.debug('the crash is not on record', { error: toError(error) }),
-    );
+    markEnd(control, role.keys, {
+      instance: recorded,
+      term,
+      cause: 'crash',
+      agoMs: performance.now() - aliveAt,
+    }).catch((error: unknown) => logger.debug('the crash is not on record', { error: toError(error) }));
     return true;
   }
 }

@@ -35,6 +35,12 @@ export async function showPresence(options: PresenceOptions): Promise<void> {
   await subscriber.subscribe(keys.presence(instance), keys.leadership);
 }
 
+/** How many connections are subscribed to the channel: each instance has one to the channel of announcements. */
+export async function subscribersOf(client: Redis, channel: string): Promise<number> {
+  const [, count] = (await client.pubsub('NUMSUB', channel)) as [string, string | number];
+  return Number(count);
+}
+
 /** Those of the instances whose processes are connected now. */
 export async function presentAmong(
   client: Redis,

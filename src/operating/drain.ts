@@ -1,0 +1,44 @@
+import type { GroupSource } from '../group/read';
+import { livingInstances } from '../membership/registry';
+import { sleep } from '../time';
+import { pauseGroup } from './pause';
+
+/** What is left to be handled. */
+export interface Undone {
+  readonly waiting: number;
+  readonly active: number;
+  readonly delayed: number;
+}
+
+export interface DrainOptions {
+  /** Who asks: `user@host`. */
+  readonly by: string;
+  /** Ends the wait. */
+  readonly signal: AbortSignal;
+  /** Told at each look what is left. */
+  readonly onProgress: (left: Undone) => void;
+  /** Told at once why it would take for ever: nobody handles. */
+  readonly onHindrance: (why: 'handling is paused' | 'no instance is alive') => void;
+}
+
+const POLL_INTERVAL_MS = 200;
+
+/** Pauses generating and waits until nothing waits, is active or is delayed. False if the signal aborted before. */
+export async function drainGroup(group: GroupSource, options: DrainOptions): Promise<boolean> {
+  const { signal, by, onProgress, onHindrance } = options;
+  const { client, keys, queue } = group;
+  await pauseGroup(group, { what: 'generating', by });
+  for (let looks = 0; ; looks++) {
+    const counts = await queue.getJobCounts('wait', 'prioritized', 'active', 'delayed');
+    const { wait = 0, prioritized = 0, active = 0, delayed = 0 } = counts;
+    const left = { waiting: wait + prioritized, active, delayed };
+    onProgress(left);
+    if (left.waiting + active + delayed === 0) return true;
+    if (looks === 0) {
+      if (await queue.isPaused()) onHindrance('handling is paused');
+      if ((await livingInstances(client, keys)).length === 0) onHindrance('no instance is alive');
+    }
+    if (signal.aborted) return false;
+    await sleep(POLL_INTERVAL_MS, signal);
+  }
+}
