@@ -118,7 +118,7 @@ failing    generator failed, for 12 s, tried again in 3 s, on vm:22:defg
     ];
     const keeper = { ...GROUP.keeper, leader: undefined };
     expect(formatStatus({ ...GROUP, keeper, sources: [source(undefined)], instances }, { now: NOW })).toMatch(
-      /^nic: no generator\nno living instance can generate \(CAN_GENERATE, .*\)\nkeeper     none\n\n/,
+      /^nic: no generator\nno living instance can generate \(CAN_GENERATE, .*\)\nkeeper {5}none\n\n/,
     );
   });
 
