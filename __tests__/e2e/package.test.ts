@@ -33,7 +33,7 @@ afterAll(async () => {
 describe('what is packed', () => {
   it('is what a user needs, and nothing else', () => {
     const expected = [
-      /^dist\/(?:\w+\/)?\w+\.(?:js|d\.ts)$/,
+      /^dist\/(?:\w+\/)?\w+\.(?:js|d\.ts|lua)$/,
       /^dist\/web\/live\/\w+\.(?:html|css|js|svg)$/,
       /^docs\/(?:reference\/)?[\w-]+\.(?:md|png)$/,
       /^examples\/[\w/]+\.(?:mjs|ts|md|sql|json)$/,
@@ -282,8 +282,8 @@ describe.each(['fastify', 'express', 'hono'])('examples/mounted/%s.mjs', (framew
     expect((await fetch(`${url}/nic/board/api/queues`)).status).toBe(200);
 
     const events = await fetch(`${url}/nic/events`);
-    const { value }: { value?: unknown } = await events.body!.getReader().read();
-    expect(new TextDecoder().decode(value as Uint8Array)).toContain(`"namespace":"${directory}"`);
+    const { value } = (await events.body!.getReader().read()) as { value?: Uint8Array };
+    expect(new TextDecoder().decode(value)).toContain(`"namespace":"${directory}"`);
 
     const clear = (origin: string) =>
       fetch(`${url}/nic/live/errors/clear`, {

@@ -297,8 +297,8 @@ describe('an instance that runs', () => {
     expect(await (await clear('https://admin.example.org')).json()).toEqual({ done: 0, left: ['99'] });
     const events = await get('/nic/events');
     const reader = events.body!.getReader();
-    const { value }: { value?: unknown } = await reader.read();
-    expect(new TextDecoder().decode(value as Uint8Array)).toMatch(/^data: \{.*"namespace":"asked"/);
+    const { value } = (await reader.read()) as { value?: Uint8Array };
+    expect(new TextDecoder().decode(value)).toMatch(/^data: \{.*"namespace":"asked"/);
     await reader.cancel();
   });
 

@@ -16,6 +16,7 @@ export function toStatus({
   paused,
   errors,
 }: GroupState): Status {
+  const { generated, waiting, active, delayed, completed, failed } = messages;
   const leaders = new Set(sources.map(({ leader }) => leader?.instance));
   const unnamed = sources.find(({ role }) => role.source === undefined);
   return {
@@ -27,7 +28,7 @@ export function toStatus({
       .map(({ instance, host, pid, startedAt, handled, failed }) => {
         return { instance, host, pid, startedAt, leader: leaders.has(instance), handled, failed };
       }),
-    messages,
+    messages: { generated, waiting, active, delayed, completed, failed },
     paused: {
       generating: paused.generating !== undefined,
       handling: paused.handling !== undefined,
