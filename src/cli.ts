@@ -79,12 +79,12 @@ function buildProgram(terminal: Terminal): Command {
     .option('--json', 'one JSON object')
     .option('--watch', 'again every second until Ctrl-C')
     .action(async ({ json = false, watch = false }: { json?: boolean; watch?: boolean }) => {
-      const { readStatus } = await import('./group/status.js');
+      const { readGroup } = await import('./group/read.js');
       const { showStatus } = await import('./commands/showStatus.js');
       const { paintFor } = await import('./terminal/colors.js');
       await withRedis(terminal, async (source, config) => {
         const leases = await source.openLeases();
-        await showStatus(() => readStatus({ ...source, leases }), {
+        await showStatus(() => readGroup({ ...source, leases }), {
           json,
           watching: watch ? terminal.stopSignal() : undefined,
           screenSize: terminal.screenSize,

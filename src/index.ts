@@ -3,18 +3,27 @@
  *
  * @module index
  */
-import { provideRedis } from './redis/resolve';
-import { type Environment, resolveConfig } from './config';
-import { runInstance } from './instance';
-import { createLogger } from './logger';
-import { createDemoTask, describeDemo } from './tasks/demo';
-import { checkTask, loadTask } from './tasks/load';
-import { resolveSources } from './tasks/sources';
-import { generates, type Task } from './tasks/task';
-import type { Traces } from './tracing';
+import type { Environment } from './config';
+import { checkOptions, EmbeddedInstance } from './embedding';
+import type { ErrorRecord } from './errorLog/record';
+import type { HostLogger } from './logger';
+import type { InstanceEvents, Readiness, Status } from './shapes';
+import type { Task } from './tasks/task';
 
 export type { Environment } from './config';
-export type { Logger } from './logger';
+export type { ErrorDetails, ErrorRecord } from './errorLog/record';
+export type { HostLogger, Logger } from './logger';
+export type {
+  FailedMessage,
+  InstanceEvents,
+  InstanceStatus,
+  Leader,
+  Leadership,
+  MessageCounts,
+  Readiness,
+  SourceStatus,
+  Status,
+} from './shapes';
 export type { Batch, GenerateContext, HandleContext, Task } from './tasks/task';
 
 /** What {@link createInstance} takes. Every option has a default. */
@@ -26,6 +35,11 @@ export interface CreateInstanceOptions<Message = unknown, Cursor = unknown> {
    * environment as a whole, and no `.env` is read. Default: `process.env`.
    */
   readonly env?: Environment;
+  /**
+   * Takes all log lines of the instance, and of its task. It decides about levels and format: LOG_LEVEL and LOG_FORMAT have
+   * no effect. Each line carries `namespace`, and most carry `instance`. Default: lines on stderr, JSON or for people.
+   */
+  readonly logger?: HostLogger;
 }
 
 /**
@@ -47,6 +61,44 @@ export interface Instance {
    * before `start`, and more than once; every call returns the same promise.
    */
   stop(): Promise<void>;
+  /** Whether this instance generates now, from at least one source. */
+  readonly isLeader: boolean;
+  /**
+   * The state of the whole group, as `status --json` prints it.
+   *
+   * @throws an `Error` if the instance is not running, or if Redis does not answer within 5 s
+   */
+  status(): Promise<Status>;
+  /** Whether the worker of this instance works, as `/healthz` answers; false before `start` and after `stop`. */
+  health(): boolean;
+  /** Whether this instance does its work now, as `/readyz` answers. Takes at most a second, and one command to Redis. */
+  readiness(): Promise<Readiness>;
+  /** The metrics of this instance and its group in Prometheus's text format; empty before `start` and after `stop`. */
+  metrics(): Promise<string>;
+  /**
+   * Every error record of the group, the oldest first. They are read as they are consumed.
+   *
+   * @throws an `Error` at the first step if the instance is not running
+   */
+  errors(): AsyncIterable<ErrorRecord>;
+  /**
+   * The web application (live view, Bull Board, probes, metrics), to be mounted in a server of your own. It works under any
+   * path if it gets requests with their full URLs. It does not check the Host, and asks for a password only if
+   * BOARD_PASSWORD is set. Answers 503 while the instance is not running.
+   */
+  fetch(request: Request): Promise<Response>;
+  /** Adds a listener. What it throws is logged, and harms nobody. */
+  on<Name extends keyof InstanceEvents>(name: Name, listener: (event: InstanceEvents[Name]) => unknown): this;
+  /** Adds a listener for the next such event alone. */
+  once<Name extends keyof InstanceEvents>(
+    name: Name,
+    listener: (event: InstanceEvents[Name]) => unknown,
+  ): this;
+  /** Removes a listener. */
+  off<Name extends keyof InstanceEvents>(
+    name: Name,
+    listener: (event: InstanceEvents[Name]) => unknown,
+  ): this;
 }
 
 /**
@@ -54,43 +106,12 @@ export interface Instance {
  *
  * @typeParam Message what one message is: a JSON value
  * @typeParam Cursor where generating stands: a JSON value
+ * @throws a `TypeError` that names options which do not exist, or the methods that the logger lacks
  */
 export function createInstance<Message = unknown, Cursor = unknown>(
   options: CreateInstanceOptions<Message, Cursor> = {},
 ): Instance {
-  let starting: Promise<void> | undefined;
-  let stopping: Promise<void> | undefined;
-  let running: { stop(): Promise<void> } | undefined;
-  let traces: Traces | undefined;
-
-  async function start(): Promise<void> {
-    const config = resolveConfig(options.env ?? process.env);
-    const logger = createLogger(config);
-    const task = await chooseTask();
-    const sources = generates(task) ? await resolveSources(config.sources, task) : undefined;
-    traces = config.traces ? (await import('./tracing.js')).openTraces(logger) : undefined;
-    const redis = await provideRedis(config, logger);
-    const run = () => runInstance({ config, redis, task, sources, telemetry: traces?.telemetry, logger });
-    running = await (traces?.detached(run) ?? run());
-    if (options.task === undefined && config.task === undefined) logger.info(describeDemo(config.demo));
-
-    async function chooseTask(): Promise<Task> {
-      if (options.task !== undefined) {
-        checkTask(options.task);
-        return options.task;
-      }
-      return config.task === undefined ? createDemoTask(config.demo) : loadTask(config.task);
-    }
-  }
-
-  async function stop(): Promise<void> {
-    await starting?.catch(() => undefined);
-    await running?.stop();
-    await traces?.flush();
-  }
-
-  return {
-    start: () => (starting ??= stopping === undefined ? start() : Promise.resolve()),
-    stop: () => (stopping ??= stop()),
-  };
+  checkOptions(options);
+  const { task, env = process.env, logger } = options;
+  return new EmbeddedInstance({ task, env, logger, metrics: true });
 }

@@ -1,55 +1,37 @@
-import { EventEmitter } from 'node:events';
-import { hostname } from 'node:os';
-import type { Queue, Telemetry } from 'bullmq';
-import type { Config } from './config';
+import { boardLater, mountLater } from './boards';
 import { assembleRoles } from './duties/assembleRoles';
+import { watchEligibility } from './duties/eligibility';
 import { readPauses } from './duties/pauses';
 import { describeRoles } from './duties/roleReports';
-import { AppError } from './errors';
-import { ErrorLog } from './errorLog/errorLog';
+import type { ErrorRecord } from './errorLog/record';
+import { watchReadiness } from './events';
+import { type Foundation, type InstanceOptions, layFoundation } from './foundation';
 import { LiveView } from './group/liveView';
+import { readStatus } from './group/status';
+import type { HandlingObserver } from './handling/observer';
 import { reclaimUndelivered } from './handling/undelivered';
 import { MessageWorker } from './handling/worker';
 import { workerWatchdog } from './handling/workerWatchdog';
-import { type Keys, keysOf } from './keys';
-import { timingsOf } from './leadership/timings';
-import type { Logger } from './logger';
-import { Heartbeat } from './membership/registry';
 import { showPresence } from './membership/presence';
+import { Heartbeat } from './membership/registry';
 import { createProbes } from './readiness';
-import type { RedisAddress } from './redis/address';
-import { type Connections, openConnections } from './redis/connections';
 import { explainFailure } from './redis/connector';
-import { findRisks } from './redis/durabilityCheck';
-import { openQueue } from './redis/queue';
+import type { Status } from './shapes';
 import { Releases } from './supervision/releases';
-import { Supervisor } from './supervision/supervisor';
-import type { Task } from './tasks/task';
-import type { Metrics } from './web/metrics';
+import { withDeadline } from './time';
+import type { Probes } from './web/settings';
+import { hostname } from 'node:os';
 
-export interface InstanceOptions {
-  readonly config: Config;
-  readonly redis: RedisAddress;
-  readonly task: Task;
-  /** Names of the sources; undefined: the task has one source without a name. */
-  readonly sources?: readonly string[] | undefined;
-  /** Traces messages; undefined: nothing is traced. */
-  readonly telemetry?: Telemetry | undefined;
-  readonly logger: Logger;
-}
-
-/** What an instance is made of before it has parts that do anything. */
-interface Foundation extends InstanceOptions {
-  readonly keys: Keys;
-  readonly connections: Connections;
-  readonly supervisor: Supervisor;
-  readonly queue: Queue;
-  readonly errorLog: ErrorLog;
-  /** Undefined without a board: then nobody could ask for them. */
-  readonly metrics: Metrics | undefined;
-  /** Emits `changed` when who leads has changed. */
-  readonly events: EventEmitter;
-  readonly stopped: AbortSignal;
+/** What can be asked of an instance that has started. */
+export interface RunningInstance extends Probes {
+  /** Whether it generates. */
+  readonly isLeader: boolean;
+  readonly status: () => Promise<Status>;
+  /** Every error record, the oldest first. */
+  readonly errors: () => AsyncGenerator<ErrorRecord, void, undefined>;
+  /** The web application. */
+  readonly fetch: (request: Request) => Promise<Response>;
+  readonly stop: () => Promise<void>;
 }
 
 /**
@@ -57,7 +39,7 @@ interface Foundation extends InstanceOptions {
  *
  * @throws AppError (exit code 1) if Redis cannot be reached; nothing is left running then.
  */
-export async function runInstance(options: InstanceOptions): Promise<{ stop(): Promise<void> }> {
+export async function runInstance(options: InstanceOptions): Promise<RunningInstance> {
   const { redis, config } = options;
   const logger = options.logger.child({ instance: config.instanceName });
   const releases = new Releases(logger);
@@ -72,59 +54,41 @@ export async function runInstance(options: InstanceOptions): Promise<{ stop(): P
     const handling = buildHandling(foundation);
     const leading = assembleRoles(foundation, handling.worker);
     const visible = buildVisible(foundation, handling, leading);
-    await start(foundation, { ...handling, ...leading, ...visible }, releases);
+    const parts = { ...handling, ...leading, ...visible };
+    await start(foundation, parts, releases);
+    const stopOnce = () => (stopping ??= stop().then(() => void logger.info('stopped')));
+    return running(foundation, parts, stopOnce);
   } catch (error) {
     await stop();
     throw explainFailure(error, redis);
   }
-  return { stop: () => (stopping ??= stop().then(() => void logger.info('stopped'))) };
 }
 
-/** Connects, and looks whether this Redis keeps what it is given. */
-async function layFoundation(
-  options: InstanceOptions,
-  releases: Releases,
-  stopped: AbortSignal,
-): Promise<Foundation> {
-  const { config, redis, logger } = options;
-  const keys = keysOf(config.namespace);
-  const connections = await openConnections({
-    address: redis,
-    keys,
-    instance: config.instanceName,
-    leaseAddresses: config.leaseRedis,
-    leaseTimeoutMs: timingsOf(config.leaseTtlMs).leaseCommandTimeout.ms,
-    releases,
-    stopped,
-    logger,
-  });
-  const risks = await findRisks(connections.control);
-  if (config.strictRedis && risks.length > 0) throw new AppError(`STRICT_REDIS: ${risks.join('; ')}`, 1);
-  for (const risk of risks) logger.warn(risk);
-  const queue = openQueue(connections.queue, keys);
+/** How long to wait for an answer from Redis, in milliseconds, before saying that there is none. */
+const STATUS_TIMEOUT_MS = 5000;
+
+function running({ errorLog }: Foundation, parts: Parts, stop: () => Promise<void>): RunningInstance {
+  const { elections, probes, source, mount } = parts;
   return {
-    ...options,
-    keys,
-    connections,
-    queue,
-    errorLog: new ErrorLog(connections.control, queue, keys),
-    supervisor: new Supervisor({ canProgress: () => connections.control.status === 'ready', logger }),
-    metrics: config.board.on ? new (await import('./web/metrics.js')).Metrics(config.namespace) : undefined,
-    events: new EventEmitter(),
-    stopped,
+    ...probes,
+    get isLeader() {
+      return elections.led.some(({ role }) => role.kind === 'generator');
+    },
+    status: () => withDeadline(readStatus(source), STATUS_TIMEOUT_MS, 'reading the status'),
+    errors: () => errorLog.records(),
+    fetch: (request) => mount.get().fetch(request),
+    stop,
   };
 }
 
-function buildHandling({
-  connections,
-  keys,
-  task,
-  config,
-  metrics: observer,
-  telemetry,
-  logger,
-}: Foundation) {
+function buildHandling({ connections, keys, task, config, metrics, traces, hostEvents, logger }: Foundation) {
   const { instanceName: instance } = config;
+  const observer: HandlingObserver = {
+    handled: (tookMs, waitedMs) => metrics?.handled(tookMs, waitedMs),
+    ended: (outcome) => metrics?.ended(outcome),
+    threw: (error) => traces?.recordException(error),
+    failed: (message) => hostEvents.emit('messageFailed', message),
+  };
   return {
     worker: new MessageWorker({
       connection: connections.queue,
@@ -133,7 +97,7 @@ function buildHandling({
       instance,
       config,
       observer,
-      telemetry,
+      telemetry: traces?.telemetry,
       logger,
     }),
   };
@@ -160,6 +124,7 @@ function buildVisible(foundation: Foundation, { worker }: Handling, { elections,
       ...(sources && { sources: [...sources] }),
       ...describeRoles(elections, generators),
       ...(worker.slowCount > 0 && { slow: worker.slowCount }),
+      ...(supervisor.stalled.length > 0 && { stalled: supervisor.stalled.map(({ name }) => name) }),
       ...(board.address && { board: board.address }),
     }),
     isActive: () => worker.activeCount > 0,
@@ -170,7 +135,9 @@ function buildVisible(foundation: Foundation, { worker }: Handling, { elections,
     ...{ connections, keys, instance, worker, elections, generators, supervisor, stopped, metrics },
     group: source,
   });
-  return { heartbeat, group, probes, board };
+  const boards = { config, queue, group, probes, events: foundation.events, logger: foundation.logger };
+  const startBoard = boardLater(boards, (port) => (board.address = { host: config.board.host, port }));
+  return { heartbeat, probes, source, startBoard, mount: mountLater(boards) };
 }
 
 type Parts = Handling & Leading & ReturnType<typeof buildVisible>;
@@ -178,7 +145,7 @@ type Parts = Handling & Leading & ReturnType<typeof buildVisible>;
 /** Starts the parts in order, so that each finds what it needs, and notes how to stop them. */
 async function start(foundation: Foundation, parts: Parts, releases: Releases): Promise<void> {
   const { connections, keys, config, errorLog, supervisor, queue, events, logger } = foundation;
-  const { worker, elections, generators, balancer, heartbeat, gate } = parts;
+  const { worker, elections, generators, balancer, heartbeat, gate, probes, mount, startBoard } = parts;
   const { control, subscriber } = connections;
   const { instanceName: instance } = config;
   const hear: Parameters<typeof showPresence>[0]['onAnnouncement'] = (announcement) => {
@@ -193,8 +160,8 @@ async function start(foundation: Foundation, parts: Parts, releases: Releases): 
   // If nobody keeps the promises any more, nobody hears of these.
   releases.push('the last errors', () => errorLog.sync(worker.failedWhileStopping));
   releases.push('the background activities', () => supervisor.stop());
-  const board = startBoardLater(foundation, parts);
-  releases.push('the board', async () => (await board())?.close());
+  releases.push('the board', async () => (await startBoard())?.close());
+  releases.push('the mounted application', () => mount.close());
   gate.open();
   releases.push('the worker', () => worker.stop(config.shutdownTimeoutMs), config.shutdownTimeoutMs + 2000);
 
@@ -204,28 +171,15 @@ async function start(foundation: Foundation, parts: Parts, releases: Releases): 
   const watched = { connection: connections.queue, client: control, queue, keys, instance, worker, logger };
   supervisor.start({ name: 'worker watchdog', run: workerWatchdog(watched), stallAfterMs: 15_000 });
   supervisor.start({ name: 'undelivered messages', run: reclaimUndelivered(watched) });
+  if (generators.length === 0)
+    supervisor.start({
+      name: 'eligibility',
+      run: (activity) => watchEligibility({ control, keys, logger }, activity),
+      stallAfterMs: 25_000,
+    });
   elections.start();
   releases.push('leadership', () => elections.stop(), 3000);
   logger.info('started', { name: instance, pid: process.pid, namespace: config.namespace });
-  void board();
-}
-
-/** The board loads when messages are already being handled: it takes longer to load than all the rest. */
-function startBoardLater({ config, queue, events, logger }: Foundation, { group, probes, board }: Parts) {
-  let starting: Promise<{ close(): Promise<void> } | undefined> | undefined;
-  return () => {
-    if (!config.board.on) return Promise.resolve(undefined);
-    return (starting ??= import('./web/server.js')
-      .then(async ({ startBoard }) => {
-        const { namespace, instanceName: instance, board: settings } = config;
-        const started = await startBoard({ queue, group, settings, namespace, instance, logger, ...probes });
-        board.address = { host: settings.host, port: started.port };
-        events.on('changed', () => started.changed());
-        return started;
-      })
-      .catch((error: unknown) => {
-        logger.warn('there is no board', { error });
-        return undefined;
-      }));
-  };
+  void startBoard();
+  void watchReadiness(foundation.hostEvents, probes.readiness, foundation.stopped);
 }

@@ -1,9 +1,5 @@
-import { inspect } from 'node:util';
-import { createLogger as createWinston, format, transports } from 'winston';
-import { type Paint, paintFor, type Style } from './terminal/colors';
-import type { Config } from './config';
+import { describe, type ErrorDetails } from './errorLog/details';
 import { redact } from './redis/address';
-import { printable } from './terminal/printable';
 
 /**
  * What the program's parts and tasks log through. Spelled out here rather than taken over from the library behind it,
@@ -19,77 +15,144 @@ export interface Logger {
 }
 
 /**
- * The root logger. All lines go to stderr: stdout is for data. Fields are fields, not prose; parts log through
- * children that carry `instance`, and `term` while leading.
+ * A logger of the program that an instance is embedded in. What it returns or throws is ignored. The fields are plain
+ * data, whatever was logged: an error is its message, with the rest of it in the fields `stack`, `code`, `cause` and
+ * `errors` where a task threw it.
  */
-export function createLogger({
-  logLevel,
-  logFormat,
-  colors,
-}: Pick<Config, 'logLevel' | 'logFormat' | 'colors'>): Logger {
-  const paint = paintFor(process.stderr, { colors });
-  const pretty = (logFormat ?? (process.stderr.isTTY ? 'pretty' : 'json')) === 'pretty';
-  const logger = createWinston({
-    level: logLevel,
-    format: format.combine(
-      format.timestamp(),
-      describeErrors(),
-      ...(pretty ? [format.printf((info) => prettyLine(info, paint))] : [format.json(), escapeControls()]),
-    ),
-    transports: [new transports.Stream({ stream: process.stderr })],
-  });
-  // winston gives a line its whole form before it looks whether anybody wants it.
-  for (const level of LEVELS.slice(LEVELS.indexOf(logLevel) + 1)) logger[level] = () => logger;
-  return logger;
+export interface HostLogger {
+  error(message: string, fields: object): unknown;
+  warn(message: string, fields: object): unknown;
+  info(message: string, fields: object): unknown;
+  debug(message: string, fields: object): unknown;
 }
 
-const LEVELS = ['error', 'warn', 'info', 'debug'] as const;
+export const LEVELS = ['error', 'warn', 'info', 'debug'] as const;
+export type Level = (typeof LEVELS)[number];
 
-/** Errors among the fields become their message, with no password in it. */
-const describeErrors = format((info) => {
-  for (const [field, value] of Object.entries(info)) {
-    if (value instanceof Error) info[field] = redact(value.message);
-  }
-  return info;
-});
+/**
+ * Takes one line; may throw. `bound` are the fields of the child that it was logged through, `thrown` is the error that it
+ * shows in full. Neither fields nor `thrown` hold errors, or a password in the text of one.
+ */
+export type WriteLine = (level: Level, message: string, line: Line) => unknown;
 
-/** Where winston keeps the finished line. */
-const LINE = Symbol.for('message');
-
-/** JSON leaves some of them raw, and ends up on a terminal as well. */
-const escapeControls = format((info) => {
-  info[LINE] = printable(String(info[LINE]));
-  return info;
-});
-
-const LEVEL_STYLES: Readonly<Record<string, Style | undefined>> = {
-  error: 'red',
-  warn: 'yellow',
-  info: 'green',
-  debug: 'dim',
-};
-
-function prettyLine(
-  { timestamp, level, message, instance: _instance, ...fields }: Record<string, unknown>,
-  paint: Paint,
-): string {
-  const time = new Date(String(timestamp)).toTimeString().slice(0, 8);
-  const tail = Object.entries(fields)
-    .filter(([, value]) => value !== undefined)
-    .map(([field, value]) => `${field}=${typeof value === 'string' ? quoted(value) : shown(value)}`)
-    .join(' ');
-  const name = paint(LEVEL_STYLES[String(level)] ?? 'bold', String(level).padEnd(5));
-  const line = `${paint('dim', time)} ${name} ${printable(String(message))}`;
-  return tail === '' ? line : `${line}  ${paint('dim', printable(tail))}`;
+export interface Line {
+  readonly fields: Readonly<Record<string, unknown>>;
+  readonly bound: object;
+  readonly thrown: ErrorDetails | undefined;
 }
 
-const quoted = (value: string) => (/^[\w.:/@{}+-]+$/.test(value) ? value : JSON.stringify(value));
+/**
+ * A logger whose lines `write` takes. Logging never throws and never rejects: a log that cannot be written is no reason to
+ * fail a message.
+ *
+ * @param levels those that are written
+ */
+export function createLogger(write: WriteLine, levels: readonly Level[] = LEVELS): Logger {
+  const childOf = (bound: object, everyErrorInFull: boolean): Logger => {
+    const at = (level: Level) => {
+      if (!levels.includes(level)) return () => undefined;
+      return (message: unknown, fields?: unknown) => {
+        try {
+          const { text, ...line } = describeLine(message, fields, everyErrorInFull);
+          const written = write(level, text, { ...line, bound });
+          if (written instanceof Promise) written.catch(() => undefined);
+        } catch {
+          // There is nowhere to say so.
+        }
+      };
+    };
+    const logger = {
+      ...{ error: at('error'), warn: at('warn'), info: at('info'), debug: at('debug') },
+      child: (fields: object) => childOf({ ...bound, ...fields }, everyErrorInFull),
+      [FOR_TASK]: (fields: object) => childOf({ ...bound, ...fields }, true),
+    };
+    return logger;
+  };
+  return childOf({}, false);
+}
 
-/** What a task logs may be anything: a line of a log is no reason to fail a message. */
-function shown(value: unknown): string | undefined {
-  try {
-    return JSON.stringify(value);
-  } catch {
-    return inspect(value, { breakLength: Infinity });
+/** Creates a child that logs all errors in full. */
+const FOR_TASK = Symbol('for a task');
+
+/** A logger that writes to that of the host, which decides what becomes of each level. */
+export function hostLogger(host: HostLogger): Logger {
+  return createLogger((level, message, line) => host[level](message, fieldsOf(line)));
+}
+
+/** All fields of a line, with what is told of an error beside its message. */
+export function fieldsOf({ fields, bound, thrown }: Line): Record<string, unknown> {
+  if (thrown === undefined) return { ...bound, ...fields };
+  const { stack, code, cause, errors } = thrown;
+  return {
+    ...bound,
+    ...(stack !== '' && { stack }),
+    ...(code !== undefined && { code }),
+    ...(cause !== undefined && { cause }),
+    ...(errors !== undefined && { errors }),
+    ...fields,
+  };
+}
+
+/** Names of the methods that a logger lacks. */
+export function missingMethods(logger: unknown): Level[] {
+  return LEVELS.filter(
+    (level) => typeof (logger as Partial<Record<Level, unknown>> | null)?.[level] !== 'function',
+  );
+}
+
+/**
+ * For a field: an error that a task threw. The log shows its stack and causes as well as its message.
+ *
+ * @param details what is known of it, if somebody knows more than the error itself shows
+ */
+export function inFull(error: unknown, details?: ErrorDetails): object {
+  return new InFull(error, details);
+}
+
+/** A child for a task: all errors that it logs are logged in full. */
+export function taskLogger(logger: Logger & { [FOR_TASK]?: Logger['child'] }, fields: object = {}): Logger {
+  return logger[FOR_TASK] === undefined ? logger.child(fields) : logger[FOR_TASK](fields);
+}
+
+class InFull {
+  constructor(
+    readonly error: unknown,
+    readonly details?: ErrorDetails,
+  ) {}
+}
+
+/** Longest message and stack of an error, in characters. */
+const MAX_CHARS = 8000;
+
+/** A task can log anything: an error in place of the text or of the fields, and fields that are no object. */
+function describeLine(message: unknown, given: unknown, everyErrorInFull: boolean) {
+  const fields: Record<string, unknown> = {};
+  let thrown: ErrorDetails | undefined;
+  const values = { ...(message instanceof Error && { error: message }), ...objectOf(given) };
+  for (const [name, value] of Object.entries(values)) {
+    const { error, details: known } = value instanceof InFull ? value : { error: value as unknown };
+    if (value instanceof InFull || (everyErrorInFull && error instanceof Error)) {
+      const details = redacted(known ?? describe(error));
+      thrown ??= details;
+      fields[name] = details.message;
+    } else {
+      fields[name] = error instanceof Error ? redact(error.message) : error;
+    }
   }
+  return { text: message instanceof Error ? redact(message.message) : String(message), fields, thrown };
+}
+
+function objectOf(fields: unknown): object {
+  if (fields instanceof Error || fields instanceof InFull) return { error: fields };
+  return typeof fields === 'object' && fields !== null ? fields : {};
+}
+
+/** The error with no password in any of its texts. */
+function redacted({ message, stack, cause, errors, ...rest }: ErrorDetails): ErrorDetails {
+  return {
+    ...rest,
+    ...{ message: redact(message.slice(0, MAX_CHARS)), stack: redact(stack.slice(0, MAX_CHARS)) },
+    ...(cause !== undefined && { cause: redacted(cause) }),
+    ...(errors !== undefined && { errors: errors.map(redacted) }),
+  };
 }

@@ -36,8 +36,9 @@ runCommandLine(process.argv.slice(2), {
   stopSignal,
   async run(env) {
     const stop = stopSignal();
-    const { createInstance } = await import('./index.js');
-    const instance = createInstance({ env });
+    const { EmbeddedInstance } = await import('./embedding.js');
+    // Without a board, nobody could ask for metrics.
+    const instance = new EmbeddedInstance({ env, metrics: false });
     const starting = instance.start();
     await Promise.race([starting, aborted(stop)]);
     if (!stop.aborted) await explain(env);

@@ -9,7 +9,8 @@ import { withDeadline } from './time';
 import { toGauges } from './group/gauges';
 import { type GroupSource, readGroup } from './group/read';
 import type { InstanceStats, Metrics } from './web/metrics';
-import type { Probes, Readiness } from './web/settings';
+import type { Readiness } from './shapes';
+import type { Probes } from './web/settings';
 
 export interface ProbedParts {
   readonly connections: Pick<Connections, 'control' | 'queue'>;

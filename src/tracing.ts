@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import type { Telemetry } from 'bullmq';
 import type * as Otel from 'bullmq-otel';
+import type { ErrorDetails } from './errorLog/details';
 import { AppError, toError } from './errors';
 import type { Logger } from './logger';
 import { withDeadline } from './time';
@@ -11,6 +12,8 @@ export interface Traces {
   readonly telemetry: Telemetry;
   /** Runs `start` outside of any span: what it sets going would be part of that span for as long as it runs. */
   detached<T>(start: () => T): T;
+  /** Adds an exception with its causes to the active span. */
+  recordException(error: ErrorDetails): void;
   /** Sends what the SDK has collected, as far as it does so in time. Never rejects. */
   flush(): Promise<void>;
 }
@@ -19,7 +22,10 @@ export interface Traces {
 interface Api {
   readonly ROOT_CONTEXT: unknown;
   readonly context: { with<T>(context: unknown, run: () => T): T };
-  readonly trace: { getTracerProvider(): Provider };
+  readonly trace: {
+    getTracerProvider(): Provider;
+    getActiveSpan(): { recordException(exception: object): void } | undefined;
+  };
 }
 
 interface Provider {
@@ -48,6 +54,12 @@ export function openTraces(logger: Pick<Logger, 'debug' | 'warn'>): Traces {
   return {
     telemetry,
     detached: (start) => api.context.with(api.ROOT_CONTEXT, start),
+    recordException({ name, message, code, ...rest }) {
+      const stack = stackOf({ name, message, ...rest });
+      api.trace
+        .getActiveSpan()
+        ?.recordException({ name, message, stack, ...(code !== undefined && { code }) });
+    },
     async flush() {
       const provider = api.trace.getTracerProvider();
       const registered = provider.getDelegate?.() ?? provider;
@@ -58,6 +70,13 @@ export function openTraces(logger: Pick<Logger, 'debug' | 'warn'>): Traces {
       }
     },
   };
+}
+
+/** OpenTelemetry knows no causes: they follow in the stack, as Java prints them. */
+function stackOf({ name, message, stack, cause, errors = [] }: ErrorDetails): string {
+  const own = stack === '' ? `${name}: ${message}` : stack;
+  const causes = [...errors, ...(cause === undefined ? [] : [cause])];
+  return [own, ...causes.map((each) => `Caused by: ${stackOf(each)}`)].join('\n');
 }
 
 function load(): { telemetry: Telemetry; api: Api } {

@@ -289,8 +289,11 @@ describe('status', () => {
       `${JSON.stringify({
         namespace: env.NAMESPACE,
         leader: null,
+        keeper: null,
         instances: [],
         messages: { generated: 0, waiting: 0, active: 0, delayed: 0, completed: 0, failed: 0 },
+        paused: { generating: false, handling: false },
+        sources: [{ source: null, leader: null, generated: 0, cursor: null, state: 'vacant' }],
         errors: 0,
       })}\n`,
     );
@@ -312,7 +315,7 @@ describe('status', () => {
     // Two blocks have 16 lines, and an empty one between them.
     const { code, stdout } = await runScript('nic status --watch | head -17', env);
     expect(code).toBe(0);
-    const block = `${env.NAMESPACE}: no generator\n\nmessages`;
+    const block = `${env.NAMESPACE}: no generator\nkeeper     none\n\nmessages`;
     expect(stdout.split(block)).toHaveLength(3);
     expect(stdout).toContain(`instances  0\n\n${block}`);
     // eslint-disable-next-line no-control-regex

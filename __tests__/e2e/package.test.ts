@@ -33,7 +33,7 @@ afterAll(async () => {
 describe('what is packed', () => {
   it('is what a user needs, and nothing else', () => {
     const expected = [
-      /^dist\/(?:\w+\/)?\w+\.(?:js|d\.ts)$/,
+      /^dist\/(?:\w+\/)?\w+\.(?:js|d\.ts|lua)$/,
       /^dist\/web\/live\/\w+\.(?:html|css|js|svg)$/,
       /^docs\/(?:reference\/)?[\w-]+\.(?:md|png)$/,
       /^examples\/[\w/]+\.(?:mjs|ts|md|sql|json)$/,
@@ -201,8 +201,8 @@ describe('a project in TypeScript, strict and with skipLibCheck: false', () => {
   });
 
   it('runs its task with the installed program', async () => {
-    expect(examples).toHaveLength(3);
-    const env = { NAMESPACE: 'program', TASK: join(installed.directory, 'project/dist/example3.js') };
+    expect(examples).toHaveLength(4);
+    const env = { NAMESPACE: 'program', TASK: join(installed.directory, 'project/dist/example4.js') };
     const program = start(join(installed.package, manifest().bin['node-instances-communication']!), env);
     await program.logged('page 3');
     program.signal('SIGTERM');
@@ -254,8 +254,53 @@ describe('a project in TypeScript, strict and with skipLibCheck: false', () => {
   });
 });
 
+describe.each(['fastify', 'express', 'hono'])('examples/mounted/%s.mjs', (framework) => {
+  it('serves the web application of an instance under a path of its own server', async () => {
+    const directory = `mounted-${framework}`;
+    cpSync('examples/mounted', join(installed.directory, directory), { recursive: true });
+    if (framework !== 'hono') installed.link(framework);
+    const port = await freePort();
+    const env = { PORT: String(port), NAMESPACE: directory, LOG_LEVEL: 'warn' };
+    const program = start(`${directory}/${framework}.mjs`, env);
+    const url = `http://localhost:${port}`;
+    const seen = await waitFor(async () => {
+      const response = await fetch(url).catch(() => undefined);
+      const found = (await response?.json()) as { leads: boolean; errors: number } | undefined;
+      return found?.errors === 2 && found;
+    }, 'the errors');
+    expect(seen).toEqual({ leads: true, errors: 2 });
+
+    const page = await fetch(`${url}/nic`);
+    expect([page.status, page.url]).toEqual([200, `${url}/nic/`]);
+    expect(await page.text()).toContain('href="live/live.css"');
+    expect((await fetch(`${url}/nic/live/main.js`)).headers.get('content-type')).toContain('text/javascript');
+    expect(await (await fetch(`${url}/nic/readyz`)).json()).toMatchObject({ ready: true });
+    expect(await (await fetch(`${url}/nic/metrics`)).text()).toMatch(
+      /^nic_leader\{group="mounted-\w+"\} 1$/m,
+    );
+    expect(await (await fetch(`${url}/nic/board`)).text()).toContain('<base href="/nic/board/"');
+    expect((await fetch(`${url}/nic/board/api/queues`)).status).toBe(200);
+
+    const events = await fetch(`${url}/nic/events`);
+    const { value } = (await events.body!.getReader().read()) as { value?: Uint8Array };
+    expect(new TextDecoder().decode(value)).toContain(`"namespace":"${directory}"`);
+
+    const clear = (origin: string) =>
+      fetch(`${url}/nic/live/errors/clear`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', origin },
+        body: '{"all":true}',
+      });
+    expect((await clear('http://elsewhere.example')).status).toBe(403);
+    expect(await (await clear(url)).json()).toEqual({ done: 2, left: [] });
+    // The open event stream does not keep it.
+    program.signal('SIGTERM');
+    expect(await program.exited).toBe(0);
+  });
+});
+
 it.each([
-  ['docs/embedding.md, CommonJS', 'demo.cjs', () => blocks('js')[0]!],
+  ['docs/embedding.md, CommonJS', 'demo.cjs', () => blocks('js').find((code) => code.includes('require('))!],
   [
     'README.md',
     'readme.mjs',

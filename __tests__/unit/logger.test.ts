@@ -3,13 +3,15 @@ import { once } from 'node:events';
 import { resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import fc from 'fast-check';
+import { hostLogger, missingMethods } from '../../src/logger';
 import { printable } from '../../src/terminal/printable';
 
 /** What a process of its own writes whose logger has these settings and does that. */
 async function log(settings: object, statements: string): Promise<{ stdout: string; stderr: string }> {
   const script = `
-    const { createLogger } = require(${JSON.stringify(resolve('dist/logger.js'))});
-    const logger = createLogger(${JSON.stringify(settings)});
+    const { createOwnLogger } = require(${JSON.stringify(resolve('dist/ownLogger.js'))});
+    const { inFull, taskLogger } = require(${JSON.stringify(resolve('dist/logger.js'))});
+    const logger = createOwnLogger(${JSON.stringify(settings)});
     ${statements}`;
   const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'pipe'], env: {} });
   const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
@@ -95,6 +97,116 @@ describe('a log that a person reads', () => {
       expect.stringMatching(/^info {2}odd {2}big=10n circular=.*self.* date="1970-01-01T00:00:00.000Z"/),
       'info  still there',
     ]);
+  });
+});
+
+describe('an error that a task threw', () => {
+  const thrown = `
+    const error = new TypeError('no redis://me:Sesame@host:1 here', { cause: Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }) });
+    error.stack = error.message + '\\n    at generate (task.mjs:1:2)';
+    error.cause.stack = 'Error: refused\\n    at connect (net.js:3:4)';`;
+
+  it('has its stack and causes in fields of their own, without a password', async () => {
+    const [line] = await json(`${thrown} logger.error('failed', { error: inFull(error), term: 3 });`);
+    expect(line).toMatchObject({
+      message: 'failed',
+      term: 3,
+      error: 'no redis://***@host:1 here',
+      stack: 'no redis://***@host:1 here\n    at generate (task.mjs:1:2)',
+      cause: { name: 'Error', message: 'refused', code: 'ECONNREFUSED', stack: expect.any(String) as string },
+    });
+  });
+
+  it('has them below its line where a person reads', async () => {
+    const { stderr } = await log(
+      { logLevel: 'info', logFormat: 'pretty' },
+      `${thrown} logger.error('failed', { error: inFull(error) });`,
+    );
+    expect(stderr.slice(9)).toBe(
+      [
+        'error failed  error="no redis://***@host:1 here"',
+        '               TypeError: no redis://***@host:1 here',
+        '                 at generate (task.mjs:1:2)',
+        '                 caused by: Error: refused (ECONNREFUSED)',
+        '                   at connect (net.js:3:4)',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('is logged in full by the task itself, wherever it is put, and the errors of an AggregateError with it', async () => {
+    const lines = await json(`
+      const error = new AggregateError([new Error('one'), new Error('two')], 'both');
+      const logging = taskLogger(logger.child({ term: 1 }), { id: '7' });
+      logging.warn('in a field', { error }); logging.warn('in place of fields', error); logging.warn(error);`);
+    for (const line of lines) {
+      expect(line).toMatchObject({
+        id: '7',
+        term: 1,
+        error: 'both',
+        errors: [{ message: 'one' }, { message: 'two' }],
+      });
+      expect(line['stack']).toMatch(/at /);
+    }
+    expect(lines.map(({ message }) => message)).toEqual(['in a field', 'in place of fields', 'both']);
+  });
+
+  it('cannot flood the log, nor write to the terminal', async () => {
+    const { stderr } = await log(
+      { logLevel: 'info', logFormat: 'pretty' },
+      `const error = new Error('x\\u001b[2J'.repeat(10_000));
+       error.stack = error.message + '\\n    at a\\u001b[2J'.repeat(5000);
+       error.cause = error;
+       logger.error('failed', { error: inFull(error) });`,
+    );
+    expect(stderr).not.toContain('\u001b');
+    expect(stderr.length).toBeLessThan(60_000);
+    expect(stderr.split('\n').length).toBeLessThan(70);
+  });
+});
+
+describe('a logger of the host', () => {
+  const collect = () => {
+    const lines: unknown[][] = [];
+    const take =
+      (level: string) =>
+      (...args: unknown[]) =>
+        lines.push([level, ...args]);
+    return {
+      lines,
+      host: { error: take('error'), warn: take('warn'), info: take('info'), debug: take('debug') },
+    };
+  };
+
+  it('gets each line with the fields of all children, as plain data', () => {
+    const { host, lines } = collect();
+    hostLogger(host)
+      .child({ namespace: 'nic' })
+      .child({ term: 3 })
+      .warn('failed', { error: new Error('no redis://me:Sesame@h') });
+    expect(lines).toEqual([['warn', 'failed', { namespace: 'nic', term: 3, error: 'no redis://***@h' }]]);
+  });
+
+  it('can throw and reject without harm', async () => {
+    const fail = () => {
+      throw new Error('full');
+    };
+    const logger = hostLogger({
+      error: fail,
+      warn: () => Promise.reject(new Error('full')),
+      info: fail,
+      debug: fail,
+    });
+    logger.error('x');
+    logger.warn('x');
+    logger.child({}).debug('x');
+    await new Promise((resolve) => setImmediate(resolve));
+  });
+
+  it('that lacks methods is recognized', () => {
+    expect(missingMethods({ ...collect().host, debug: undefined, warn: 1 })).toEqual(['warn', 'debug']);
+    expect(missingMethods(console)).toEqual([]);
+    expect(missingMethods(null)).toHaveLength(4);
   });
 });
 

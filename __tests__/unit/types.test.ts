@@ -7,10 +7,14 @@ import {
   createInstance,
   type CreateInstanceOptions,
   type Environment,
+  type ErrorRecord,
   type GenerateContext,
   type HandleContext,
+  type HostLogger,
   type Instance,
+  type InstanceEvents,
   type Logger,
+  type Status,
   type Task,
 } from '../../src/index';
 import { type FailedMessage, type HandledMessage, runTask } from '../../src/testing';
@@ -148,12 +152,30 @@ it('options and instance are no more than is said of them', () => {
   expectTypeOf<CreateInstanceOptions<Reading, number>>().toEqualTypeOf<{
     readonly task?: Task<Reading, number>;
     readonly env?: Environment;
+    readonly logger?: HostLogger;
   }>();
   expectTypeOf(process.env).toExtend<Environment>();
-  expectTypeOf<keyof Instance>().toEqualTypeOf<'start' | 'stop'>();
+  type Asked = 'isLeader' | 'status' | 'health' | 'readiness' | 'metrics' | 'errors' | 'fetch';
+  expectTypeOf<keyof Instance>().toEqualTypeOf<'start' | 'stop' | 'on' | 'once' | 'off' | Asked>();
+  expectTypeOf<ReturnType<Instance['errors']>>().toEqualTypeOf<AsyncIterable<ErrorRecord>>();
+  expectTypeOf<ReturnType<Instance['status']>>().resolves.toEqualTypeOf<Status>();
+  expectTypeOf<keyof InstanceEvents>().toEqualTypeOf<
+    'elected' | 'steppedDown' | 'messageFailed' | 'ready' | 'unready'
+  >();
   expectTypeOf<ReturnType<Instance['start' | 'stop']>>().toEqualTypeOf<Promise<void>>();
   expectTypeOf<keyof Logger>().toEqualTypeOf<'error' | 'warn' | 'info' | 'debug' | 'child'>();
   expectTypeOf<ReturnType<Logger['child']>>().toEqualTypeOf<Logger>();
+  expectTypeOf(console).toExtend<HostLogger>();
+  const listening = () => {
+    const instance = createInstance();
+    instance.on('elected', ({ source, term }) => {
+      expectTypeOf(source).toEqualTypeOf<string | null>();
+      expectTypeOf(term).toEqualTypeOf<number>();
+    });
+    // @ts-expect-error: no such event
+    instance.once('crowned', () => undefined);
+  };
+  void listening;
   // @ts-expect-error: settings are text
   createInstance({ env: { CONCURRENCY: 5 } });
 });

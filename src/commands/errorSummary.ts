@@ -2,7 +2,8 @@ import type { ErrorLog } from '../errorLog/errorLog';
 import { type ErrorRecord, parseErrorRecord } from '../errorLog/record';
 import { printable } from '../terminal/printable';
 import type { Write } from '../terminal/write';
-import { inline, taskFrame } from './errorText';
+import { inline } from '../terminal/errorLines';
+import { taskFrame } from './errorText';
 import type { GetErrorsResult } from './getErrors';
 
 /** Errors of one kind: one line of `--summary --json`. */

@@ -3,7 +3,7 @@ import type { StoredError } from '../errorLog/pages';
 import { parseErrorRecord } from '../errorLog/record';
 import { printable } from '../terminal/printable';
 import type { Write } from '../terminal/write';
-import { errorLines, inline } from './errorText';
+import { errorLines, inline } from '../terminal/errorLines';
 
 export interface GetErrorsOptions {
   readonly json?: boolean;

@@ -3,7 +3,8 @@ import { printable } from '../terminal/printable';
 import { sleep, untilAborted } from '../time';
 import type { Write } from '../terminal/write';
 import { Screen, type ScreenSize } from '../terminal/screen';
-import type { Status } from '../group/status';
+import type { GroupState } from '../group/read';
+import { toStatus } from '../group/status';
 import { formatStatus } from './statusTable';
 
 export interface ShowStatusOptions {
@@ -19,11 +20,11 @@ export interface ShowStatusOptions {
 const EVERY_MS = 1000;
 
 /** Writes the status: once, or again and again, on a terminal in place. Ends when nobody reads it any more. */
-export async function showStatus(read: () => Promise<Status>, options: ShowStatusOptions): Promise<void> {
+export async function showStatus(read: () => Promise<GroupState>, options: ShowStatusOptions): Promise<void> {
   const { json, watching, screenSize, paint, write } = options;
-  const textOf = (status: Status) => {
-    if (json) return `${printable(JSON.stringify(status))}\n`;
-    return formatStatus(status, { paint, width: screenSize()?.columns ?? Infinity });
+  const textOf = (group: GroupState) => {
+    if (json) return `${printable(JSON.stringify(toStatus(group)))}\n`;
+    return formatStatus(group, { paint, width: screenSize()?.columns ?? Infinity });
   };
   if (watching === undefined) {
     await write(textOf(await read()));
@@ -34,13 +35,13 @@ export async function showStatus(read: () => Promise<Status>, options: ShowStatu
   try {
     for (let first = true; !watching.aborted; first = false) {
       // Ctrl-C does not wait for a Redis that takes its time.
-      const status = await untilAborted(read(), watching);
-      if (status === undefined) return;
+      const group = await untilAborted(read(), watching);
+      if (group === undefined) return;
       const size = json ? undefined : screenSize();
       const written =
         size === undefined
-          ? await write(first || json ? textOf(status) : `\n${textOf(status)}`)
-          : await screen.draw(textOf(status), size);
+          ? await write(first || json ? textOf(group) : `\n${textOf(group)}`)
+          : await screen.draw(textOf(group), size);
       if (!written) return;
       await sleep(EVERY_MS, watching);
     }

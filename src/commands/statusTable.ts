@@ -1,6 +1,19 @@
+import type { GroupState } from '../group/read';
+import { toStatus } from '../group/status';
+import type { KnownInstance } from '../membership/registry';
+import type { Status } from '../shapes';
 import { type Paint, plain } from '../terminal/colors';
 import { fit, oneLine, padEnd, padStart, widthOf } from '../terminal/columns';
-import type { Status } from '../group/status';
+import {
+  ago,
+  type Drawing,
+  eligibilityLines,
+  failureLines,
+  keeperLines,
+  pauseLines,
+  sourceLines,
+  troubleLines,
+} from './statusDetails';
 
 export interface TableOptions {
   /** Maximum line width in columns, however long the names are. */
@@ -14,29 +27,42 @@ const MAX_WIDTH = 80;
 /** The numbers do not fit into fewer columns. */
 const MIN_WIDTH = 60;
 
-/** Formats the status as a table for people. */
-export function formatStatus(status: Status, options: TableOptions = {}): string {
+/** Formats the state of the group as a table for people. */
+export function formatStatus(group: GroupState, options: TableOptions = {}): string {
   const { paint = plain, now = Date.now() } = options;
   const width = Math.max(Math.min(options.width ?? MAX_WIDTH, MAX_WIDTH), MIN_WIDTH);
+  const drawing = { paint, now, width };
+  const status = toStatus(group);
+  const living = group.instances.filter(({ state }) => state === 'alive');
   const { messages, errors } = status;
   const failed = `${messages.failed} failed`;
   return [
-    titleOf(status, width, paint, now),
+    titleOf(status, drawing),
+    ...eligibilityLines(living, drawing),
+    ...keeperLines(status, drawing),
+    ...pauseLines(group, drawing),
     '',
     `messages   ${messages.generated} generated`,
     `           ${messages.waiting} waiting   ${messages.active} active   ${messages.delayed} delayed`,
     `           ${messages.completed} completed   ${messages.failed > 0 ? paint('red', failed) : failed}`,
     `errors     ${errors > 0 ? `${paint('red', String(errors))}   (getErrors prints them)` : errors}`,
+    ...failureLines(group, drawing),
     '',
-    ...tableOf(status, width, paint, now),
+    ...sourceLines(status, drawing),
+    ...tableOf(status, living, drawing),
   ]
     .map((line) => `${line}\n`)
     .join('');
 }
 
-function titleOf(status: Status, width: number, paint: Paint, now: number): string {
-  const { namespace, leader, instances } = status;
+function titleOf(status: Status, { width, paint, now }: Drawing): string {
+  const { namespace, leader, instances, sources } = status;
   const group = oneLine(namespace);
+  if (sources.some(({ source }) => source !== null)) {
+    const led = sources.filter((each) => each.leader !== null).length;
+    const text = `: ${led} of ${sources.length} sources have a generator`;
+    return fit(group, width - text.length) + (led < sources.length ? paint('red', text) : text);
+  }
   if (leader === null) {
     const text = ': no generator';
     return fit(group, width - text.length) + paint('red', text);
@@ -55,7 +81,8 @@ function titleOf(status: Status, width: number, paint: Paint, now: number): stri
     : fitted + paint('red', `${start}${shownName}${end}`);
 }
 
-function tableOf({ instances }: Status, width: number, paint: Paint, now: number): string[] {
+function tableOf({ instances }: Status, living: readonly KnownInstance[], drawing: Drawing): string[] {
+  const { width, paint, now } = drawing;
   const title = `instances  ${instances.length}`;
   if (instances.length === 0) return [title];
   const rows = instances.map(({ instance, leader, handled, failed, startedAt }) => ({
@@ -75,19 +102,11 @@ function tableOf({ instances }: Status, width: number, paint: Paint, now: number
     figures.map((figure, index) => `   ${padStart(figure, widths[index]!)}`);
   return [
     padEnd(title, nameWidth) + paint('dim', right(heads).join('')),
-    ...rows.map(({ name, leader, figures, troubled }) => {
+    ...rows.flatMap(({ name, leader, figures, troubled }, index) => {
       const shown = padEnd(fit(name, nameWidth), nameWidth);
       const [handled, failed, up] = right(figures);
-      return `${leader ? paint('green', shown) : shown}${handled}${troubled ? paint('red', failed!) : failed}${up}`;
+      const row = `${leader ? paint('green', shown) : shown}${handled}${troubled ? paint('red', failed!) : failed}${up}`;
+      return [row, ...troubleLines(living[index]!, drawing)];
     }),
   ];
-}
-
-function ago(since: string, now: number): string {
-  const seconds = Math.max(0, Math.round((now - Date.parse(since)) / 1000));
-  if (Number.isNaN(seconds)) return '?';
-  if (seconds < 120) return `${seconds} s`;
-  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
-  if (seconds < 48 * 3600) return `${Math.round(seconds / 3600)} h`;
-  return `${Math.round(seconds / 86_400)} d`;
 }

@@ -1,6 +1,7 @@
 import type { EventEmitter } from 'node:events';
 import type { Queue, Telemetry } from 'bullmq';
 import type { Config } from '../config';
+import type { HostEvents } from '../events';
 import type { MessageWorker } from '../handling/worker';
 import type { Keys } from '../keys';
 import { generatorRole, keeperRole } from '../leadership/role';
@@ -26,11 +27,13 @@ export interface AssembleRolesOptions {
   readonly task: Task;
   /** Names of the sources; undefined: one source without a name. */
   readonly sources?: readonly string[] | undefined;
-  readonly telemetry?: Telemetry | undefined;
+  readonly traces?: { readonly telemetry: Telemetry } | undefined;
   readonly supervisor: Supervisor;
   readonly metrics: Metrics | undefined;
   /** Emits `changed` when this instance leads a role, or leads it no longer. */
   readonly events: EventEmitter;
+  /** Told which generator roles this instance leads, or leads no longer. */
+  readonly hostEvents: Pick<HostEvents, 'emit'>;
   readonly logger: Logger;
 }
 
@@ -74,15 +77,17 @@ export function assembleRoles(
 }
 
 function observe(
-  { config, metrics, events, logger }: AssembleRolesOptions,
+  { config, metrics, events, hostEvents, logger }: AssembleRolesOptions,
   gate: HandlingGate,
 ): RoleObserver {
   return {
-    changed(role, event) {
+    changed(role, event, term) {
       gate.decided(role.id, event === 'elected');
       if (event === 'elected' && role.kind === 'generator' && !config.generatorHandles)
         logger.info('the generator handles no messages itself (GENERATOR_HANDLES=false)');
       events.emit('changed');
+      if (role.kind === 'generator' && term !== undefined)
+        hostEvents.emit(event, { role: role.id, source: role.source ?? null, term });
     },
     following: (role) => gate.decided(role.id, false),
     renewed: (outcome, tookMs) => metrics?.renewed(outcome, tookMs),
@@ -99,10 +104,11 @@ function createGenerators({
   config,
   sources,
   task,
-  telemetry,
+  traces,
   logger,
 }: AssembleRolesOptions) {
   if (!config.canGenerate || !generates(task)) return [];
+  const telemetry = traces?.telemetry;
   return (sources ?? [undefined]).map((name) => {
     const role = generatorRole(keys, name);
     return { role, duty: new GeneratorDuty({ role, connections, keys, task, config, telemetry, logger }) };

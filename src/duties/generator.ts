@@ -8,7 +8,7 @@ import { PauseState } from '../generating/pauseState';
 import type { Keys } from '../keys';
 import type { Term } from '../leadership/options';
 import type { GeneratorRole } from '../leadership/role';
-import type { Logger } from '../logger';
+import { type Logger, taskLogger } from '../logger';
 import type { Connections } from '../redis/connections';
 import { JOB_NAME, jobOptions } from '../redis/queue';
 import type { GeneratingTask } from '../tasks/task';
@@ -61,7 +61,7 @@ export class GeneratorDuty {
   /** The work of one term. Resolves when nothing is left to generate or the term is over, and rejects when generating fails. */
   async lead(term: Term): Promise<void> {
     const { role, connections, keys, task, config, telemetry } = this.#options;
-    const logger = this.#options.logger.child({
+    const logger = taskLogger(this.#options.logger, {
       term: term.number,
       ...(role.source && { source: role.source }),
     });

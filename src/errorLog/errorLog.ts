@@ -13,7 +13,7 @@ import type { Redis } from 'ioredis';
 import type { Keys } from '../keys';
 import { loadScript } from '../redis/scripts';
 import { errorPages, BATCH_CHARS, type ErrorOrder, type StoredError } from './pages';
-import { errorRecordOf, type FailedJob, RECORD_FIELDS } from './record';
+import { type ErrorRecord, errorRecordOf, type FailedJob, parseErrorRecord, RECORD_FIELDS } from './record';
 
 /** Ids examined in one round trip. */
 const PAGE_SIZE = 500;
@@ -130,6 +130,16 @@ export class ErrorLog {
   /** Every record: see errorPages. */
   pages(order: ErrorOrder = 'oldestFirst'): AsyncGenerator<StoredError[]> {
     return errorPages(this.#client, this.#keys, order);
+  }
+
+  /** Every record, the oldest first, without what is no record: data in Redis is untrusted. */
+  async *records(): AsyncGenerator<ErrorRecord, void, undefined> {
+    for await (const page of this.pages()) {
+      for (const { json } of page) {
+        const record = parseErrorRecord(json);
+        if (record !== undefined) yield record;
+      }
+    }
   }
 
   /** The record of one job; undefined if there is none. */

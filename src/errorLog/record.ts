@@ -62,6 +62,17 @@ export function storableError(thrown: unknown): Error {
   return copy;
 }
 
+/** What is known of a storable error; its name, causes and code included. */
+export function detailsOf(error: Error): ErrorDetails {
+  return described.get(error) ?? describe(error);
+}
+
+/** Makes a copy of a storable error one as well. */
+export function withDetailsOf(error: Error, copy: Error): Error {
+  described.set(copy, detailsOf(error));
+  return copy;
+}
+
 /** JSON for ERROR_FIELD: name, message, stack, code, cause and errors, bounded in depth and size. Never throws. */
 export function errorDetails(thrown: unknown): string {
   const details = described.get(storableError(thrown))!;

@@ -1,41 +1,12 @@
-import type { LeaderRecord } from '../leadership/term';
-import { type GroupSource, type GroupState, readGroup, type SourceState } from './read';
+import type { Status } from '../shapes';
+import { type GroupSource, type GroupState, readGroup } from './read';
 
-/** The state of a whole group of instances. Its shape is a promise. */
-export interface Status {
-  readonly namespace: string;
-  /** Null while nobody holds the lease; always null with named sources, see `sources`. */
-  readonly leader: LeaderRecord | null;
-  /** Null while nobody holds the keeper's lease. */
-  readonly keeper: LeaderRecord | null;
-  readonly instances: readonly {
-    readonly instance: string;
-    readonly host: string;
-    readonly pid: number;
-    readonly startedAt: string;
-    /** Whether it generates. */
-    readonly leader: boolean;
-    readonly handled: number;
-    readonly failed: number;
-  }[];
-  readonly messages: GroupState['messages'];
-  readonly paused: { readonly generating: boolean; readonly handling: boolean };
-  readonly sources: readonly {
-    /** Null without named sources. */
-    readonly source: string | null;
-    readonly leader: LeaderRecord | null;
-    readonly generated: number;
-    /** Null before the first commit. */
-    readonly cursor: unknown;
-    readonly state: SourceState['state'];
-  }[];
-  readonly errors: number;
-}
-
+/** The state of the group, as `status --json` prints it. */
 export async function readStatus(source: GroupSource): Promise<Status> {
   return toStatus(await readGroup(source));
 }
 
+/** A projection of the state of the group. Its shape is a promise. */
 export function toStatus({
   namespace,
   instances,
@@ -45,6 +16,7 @@ export function toStatus({
   paused,
   errors,
 }: GroupState): Status {
+  const { generated, waiting, active, delayed, completed, failed } = messages;
   const leaders = new Set(sources.map(({ leader }) => leader?.instance));
   const unnamed = sources.find(({ role }) => role.source === undefined);
   return {
@@ -56,7 +28,7 @@ export function toStatus({
       .map(({ instance, host, pid, startedAt, handled, failed }) => {
         return { instance, host, pid, startedAt, leader: leaders.has(instance), handled, failed };
       }),
-    messages,
+    messages: { generated, waiting, active, delayed, completed, failed },
     paused: {
       generating: paused.generating !== undefined,
       handling: paused.handling !== undefined,

@@ -1,4 +1,4 @@
-import type { Logger } from '../logger';
+import { type Logger, taskLogger } from '../logger';
 import type { HandleContext } from '../tasks/task';
 
 /** A message that was delivered to this instance and whose outcome is not stored yet. */
@@ -46,7 +46,7 @@ export class ActiveMessage {
   }
 
   get logger(): Logger {
-    return (this.#logger ??= this.#parentLogger.child({ id: this.id }));
+    return (this.#logger ??= taskLogger(this.#parentLogger, { id: this.id }));
   }
 }
 

@@ -1,7 +1,7 @@
 import { UnrecoverableError } from 'bullmq';
 import type { Config } from '../config';
-import { storableError } from '../errorLog/record';
-import type { Logger } from '../logger';
+import { withDetailsOf } from '../errorLog/record';
+import { inFull, type Logger } from '../logger';
 import type { Task } from '../tasks/task';
 import type { ActiveMessage } from './activeMessage';
 
@@ -29,7 +29,7 @@ export async function runHandler(
       logger.debug('the outcome of a handler that had timed out is ignored', { id, attempt, ...fields });
     handler.then(
       () => ignore({}),
-      (thrown: unknown) => ignore({ error: storableError(thrown) }),
+      (thrown: unknown) => ignore({ error: inFull(thrown) }),
     );
   });
 }
@@ -72,10 +72,10 @@ export function isPermanent(thrown: unknown): boolean {
   }
 }
 
-/** An error that BullMQ does not retry, with the message and stack of another. */
+/** An error that BullMQ does not retry, with the message, stack and details of a storable one. */
 export function permanent(error: Error): Error {
   const copy = new UnrecoverableError(error.message);
   copy.name = error.name;
   if (error.stack !== undefined) copy.stack = error.stack;
-  return Object.assign(copy, { cause: error.cause });
+  return withDetailsOf(error, copy);
 }

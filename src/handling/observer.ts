@@ -1,4 +1,6 @@
 import type { Job } from 'bullmq';
+import type { ErrorDetails } from '../errorLog/details';
+import type { FailedMessage } from '../shapes';
 
 export type MessageOutcome = 'completed' | 'failed' | 'retried';
 
@@ -12,6 +14,10 @@ export interface HandlingObserver {
   handled(took: number, waited: number | undefined): void;
   /** What became of the message; `retried` will be tried again. */
   ended(outcome: MessageOutcome): void;
+  /** What the handler threw. Called while the span of the message is active. */
+  threw?(error: ErrorDetails): void;
+  /** The message has failed in its last attempt. */
+  failed?(message: FailedMessage): void;
 }
 
 /** Measured with the clocks of two machines, so it can be slightly wrong. */

@@ -1,7 +1,8 @@
 import { isNotConnectionError, type Job, WaitingError } from 'bullmq';
-import { errorDetails, storableError } from '../errorLog/record';
+import { detailsOf, errorDetails, storableError } from '../errorLog/record';
 import { toError } from '../errors';
 import type { Keys } from '../keys';
+import { inFull } from '../logger';
 import { sleep } from '../time';
 import { ActiveMessage } from './activeMessage';
 import { ActiveMessages } from './activeMessages';
@@ -197,7 +198,9 @@ export class MessageWorker {
       observer?.ended(final ? 'failed' : 'retried');
       if (final && worker.closing !== undefined) this.failedWhileStopping.push(job.id!);
       const text = final ? 'a message failed' : 'a message failed and will be retried';
-      logger.warn(text, { id: job.id, error, ...(!final && { attempts: job.attemptsMade }) });
+      const [attempts, details] = [job.attemptsMade, detailsOf(error)];
+      logger.warn(text, { id: job.id, error: inFull(error, details), ...(!final && { attempts }) });
+      if (final) observer?.failed?.({ id: job.id!, message: job.data, error: details, attempts });
     });
     worker.on('lockRenewalFailed', (ids) => {
       logger.warn('locks of active messages expired; the messages are redelivered (JOB_LOCK_MS)', { ids });
@@ -222,6 +225,7 @@ export class MessageWorker {
       }
       const error = storableError(thrown);
       message.errorDetails = errorDetails(thrown);
+      this.#options.observer?.threw?.(detailsOf(error));
       throw isPermanent(thrown) ? permanent(error) : error;
     } finally {
       const tookMs = performance.now() - message.startedAt;

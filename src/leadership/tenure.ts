@@ -1,5 +1,5 @@
 import { DeposedError, toError } from '../errors';
-import type { Logger } from '../logger';
+import { inFull, type Logger } from '../logger';
 import { aborted } from '../time';
 import type { HeldLease } from './lease';
 import type { ElectionOptions, RenewalOutcome, StepDownCause, Term } from './options';
@@ -77,7 +77,7 @@ export class Tenure {
       const error = (this.#error = toError(thrown));
       const what = this.#options.role.kind === 'generator' ? 'generating' : 'the work of the keeper';
       this.#options.logger.error(`${what} failed: giving up leadership so that another instance can try`, {
-        error,
+        error: inFull(error),
       });
       this.end('failed');
     }

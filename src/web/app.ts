@@ -16,15 +16,24 @@ import type { BoardOptions } from './settings';
 
 const MAX_BODY_BYTES = 1024 * 1024;
 
-/** The routes of the board's port. */
-export function createApp(options: BoardOptions, feed: LiveFeed, page: PageFiles): Hono {
+/**
+ * The routes of the board's port.
+ *
+ * @param mounted in a server of the host, which decides about its own address: any Host is accepted
+ */
+export function createApp(
+  options: BoardOptions,
+  feed: LiveFeed,
+  page: PageFiles,
+  { mounted = false } = {},
+): Hono {
   const { settings, logger } = options;
   const app = new Hono({ strict: false });
 
   app.use(
     securityHeaders,
     neverStored,
-    requireLoopbackHost(settings),
+    ...(mounted ? [] : [requireLoopbackHost(settings)]),
     requirePassword(settings),
     refuseChangesWhenReadOnly(settings),
     refuseForeignChanges,

@@ -75,5 +75,10 @@ const ownPage: MiddlewareHandler = async (c, next) => {
     .replace(/<link\b[^>]*\bhref="(https?:)?\/\/[^>]*>/g, '')
     .replace('</head>', `${STYLES}</head>`)
     .replace('<div id="root">', `${WAY_BACK}<div id="root">`);
-  c.res = new Response(ours, c.res);
+  c.res = new Response(mountedAt(ours, (c.env as { prefix?: string } | undefined)?.prefix ?? ''), c.res);
 };
+
+/** The page with the prefix of a host's server before each path that it contains. */
+function mountedAt(page: string, prefix: string): string {
+  return page.replace(/(\b(?:href|src)=|"(?:path|default|url)":)"\//g, (_, name) => `${name}"${prefix}/`);
+}

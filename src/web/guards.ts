@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { MiddlewareHandler } from 'hono';
+import type { HonoRequest, MiddlewareHandler } from 'hono';
 import { basicAuth } from 'hono/basic-auth';
 import { isLoopback } from '../loopback';
 import type { BoardSettings } from './settings';
@@ -76,7 +76,7 @@ export const refuseForeignChanges: MiddlewareHandler = async (c, next) => {
   const origin = c.req.header('origin');
   const site = c.req.header('sec-fetch-site');
   const foreign =
-    (origin !== undefined && origin !== ownOrigin(c.req.header('host'), c.req.header('x-forwarded-proto'))) ||
+    (origin !== undefined && origin !== ownOrigin(c.req)) ||
     (site !== undefined && site !== 'same-origin' && site !== 'none');
   if (foreign) return c.text('Forbidden: this change was requested by a page of another origin.', 403);
   return next();
@@ -86,8 +86,11 @@ export const refuseForeignChanges: MiddlewareHandler = async (c, next) => {
  * The origin of this board in the browser. A proxy that terminates TLS sets X-Forwarded-Proto. A page cannot add that
  * header without a preflight request, which the board never grants.
  */
-function ownOrigin(host = '', forwardedProto = ''): string | undefined {
-  const scheme = forwardedProto.split(',')[0]?.trim() === 'https' ? 'https' : 'http';
-  const url = `${scheme}://${host}`;
+function ownOrigin(request: HonoRequest): string | undefined {
+  // Both are those of the URL where a host has built the request itself.
+  const { host, protocol } = new URL(request.url);
+  const forwardedProto = request.header('x-forwarded-proto')?.split(',')[0]?.trim();
+  const scheme = forwardedProto === 'https' || protocol === 'https:' ? 'https' : 'http';
+  const url = `${scheme}://${request.header('host') ?? host}`;
   return URL.canParse(url) ? new URL(url).origin : undefined;
 }

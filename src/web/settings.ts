@@ -1,6 +1,7 @@
 import type { Queue } from 'bullmq';
 import type { Logger } from '../logger';
 import type { LiveGroup } from '../group/live';
+import type { Readiness } from '../shapes';
 
 export interface BoardSettings {
   /** Host name or address to bind to. */
@@ -13,12 +14,6 @@ export interface BoardSettings {
   password?: string | undefined;
   /** Nothing can be retried, removed or changed. */
   readOnly: boolean;
-}
-
-/** Whether an instance does its work now. Each check is `ok` or says what is wrong. */
-export interface Readiness {
-  readonly ready: boolean;
-  readonly checks: Readonly<Record<string, string>>;
 }
 
 /** What an instance reports to probes and Prometheus. */

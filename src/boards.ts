@@ -1,0 +1,57 @@
+import type { EventEmitter } from 'node:events';
+import type { Config } from './config';
+import { load } from './load';
+import type { Logger } from './logger';
+import type { BoardOptions } from './web/settings';
+import type { Mounted } from './web/mounted';
+
+export interface BoardsOptions extends Pick<BoardOptions, 'group' | 'queue'> {
+  readonly config: Config;
+  readonly probes: Pick<BoardOptions, 'isHealthy' | 'readiness' | 'metrics'>;
+  /** Emits `changed` when who leads has changed. */
+  readonly events: EventEmitter;
+  readonly logger: Logger;
+}
+
+/**
+ * The board, on a port of its own. It loads when it is asked for, since that takes longer than all the rest.
+ *
+ * @returns gives the same board each time; undefined where there is none
+ */
+export function boardLater(options: BoardsOptions, onListening: (port: number) => void) {
+  const { config, events, logger } = options;
+  let starting: Promise<{ close(): Promise<void> } | undefined> | undefined;
+  return () => {
+    if (!config.board.on) return Promise.resolve(undefined);
+    return (starting ??= start().catch((error: unknown) => {
+      logger.warn('there is no board', { error });
+      return undefined;
+    }));
+  };
+
+  async function start() {
+    const started = await load.server().startBoard(boardOptions(options));
+    onListening(started.port);
+    events.on('changed', () => started.changed());
+    return started;
+  }
+}
+
+/** The web application without a port, for a server of the host. Loads at the first request. */
+export function mountLater(options: BoardsOptions) {
+  let mounted: Mounted | undefined;
+  const create = () => {
+    const created = load.mounted().createMounted(boardOptions(options));
+    options.events.on('changed', () => created.changed());
+    return created;
+  };
+  return {
+    get: () => (mounted ??= create()),
+    close: async () => mounted?.close(),
+  };
+}
+
+function boardOptions({ config, probes, ...rest }: BoardsOptions): BoardOptions {
+  const { namespace, instanceName: instance, board: settings } = config;
+  return { ...rest, ...probes, settings, namespace, instance };
+}

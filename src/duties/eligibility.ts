@@ -1,0 +1,34 @@
+import type { Redis } from 'ioredis';
+import type { Keys } from '../keys';
+import type { Logger } from '../logger';
+import { livingInstances } from '../membership/registry';
+import type { Activity } from '../supervision/supervisor';
+import { sleep } from '../time';
+
+/** When to look first, so that instances that start together can report, and how often from then on, in milliseconds. */
+const FIRST_LOOK_MS = 1500;
+const POLL_INTERVAL_MS = 10_000;
+
+/** Run by an instance that cannot generate: warns when no living instance can, once each time that this becomes so. */
+export async function watchEligibility(
+  { control, keys, logger }: { control: Redis; keys: Keys; logger: Pick<Logger, 'info' | 'warn'> },
+  { signal, progress }: Activity,
+): Promise<void> {
+  let warned = false;
+  for (let pause = FIRST_LOOK_MS; !signal.aborted; pause = POLL_INTERVAL_MS) {
+    await sleep(pause, signal);
+    if (signal.aborted) return;
+    const living = await livingInstances(control, keys);
+    const somebodyCan = living.some(({ generates }) => generates);
+    if (!somebodyCan && !warned) {
+      logger.warn(
+        'no living instance can generate: start one without CAN_GENERATE=false whose task has a generate function',
+        { instances: living.length },
+      );
+    } else if (somebodyCan && warned) {
+      logger.info('an instance that can generate has joined');
+    }
+    warned = !somebodyCan;
+    progress();
+  }
+}

@@ -1,0 +1,105 @@
+/*
+ * The shapes of what an instance tells others as data: in JSON, and through the methods and events of an embedded instance.
+ * They are promises, and name no type of a library.
+ */
+import type { ErrorDetails } from './errorLog/details';
+
+/** Who leads a role. */
+export interface Leader {
+  readonly instance: string;
+  /** 1, 2, 3, ... */
+  readonly term: number;
+  /** ISO 8601. */
+  readonly since: string;
+}
+
+/** The state of a whole group of instances. */
+export interface Status {
+  readonly namespace: string;
+  /** Null while nobody holds the lease; always null with named sources, see `sources`. */
+  readonly leader: Leader | null;
+  /** Null while nobody holds the keeper's lease. */
+  readonly keeper: Leader | null;
+  readonly instances: readonly InstanceStatus[];
+  readonly messages: MessageCounts;
+  readonly paused: { readonly generating: boolean; readonly handling: boolean };
+  readonly sources: readonly SourceStatus[];
+  /** Error records. */
+  readonly errors: number;
+}
+
+/** A living instance. */
+export interface InstanceStatus {
+  readonly instance: string;
+  readonly host: string;
+  readonly pid: number;
+  /** ISO 8601. */
+  readonly startedAt: string;
+  /** Whether it generates. */
+  readonly leader: boolean;
+  /** Messages that it has completed, and that finally failed on it. */
+  readonly handled: number;
+  readonly failed: number;
+}
+
+/** Messages of the group. */
+export interface MessageCounts {
+  readonly generated: number;
+  readonly waiting: number;
+  readonly active: number;
+  readonly delayed: number;
+  /** Ever, also those that are no longer kept. */
+  readonly completed: number;
+  readonly failed: number;
+}
+
+/** What is known of one source. */
+export interface SourceStatus {
+  /** Null without named sources. */
+  readonly source: string | null;
+  readonly leader: Leader | null;
+  /** Messages ever committed. */
+  readonly generated: number;
+  /** Null before the first commit. */
+  readonly cursor: unknown;
+  readonly state: 'generating' | 'finished' | 'paused' | 'failed' | 'vacant';
+}
+
+/** Whether an instance does its work now. */
+export interface Readiness {
+  readonly ready: boolean;
+  /** Each is `ok` or says what is wrong. */
+  readonly checks: Readonly<Record<string, string>>;
+}
+
+/** A message that has failed in its last attempt. */
+export interface FailedMessage<Message = unknown> {
+  readonly id: string;
+  /** The message's data. */
+  readonly message: Message;
+  readonly error: ErrorDetails;
+  /** Attempts that ended in a failure. */
+  readonly attempts: number;
+}
+
+/** A generator role that this instance leads, or leads no longer. */
+export interface Leadership {
+  /** `generator`, or `generator:<source>`. */
+  readonly role: string;
+  /** Null without named sources. */
+  readonly source: string | null;
+  readonly term: number;
+}
+
+/** The events of an instance, and what their listeners get. */
+export interface InstanceEvents {
+  /** This instance generates. */
+  elected: Leadership;
+  /** It no longer does. */
+  steppedDown: Leadership;
+  /** A message has finally failed on this instance. Its record in the error log follows within two seconds. */
+  messageFailed: FailedMessage;
+  /** This instance does its work: what `readiness()` says has changed. Looked at once a second while anybody listens. */
+  ready: Readiness;
+  unready: Readiness;
+}
