@@ -56,6 +56,7 @@ async function start(settings: Partial<BoardSettings> = {}) {
       read: () => (reads++, group.read()),
       retry: (which) => group.retry(which),
       clear: (which) => group.clear(which),
+      details: (id) => group.details(id),
     },
     settings: { host: '127.0.0.1', port: 0, readOnly: false, ...settings },
     namespace: 'nic',

@@ -1,6 +1,7 @@
 import type { Queue } from 'bullmq';
 import type { Logger } from '../logger';
 import type { LiveGroup } from '../group/live';
+import type { Operations } from './operations';
 
 export interface BoardSettings {
   /** Host name or address to bind to. */
@@ -36,6 +37,8 @@ export interface BoardOptions extends Probes {
   queue: Queue;
   /** What the live view shows and changes. */
   group: LiveGroup;
+  /** What the live view can do to the running group; undefined: nothing. */
+  operations?: Operations | undefined;
   settings: BoardSettings;
   namespace: string;
   /** Name of the instance that serves the board. */
