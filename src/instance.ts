@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import type { Queue, Telemetry } from 'bullmq';
 import type { Config } from './config';
 import { assembleRoles } from './duties/assembleRoles';
+import { readPauses } from './duties/pauses';
 import { describeRoles } from './duties/roleReports';
 import { AppError } from './errors';
 import { ErrorLog } from './errorLog/errorLog';
@@ -178,11 +179,13 @@ type Parts = Handling & Leading & ReturnType<typeof buildVisible>;
 /** Starts the parts in order, so that each finds what it needs, and notes how to stop them. */
 async function start(foundation: Foundation, parts: Parts, releases: Releases): Promise<void> {
   const { connections, keys, config, errorLog, supervisor, queue, events, logger } = foundation;
-  const { worker, elections, balancer, heartbeat, gate } = parts;
+  const { worker, elections, generators, balancer, heartbeat, gate } = parts;
   const { control, subscriber } = connections;
   const { instanceName: instance } = config;
   const hear: Parameters<typeof showPresence>[0]['onAnnouncement'] = (announcement) => {
     elections.hear(announcement);
+    // One that cannot be read is found by the next commit.
+    if (announcement.event === 'pause') readPauses(control, keys, generators).catch(() => undefined);
     events.emit('changed');
   };
   await showPresence({ control, subscriber, keys, instance, onAnnouncement: hear, logger });

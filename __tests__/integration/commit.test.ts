@@ -312,8 +312,8 @@ it('nothing is committed while generating is paused, not even by an EXEC that is
   };
   const committer = await lead('a', { term });
   await redis.client.ping();
-  expect(await committer.commit(START, batch(1))).toEqual({ outcome: 'paused' });
-  expect(await committer.commit(START, batch(1))).toEqual({ outcome: 'paused' });
+  expect(await committer.commit(START, batch(1))).toMatchObject({ outcome: 'paused' });
+  expect(await committer.commit(START, batch(1))).toMatchObject({ outcome: 'paused' });
   await redis.client.del(keys.paused);
   expect((await committer.commit(START, batch(1))).outcome).toBe('committed');
   expect(await queued()).toEqual([1]);

@@ -16,6 +16,7 @@ const FLOORS = [
   ['leadership/', 'tasks/'],
   ['generating/', 'errorLog/'],
   ['handling/', 'group/'],
+  ['operating/'],
   ['web/'],
   ['duties/'],
   ['readiness.ts', 'commands/'],

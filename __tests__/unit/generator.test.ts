@@ -77,14 +77,18 @@ it('with groupCommits, what was yielded before an error is committed before it i
 });
 
 it('a batch that is not committed because generating is paused or the backlog full is committed later', async () => {
-  const committer = fakeCommitter(0, [{ outcome: 'paused' }, { outcome: 'paused' }, { outcome: 'full' }]);
+  const committer = fakeCommitter(0, [
+    { outcome: 'paused', pause: {} },
+    { outcome: 'paused', pause: {} },
+    { outcome: 'full' },
+  ]);
   await run({ generate: () => oneByOne(3) }, committer);
   expect(flat(committer)).toEqual([1, 2, 3]);
 });
 
 it('the end of the term ends the wait for a paused group', async () => {
   const stop = new AbortController();
-  const paused = Array.from({ length: 100 }, () => ({ outcome: 'paused' as const }));
+  const paused = Array.from({ length: 100 }, () => ({ outcome: 'paused' as const, pause: {} }));
   const committer = fakeCommitter(0, paused);
   setTimeout(() => stop.abort(), 50);
   await run({ generate: () => oneByOne(300), groupCommits: true }, committer, { signal: stop.signal });

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { type Member, planMoves, successorOf } from '../../src/duties/placement';
+import { type Member, planMoves, successorOf } from '../../src/leadership/placement';
 
 const KEEPER = { id: 'keeper', kind: 'keeper', source: undefined } as const;
 const GENERATOR = { id: 'generator', kind: 'generator', source: undefined } as const;

@@ -6,7 +6,7 @@ import type { Logger } from '../logger';
 import { livingInstances } from '../membership/registry';
 import type { Activity } from '../supervision/supervisor';
 import { sleep } from '../time';
-import { type Member, type Move, planMoves, successorOf } from './placement';
+import { type Member, type Move, planMoves, successorOf } from '../leadership/placement';
 
 export interface BalancerOptions {
   readonly control: Redis;

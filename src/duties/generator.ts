@@ -3,6 +3,8 @@ import type { Config } from '../config';
 import { batchLimits } from '../generating/batch';
 import { Committer } from '../generating/committer';
 import { generateMessages } from '../generating/generator';
+import type { Pause } from '../generating/pause';
+import { PauseState } from '../generating/pauseState';
 import type { Keys } from '../keys';
 import type { Term } from '../leadership/options';
 import type { GeneratorRole } from '../leadership/role';
@@ -21,21 +23,29 @@ export interface GeneratorDutyOptions {
   readonly logger: Logger;
 }
 
-/** What a generator is doing: `finished` when `generate` has returned. */
-export type GeneratingState = 'generating' | 'finished' | 'paused';
+/** What a generator is doing: `finished` when `generate` has returned, `failed` when Redis holds what no commit can use. */
+export type GeneratingState = 'generating' | 'finished' | 'paused' | 'failed';
 
 /** What an instance does while it leads a source: it runs the task's `generate` and commits what that yields. */
 export class GeneratorDuty {
   readonly #options: GeneratorDutyOptions;
-  #state: GeneratingState = 'generating';
+  #isFinished = false;
   #committer: Committer | undefined;
+  #pauses: PauseState | undefined;
 
   constructor(options: GeneratorDutyOptions) {
     this.#options = options;
   }
 
   get state(): GeneratingState {
-    return this.#state;
+    if (this.#isFinished) return 'finished';
+    if (this.problem !== undefined) return 'failed';
+    return this.#pauses?.pause === undefined ? 'generating' : 'paused';
+  }
+
+  /** Takes note that generating is paused now, or not any more, if this instance generates. */
+  heardPause(pause: Pause | undefined): void {
+    this.#pauses?.heard(pause);
   }
 
   /** How long a commit has been waiting for an answer, in milliseconds; 0 if none is. */
@@ -55,7 +65,7 @@ export class GeneratorDuty {
       term: term.number,
       ...(role.source && { source: role.source }),
     });
-    this.#state = 'generating';
+    this.#isFinished = false;
     const committer = new Committer({
       connect: () => connections.commit(),
       keys,
@@ -70,15 +80,17 @@ export class GeneratorDuty {
       logger,
     });
     this.#committer = committer;
+    const pauses = (this.#pauses = new PauseState(logger));
     try {
       await generateMessages({
-        ...{ task, source: role.source, committer, signal: term.signal, logger },
+        ...{ task, source: role.source, committer, pauses, signal: term.signal, logger },
         limits: batchLimits(config.leaseTtlMs),
         commitMaxMessages: config.commitMaxMessages,
       });
-      this.#state = 'finished';
+      this.#isFinished = true;
     } finally {
       this.#committer = undefined;
+      this.#pauses = undefined;
     }
   }
 }

@@ -138,7 +138,9 @@ export class RoleElections {
       lease: this.leases.lease(role.keys.lease),
       takeTerm: async () => {
         const since = this.watch.takeSinceRenewalMs(role);
-        const taken = await takeTerm(control, keys, role, config.instanceName, since);
+        const known = this.watch.knownTerm(role);
+        const taken = await takeTerm(control, keys, role, config.instanceName, since, known);
+        this.watch.noteTerm(role, taken.term);
         if (taken.cause !== 'first') observer.tookOver(role, taken.cause);
         return taken.term;
       },

@@ -22,6 +22,8 @@ import type { Logger } from '../logger';
 import { openQueue } from '../redis/queue';
 import { Attempts } from './attempts';
 import type { EncodedBatch } from './batch';
+import { deletedError, markDeleted, wasDeleted } from './deletedPosition';
+import type { Pause } from './pause';
 import {
   checkCursor,
   type Position,
@@ -50,7 +52,7 @@ export type CommitResult =
   /** The backlog is full (MAX_BACKLOG). Nothing was committed. */
   | { readonly outcome: 'full' }
   /** Generating is paused. Nothing was committed. */
-  | { readonly outcome: 'paused' }
+  | { readonly outcome: 'paused'; readonly pause: Pause }
   /** Redis holds another position than the given one, in the same term: it has lost writes. Nothing was committed. */
   | { readonly outcome: 'diverged' };
 
@@ -79,6 +81,9 @@ export class Committer {
   readonly #positionKeys: PositionKeys;
   #connection: Connection | undefined;
   readonly #attempts: Attempts;
+  /** The connection on which Redis last held the position that is known here. */
+  #seenOn: Connection | undefined;
+  #isDeleted = false;
 
   constructor(options: CommitterOptions) {
     this.#options = options;
@@ -99,11 +104,14 @@ export class Committer {
   }
 
   /** Reads where to continue from. Waits for Redis as long as the term lasts. */
-  async position(): Promise<PreparedPosition> {
+  async position(): Promise<PreparedPosition & { readonly pause?: Pause | undefined }> {
     return this.#attempts.persist(async () => {
-      const { generated, cursorJson } = await this.#read();
+      const { generated, cursorJson, pause, isStored } = await this.#read();
+      if (!isStored && (await wasDeleted(this.#connection!.client, this.#positionKeys)))
+        throw deletedError(this.#positionKeys);
       checkCursor(this.#positionKeys, { generated, cursorJson });
-      return { generated, cursorJson };
+      this.#seenOn = this.#connection;
+      return { generated, cursorJson, pause };
     });
   }
 
@@ -118,9 +126,11 @@ export class Committer {
         ahead = undefined;
         if (!samePosition(found, from)) {
           if (attempted && samePosition(found, to)) return { outcome: 'committed', position: to };
+          if (!found.isStored) await this.#checkDeleted(from);
           return { outcome: 'diverged' };
         }
-        if (found.paused) return { outcome: 'paused' };
+        this.#seenOn = this.#connection;
+        if (found.pause) return { outcome: 'paused', pause: found.pause };
         // After an attempt of unknown outcome, it would be untrue that nothing was committed.
         if (!attempted && found.waiting >= this.#options.maxBacklog) return { outcome: 'full' };
         attempted = true;
@@ -136,7 +146,21 @@ export class Committer {
     if (ahead === undefined || !isValid) return this.#read();
     const found = await ahead.snapshot;
     // Handled messages make room, and a pause ends.
-    return found.paused || found.waiting >= this.#options.maxBacklog ? this.#read() : found;
+    return found.pause || found.waiting >= this.#options.maxBacklog ? this.#read() : found;
+  }
+
+  /** @throws StateError if a position that is missing now was there on this very connection */
+  async #checkDeleted(known: Position): Promise<void> {
+    if (!this.#isDeleted && this.#seenOn !== this.#connection) return;
+    const { term, instance } = this.#options;
+    if (!this.#isDeleted)
+      await markDeleted(this.#connection!.client, this.#positionKeys, {
+        term: term.number,
+        who: instance,
+        known,
+      });
+    this.#isDeleted = true;
+    throw deletedError(this.#positionKeys, known);
   }
 
   async #read(): Promise<Snapshot> {

@@ -4,6 +4,7 @@ import { sleep, untilAborted } from '../time';
 import { batchLimits, type BatchLimits, describe, encodeBatch, type EncodedBatch } from './batch';
 import type { Committer, CommitResult, PreparedPosition } from './committer';
 import { type BatchSource, Gatherer } from './gather';
+import { PauseState } from './pauseState';
 
 export interface GeneratorOptions {
   readonly task: Pick<GeneratingTask, 'generate' | 'groupCommits'>;
@@ -14,6 +15,8 @@ export interface GeneratorOptions {
   readonly limits?: BatchLimits;
   /** Most messages that a group commit gathers. Default 1000. */
   readonly commitMaxMessages?: number;
+  /** What is known of the pause. Default: only what commits find. */
+  readonly pauses?: PauseState;
   /** The term: generating ends when it aborts. */
   readonly signal: AbortSignal;
   readonly logger: Logger;
@@ -21,10 +24,6 @@ export interface GeneratorOptions {
 
 /** How often to try again while nothing may be committed, in milliseconds. */
 const RETRY_INTERVAL_MS = { full: 100, paused: 250 };
-const WAITING_TEXT = {
-  full: 'the backlog is full (MAX_BACKLOG); generation waits',
-  paused: 'generation is paused; "resume" continues it',
-};
 /** Time for the task's generator to clean up after itself, in milliseconds. */
 const CLEAN_UP_TIMEOUT_MS = 500;
 /** Most JSON that a group commit gathers, in characters. */
@@ -34,11 +33,13 @@ const GATHERED_CHARS = 4_000_000;
  * Runs the task's `generate` for one term and commits what it yields, starting from the cursor committed last. Ends when
  * `generate` returns or the term is over; rejects with what the task throws, or with a DeposedError.
  */
-export async function generateMessages(options: GeneratorOptions): Promise<void> {
-  const { committer, signal, logger } = options;
+export async function generateMessages(given: GeneratorOptions): Promise<void> {
+  const { signal, logger } = given;
+  const options = { ...given, pauses: given.pauses ?? new PauseState(logger) };
   let outcome: 'done' | 'diverged';
   do {
-    const position = await committer.position();
+    const position = await positionWhenAllowed(options);
+    if (position === undefined) return;
     logger.info('generating', { generated: position.generated, cursor: position.cursorJson });
     outcome = await generateFrom(position, options);
     // Continuing would leave out what Redis has lost.
@@ -47,10 +48,24 @@ export async function generateMessages(options: GeneratorOptions): Promise<void>
   } while (outcome === 'diverged' && !signal.aborted);
 }
 
-async function generateFrom(
-  start: PreparedPosition,
-  options: GeneratorOptions,
-): Promise<'done' | 'diverged'> {
+type RunningOptions = GeneratorOptions & { readonly pauses: PauseState };
+
+/** Where to start from, once generating is not paused: an upstream that is maintained is not asked. Undefined if the term ends. */
+async function positionWhenAllowed({
+  committer,
+  pauses,
+  signal,
+}: RunningOptions): Promise<PreparedPosition | undefined> {
+  for (;;) {
+    const { pause, ...position } = await committer.position();
+    pauses.heard(pause);
+    if (pause === undefined) return position;
+    await pauses.wait(RETRY_INTERVAL_MS.paused, signal);
+    if (signal.aborted) return undefined;
+  }
+}
+
+async function generateFrom(start: PreparedPosition, options: RunningOptions): Promise<'done' | 'diverged'> {
   const { task, source, signal, logger, limits = batchLimits(5000), commitMaxMessages = 1000 } = options;
   const cursor: unknown = start.cursorJson === undefined ? undefined : JSON.parse(start.cursorJson);
   const context = { cursor, source, signal, logger };
@@ -93,19 +108,17 @@ async function generateFrom(
 async function commitWhenAllowed(
   from: PreparedPosition,
   batch: EncodedBatch,
-  { committer, signal, logger }: GeneratorOptions,
+  { committer, pauses, signal, logger }: RunningOptions,
 ): Promise<Extract<CommitResult, { outcome: 'committed' | 'diverged' }> | undefined> {
-  let waitingFor: 'full' | 'paused' | undefined;
+  let isFull = false;
   for (;;) {
     const result = await committer.commit(from, batch);
-    const { outcome } = result;
-    if (outcome === 'committed' || outcome === 'diverged') {
-      if (waitingFor === 'paused') logger.info('generation continues');
-      return result;
-    }
-    if (outcome !== waitingFor) logger.info(WAITING_TEXT[outcome]);
-    waitingFor = outcome;
-    await sleep(RETRY_INTERVAL_MS[outcome], signal);
+    pauses.heard(result.outcome === 'paused' ? result.pause : undefined);
+    if (result.outcome === 'committed' || result.outcome === 'diverged') return result;
+    if (result.outcome === 'full' && !isFull)
+      logger.info('the backlog is full (MAX_BACKLOG); generation waits');
+    isFull = result.outcome === 'full';
+    await pauses.wait(RETRY_INTERVAL_MS[result.outcome], signal);
     if (signal.aborted) return undefined;
   }
 }

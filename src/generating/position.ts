@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { Keys, SourceKeys } from '../keys';
 import { loadScript } from '../redis/scripts';
+import { type Pause, parsePause } from './pause';
 
 /** Redis holds something that no commit can continue from until a person repairs it. The message says how. */
 export class StateError extends Error {
@@ -19,11 +20,14 @@ export interface Position {
 export interface Snapshot extends Position {
   /** Number of messages that wait to be handled. */
   readonly waiting: number;
-  readonly paused: boolean;
+  /** Undefined unless generating is paused. */
+  readonly pause: Pause | undefined;
+  /** False: Redis holds no position, as before the first commit. */
+  readonly isStored: boolean;
 }
 
 export interface PositionKeys {
-  readonly source: Pick<SourceKeys, 'leader' | 'cursor'>;
+  readonly source: Pick<SourceKeys, 'leader' | 'cursor' | 'positions'>;
   readonly keys: Pick<Keys, 'paused' | 'waiting' | 'jobCounter' | 'events'>;
   /** Name of the source; undefined without named sources. */
   readonly name: string | undefined;
@@ -64,7 +68,8 @@ export async function readPosition(
     leader: { instance, term },
     generated,
     cursorJson: cursorJson ?? undefined,
-    paused: pausedBy !== null,
+    pause: parsePause(pausedBy ?? undefined),
+    isStored: count !== null,
     waiting: length,
   };
 }

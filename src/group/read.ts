@@ -8,7 +8,7 @@ import type { LeaseNodes } from '../leadership/lease';
 import { generatorRole, type GeneratorRole, keeperRole, type Role } from '../leadership/role';
 import { type LeaderRecord, parseLeader } from '../leadership/term';
 import { type KnownInstance, knownInstances } from '../membership/registry';
-import { type Pause, parsePause } from './pause';
+import { type Pause, parsePause } from '../generating/pause';
 
 export interface GroupSource {
   readonly client: Redis;
@@ -162,7 +162,7 @@ function workOf(
   );
   if (leader === undefined) return reports.some(({ state }) => state === 'failed') ? 'failed' : 'vacant';
   const own = reports.find(({ instance }) => instance === leader.instance);
-  return own?.state === 'finished' ? 'finished' : 'generating';
+  return own?.state === 'finished' || own?.state === 'failed' ? own.state : 'generating';
 }
 
 /** What is no count, and was not written by us, counts as none. */

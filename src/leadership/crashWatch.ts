@@ -58,6 +58,7 @@ export class CrashWatch {
     // Whom it saw alive proves nothing on another connection.
     control.on('close', () => {
       this.#holders.forget();
+      this.#holders.forgetTerms();
       this.#refreshAt = 0;
     });
   }
@@ -72,6 +73,16 @@ export class CrashWatch {
     const ms = this.#holders.sinceRenewalMs.get(role.id);
     this.#holders.sinceRenewalMs.delete(role.id);
     return ms;
+  }
+
+  /** The newest term of the role, as far as it was seen on this connection; 0 if none was. */
+  knownTerm(role: Role): number {
+    return this.#holders.terms.get(role.id) ?? 0;
+  }
+
+  /** This instance has taken a term. */
+  noteTerm(role: Role, term: number): void {
+    this.#holders.noteTerm(role, term);
   }
 
   /** Something has changed: reads at once who leads. */
@@ -122,7 +133,9 @@ export class CrashWatch {
 
   async #refresh(why: 'expired' | 'free'): Promise<void> {
     const { min } = WATCH_TIMINGS.presencePoll;
-    this.#refreshAt = performance.now() + WATCH_TIMINGS.refreshInterval - Math.random() * min;
+    // At least as often as leases are renewed: a leader then learns of a newer term though an announcement was lost.
+    const interval = Math.min(WATCH_TIMINGS.refreshInterval, this.#leasePollMs);
+    this.#refreshAt = performance.now() + interval - Math.random() * min;
     const { vacant } = await this.#holders.refresh();
     this.#options.onTerms(this.#holders.terms);
     for (const role of vacant) this.#options.onVacant(role, why);
@@ -180,15 +193,18 @@ export class CrashWatch {
   }
 
   /** False: somebody else has taken the role already. */
-  async #markCrash({ role, instance, term }: Holding, aliveAt: number): Promise<boolean> {
+  async #markCrash({ role, instance, recorded, term }: Holding, aliveAt: number): Promise<boolean> {
     const { control, logger } = this.#options;
     const newest = await readLeader(control, role.keys);
-    if (newest?.instance !== instance || newest.term !== term) return false;
+    if (newest?.instance !== recorded || newest.term !== term) return false;
     logger.info(`the ${role.kind} is dead`, { role: role.id, [role.kind]: instance, term });
     // Not waited for: a term is taken on this same connection, and finds the mark there.
-    markEnd(control, role.keys, { instance, term, cause: 'crash', agoMs: performance.now() - aliveAt }).catch(
-      (error: unknown) => logger.debug('the crash is not on record', { error: toError(error) }),
-    );
+    markEnd(control, role.keys, {
+      instance: recorded,
+      term,
+      cause: 'crash',
+      agoMs: performance.now() - aliveAt,
+    }).catch((error: unknown) => logger.debug('the crash is not on record', { error: toError(error) }));
     return true;
   }
 }

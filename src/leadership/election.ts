@@ -145,6 +145,8 @@ export class Election {
     if (cause === 'failed')
       return Math.min(failurePause.ms * 2 ** (this.#failuresInARow - 1), maxFailurePause.ms);
     if (cause === 'handed over') return handoverPause.ms;
+    // A newer term exists: another instance leads, or somebody has moved the cursor and nobody does.
+    if (cause === 'deposed') return 0;
     return cause === 'term not taken' ? failurePause.ms : renewalRetry.ms;
   }
 

@@ -6,7 +6,10 @@ import type { Role } from './role';
 /** A leadership as Redis shows it. */
 export interface Holding {
   readonly role: Role;
+  /** The instance that holds the lease. */
   readonly instance: string;
+  /** Whom the fencing record names: somebody else for a moment, once a cursor has been moved by hand. */
+  readonly recorded: string;
   readonly term: number;
   /** The secret of the lease. */
   readonly secret: string;
@@ -60,6 +63,15 @@ export class Holders {
     this.#known.clear();
   }
 
+  /** A Redis that has restarted may have lost terms; what was known of them proves nothing either. */
+  forgetTerms(): void {
+    this.terms.clear();
+  }
+
+  noteTerm({ id }: Role, term: number): void {
+    this.terms.set(id, term);
+  }
+
   drop(instance: string): void {
     this.#known.delete(instance);
   }
@@ -67,19 +79,19 @@ export class Holders {
   /** Reads who holds what. That a leader was seen alive is remembered only for the very same leases. */
   async refresh(): Promise<{ vacant: Role[] }> {
     const [records, secrets] = await Promise.all([
-      this.#client.hgetall(this.#keys.roles),
+      this.#client.hgetall(this.#keys.roles).then((records) => this.#noteTerms(records)),
       this.#leases.holders(this.#roles.map(({ keys }) => keys.lease)),
     ]);
     const found = new Map<string, Holding[]>();
     const vacant: Role[] = [];
     for (const [index, role] of this.#roles.entries()) {
       const [term, instance] = (records[role.id] ?? '').split(' ', 2);
-      if (instance !== undefined) this.terms.set(role.id, Number(term));
       const secret = secrets[index];
       if (secret === undefined) vacant.push(role);
       else if (instance !== undefined) {
-        const holding: Holding = { role, instance, term: Number(term), secret };
-        found.set(instance, [...(found.get(instance) ?? []), holding]);
+        const owner = this.#ownerOf(secret) ?? instance;
+        const holding: Holding = { role, instance: owner, recorded: instance, term: Number(term), secret };
+        found.set(owner, [...(found.get(owner) ?? []), holding]);
       }
     }
     const before = this.#known;
@@ -95,6 +107,20 @@ export class Holders {
     return { vacant };
   }
 
+  /** At once, before anything else is waited for: the connection might close, and forget them. */
+  #noteTerms(records: Record<string, string>): Record<string, string> {
+    for (const role of this.#roles) {
+      const term = parseInt(records[role.id] ?? '0', 10) || 0;
+      if (term > (this.terms.get(role.id) ?? 0)) this.terms.set(role.id, term);
+    }
+    return records;
+  }
+
+  /** A secret belongs to one process, whoever has taken a term since. */
+  #ownerOf(secret: string): string | undefined {
+    return this.all.find(({ holdings }) => holdings.some((holding) => holding.secret === secret))?.instance;
+  }
+
   /** For the history: since when the leader that fell silent had not been heard of. */
   #noteExpiry(role: Role): void {
     const holder = this.all.find(({ holdings }) => holdings.some((holding) => holding.role.id === role.id));
@@ -104,5 +130,5 @@ export class Holders {
 }
 
 function same(a: Holding, b: Holding): boolean {
-  return a.role.id === b.role.id && a.term === b.term && a.secret === b.secret;
+  return a.role.id === b.role.id && a.secret === b.secret;
 }

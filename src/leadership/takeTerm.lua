@@ -3,11 +3,17 @@
 --
 -- KEYS: 1 leader, 2 ended, 3 instances, 4 terms, 5 roles, then for a generator 6 cursor, 7 positions
 -- ARGV: 1 instance, 2 since (ISO 8601), 3 for how long the lease had not been renewed in ms ('' if unknown),
---       4 terms kept, 5 id of the role, 6 positions kept
+--       4 terms kept, 5 id of the role, 6 positions kept, 7 the newest term that the caller knows of on this connection
 -- Returns { term, cause }
 -- include clock
 local before = redis.call('HMGET', KEYS[1], 'instance', 'term')
 local term = redis.call('HINCRBY', KEYS[1], 'term', 1)
+-- Somebody has deleted the fencing record of a running group. Terms go on from where they were.
+local deleted = term <= tonumber(ARGV[7])
+if deleted then
+  term = tonumber(ARGV[7]) + 1
+  redis.call('HSET', KEYS[1], 'term', term)
+end
 redis.call('HSET', KEYS[1], 'instance', ARGV[1], 'since', ARGV[2])
 redis.pcall('HSET', KEYS[5], ARGV[5], term .. ' ' .. ARGV[1])
 local entry = { term = term, instance = ARGV[1], since = now, cause = 'first' }
@@ -33,6 +39,16 @@ if KEYS[7] then
   local start = { event = 'term', term = term, who = ARGV[1], at = now }
   if position[1] then start.cursor = position[1] end
   start.generated = tonumber(position[2] or 0) or 0
+  if not position[2] then
+    local newest = redis.pcall('LINDEX', KEYS[7], 0)
+    local ok, last = pcall(cjson.decode, type(newest) == 'string' and newest or '{}')
+    if not ok or type(last) ~= 'table' then last = {} end
+    -- The position is gone, but the group had one: see generating/deletedPosition.ts.
+    if deleted or last.deleted or (tonumber(last.generated) or 0) > 0 then
+      start.deleted = true
+      start.generated = tonumber(last.generated) or 0
+    end
+  end
   redis.pcall('LPUSH', KEYS[7], cjson.encode(start))
   redis.pcall('LTRIM', KEYS[7], 0, ARGV[6] - 1)
 end

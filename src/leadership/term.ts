@@ -38,11 +38,32 @@ const termEntry = v.object({
   vacantMs: v.optional(v.number()),
 });
 
+const positionEntry = v.object({
+  /** `term`: one began there. `set`, `reset`: somebody moved the cursor. `deleted`: somebody deleted the position. */
+  event: v.picklist(['term', 'set', 'reset', 'deleted']),
+  term: v.number(),
+  /** The instance, or the person behind a command as `user@host`. */
+  who: v.string(),
+  /** Milliseconds since 1970 on Redis's clock. */
+  at: v.number(),
+  /** As JSON; absent where there was none. */
+  cursor: v.optional(v.string()),
+  /** The cursor that was replaced, as JSON; absent where there was none. */
+  from: v.optional(v.string()),
+  /** Messages ever committed by then. */
+  generated: v.number(),
+  /** Whether the position was found to have been deleted by hand. */
+  deleted: v.optional(v.boolean()),
+});
+
 /** The fencing record: who took the newest term, and when. */
 export type LeaderRecord = Readonly<v.InferOutput<typeof leaderRecord>>;
 
 /** One term in the history of terms. */
 export type TermEntry = Readonly<v.InferOutput<typeof termEntry>>;
+
+/** One position in the history of positions. */
+export type PositionEntry = Readonly<v.InferOutput<typeof positionEntry>>;
 
 /**
  * What ended the leadership before: its process died, it was silent until its lease expired, it stepped down, or somebody
@@ -65,6 +86,8 @@ const END_TERM = loadScript(__dirname, 'endTerm');
  * older term: they all watch this key.
  *
  * @param sinceRenewalMs for how long the lease had not been renewed when it expired, in milliseconds, if that is known
+ * @param knownTerm the newest term that was seen on this connection: if Redis knows of no such term any more, somebody has
+ * deleted the fencing record
  */
 export async function takeTerm(
   client: Redis,
@@ -72,6 +95,7 @@ export async function takeTerm(
   role: Pick<Role, 'id' | 'keys'>,
   instance: string,
   sinceRenewalMs?: number,
+  knownTerm = 0,
 ): Promise<TakenTerm> {
   const { leader, ended, terms, cursor, positions } = role.keys as RoleKeys & Partial<SourceKeys>;
   const touched = [leader, ended, keys.instances, terms, keys.roles, cursor, positions].filter(
@@ -81,7 +105,7 @@ export async function takeTerm(
   const [term, cause] = (await client.eval(
     TAKE_TERM,
     ...[touched.length, ...touched],
-    ...[instance, new Date().toISOString(), unrenewed, TERMS_KEPT, role.id, POSITIONS_KEPT],
+    ...[instance, new Date().toISOString(), unrenewed, TERMS_KEPT, role.id, POSITIONS_KEPT, knownTerm],
   )) as [number, string];
   return { term, cause: CAUSES.find((known) => known === cause) ?? 'silence' };
 }
@@ -120,14 +144,24 @@ export function parseLeader(hash: unknown): LeaderRecord | undefined {
   return parsed.success ? parsed.output : undefined;
 }
 
-/** Entries of the history of terms, as they are stored; what is no such entry is left out. */
+/** Entries of the history of terms, as they are stored; invalid ones are left out. */
 export function parseTerms(stored: readonly string[]): TermEntry[] {
-  return stored.flatMap((json) => {
-    try {
-      const parsed = v.safeParse(termEntry, JSON.parse(json));
-      return parsed.success ? [parsed.output] : [];
-    } catch {
-      return [];
-    }
-  });
+  return stored.flatMap((json) => parseEntry(termEntry, json) ?? []);
+}
+
+/** Entries of the history of positions, as they are stored; invalid ones are left out. */
+export function parsePositions(stored: readonly string[]): PositionEntry[] {
+  return stored.flatMap((json) => parseEntry(positionEntry, json) ?? []);
+}
+
+function parseEntry<S extends typeof termEntry | typeof positionEntry>(
+  schema: S,
+  json: string,
+): v.InferOutput<S> | undefined {
+  try {
+    const parsed = v.safeParse(schema, JSON.parse(json));
+    return parsed.success ? parsed.output : undefined;
+  } catch {
+    return undefined;
+  }
 }

@@ -8,7 +8,7 @@
  * The plan: sources are spread so that no eligible instance leads more than one more than another, moving as few as
  * possible; and the keeper is not an instance that generates while another one does not.
  */
-import type { Role } from '../leadership/role';
+import type { Role } from './role';
 
 /** A living instance, as placement sees it. */
 export interface Member {
