@@ -171,7 +171,7 @@ function buildVisible(foundation: Foundation, { worker }: Handling, { elections,
     ...{ connections, keys, instance, worker, elections, generators, supervisor, stopped, metrics },
     group: source,
   });
-  return { heartbeat, group, probes, board };
+  return { heartbeat, group, groupSource: source, probes, board };
 }
 
 type Parts = Handling & Leading & ReturnType<typeof buildVisible>;
@@ -212,14 +212,18 @@ async function start(foundation: Foundation, parts: Parts, releases: Releases): 
 }
 
 /** The board loads when messages are already being handled: it takes longer to load than all the rest. */
-function startBoardLater({ config, queue, events, logger }: Foundation, { group, probes, board }: Parts) {
+function startBoardLater(
+  { config, queue, events, logger }: Foundation,
+  { group, groupSource, probes, board }: Parts,
+) {
   let starting: Promise<{ close(): Promise<void> } | undefined> | undefined;
   return () => {
     if (!config.board.on) return Promise.resolve(undefined);
     return (starting ??= import('./web/server.js')
       .then(async ({ startBoard }) => {
         const { namespace, instanceName: instance, board: settings } = config;
-        const started = await startBoard({ queue, group, settings, namespace, instance, logger, ...probes });
+        const shown = { queue, group, groupSource, settings, namespace, instance, logger };
+        const started = await startBoard({ ...shown, ...probes });
         board.address = { host: settings.host, port: started.port };
         events.on('changed', () => started.changed());
         return started;

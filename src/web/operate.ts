@@ -5,8 +5,9 @@
 import { type Context, Hono } from 'hono';
 import { auth } from 'hono/utils/basic-auth';
 import { AppError } from '../errors';
+import { PAUSABLE } from '../operating/pause';
 import { readJsonBody } from './jsonBody';
-import { PAUSABLE } from './operations';
+import { Operations } from './operations';
 import type { BoardOptions } from './settings';
 
 const NAME = /^[\w-]{1,64}$/;
@@ -14,12 +15,13 @@ const MAX_INSTANCE_NAME = 300;
 
 /** The routes under /operate. */
 export function createOperateRoutes({
-  operations,
+  groupSource,
   instance,
   logger,
-}: Pick<BoardOptions, 'operations' | 'instance' | 'logger'>): Hono {
+}: Pick<BoardOptions, 'groupSource' | 'instance' | 'logger'>): Hono {
   const app = new Hono();
-  if (operations === undefined) return app;
+  if (groupSource === undefined) return app;
+  const operations = new Operations(groupSource);
   /** Answers with what was done, or with why it was not. */
   const perform = async (c: Context, what: string, fields: object, run: () => Promise<object>) => {
     try {

@@ -42,7 +42,7 @@ export async function startBoard(options: BoardOptions): Promise<Board> {
   const { settings, logger, group, namespace, instance } = options;
   const page = readPageFiles();
   const { readOnly } = settings;
-  const operable = !readOnly && options.operations !== undefined;
+  const operable = !readOnly && options.groupSource !== undefined;
   const hello = { namespace, instance, host: hostname(), port: 0, readOnly, operable, version: page.version };
   const feed = new LiveFeed({ read: () => group.read(), hello, logger });
   const server = createAdaptorServer({

@@ -1,7 +1,7 @@
 import type { Queue } from 'bullmq';
 import type { Logger } from '../logger';
 import type { LiveGroup } from '../group/live';
-import type { Operations } from './operations';
+import type { GroupSource } from '../group/read';
 
 export interface BoardSettings {
   /** Host name or address to bind to. */
@@ -37,8 +37,8 @@ export interface BoardOptions extends Probes {
   queue: Queue;
   /** What the live view shows and changes. */
   group: LiveGroup;
-  /** What the live view can do to the running group; undefined: nothing. */
-  operations?: Operations | undefined;
+  /** The group that the live view operates; undefined: it only shows it. */
+  groupSource?: GroupSource | undefined;
   settings: BoardSettings;
   namespace: string;
   /** Name of the instance that serves the board. */

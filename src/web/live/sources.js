@@ -44,7 +44,6 @@ export function showSources({ sources }, now) {
   card.hidden = named.length === 0;
   if (card.hidden) return;
   setText(byId('sources-count'), count(named.length));
-  setText(byId('sources-states'), stateSummary(named));
   setText(list.querySelector('summary'), `Each of the ${plural(named.length, 'source')}`);
   showList(
     byId('sources'),

@@ -122,12 +122,12 @@ function createRow({ term, instance, cause: why, note, vacantMs }) {
         element('span', { class: 'name' }, ...breakable(instance)),
         element('span', { class: 'sub since' }),
       ),
+      note === undefined ? '' : element('span', { class: 'sub' }, String(note)),
     ),
     element(
       'td',
       {},
       element('span', { class: `tag cause ${kindOf(why)}`, title: explained(why) }, cause(why)),
-      note === undefined ? '' : element('span', { class: 'sub' }, String(note)),
     ),
     element(
       'td',
