@@ -64,8 +64,8 @@ export function createLivePage(
     );
   });
 
-  app.get('/live/errors/:id', async (c) => {
-    const details = await group.details(c.req.param('id'));
+  app.get('/live/errors/:message', async (c) => {
+    const details = await group.details(c.req.param('message'));
     return details === undefined ? c.text('There is no error of this id any more.', 404) : c.json(details);
   });
 
