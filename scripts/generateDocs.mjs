@@ -191,9 +191,16 @@ async function durations() {
   const { timingsOf } = require('../dist/leadership/timings.js');
   return [
     ['duration', 'at the default', 'reason'],
-    ...timingsOf(5000).map(({ name, ms, reason }) => [name, `${ms} ms`, reason]),
+    ...Object.entries(timingsOf(5000)).map(([name, { ms, reason }]) => [
+      wordsOf(name),
+      `${Math.round(ms)} ms`,
+      reason,
+    ]),
   ];
 }
+
+/** `renewalInterval` as it is read: renewal interval. */
+const wordsOf = (name) => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 
 const cell = (text) =>
   text

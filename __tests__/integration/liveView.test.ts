@@ -215,6 +215,8 @@ describe('the stream of events', () => {
     expect(stream.state['leader']).toMatchObject({ instance: 'far', term: 1, present: false });
     expect(stream.state['instances']).toEqual([expect.objectContaining({ instance: 'far', state: 'dead' })]);
 
+    const rateIn = ({ sources }: Frame) => (sources as LiveState['sources'])[0]!.rate;
+    await seen(stream, (state) => rateIn(state) !== null, 'a rate');
     await all.queue.add('message', {});
     await seen(stream, ({ messages }) => (messages as LiveState['messages']).waiting === 1, 'the message');
     const frame = stream.frames.find(({ messages }) => (messages as LiveState['messages']).waiting === 1)!;
