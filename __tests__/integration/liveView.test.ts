@@ -219,7 +219,9 @@ describe('the stream of events', () => {
     await seen(stream, (state) => rateIn(state) !== null, 'a rate');
     await all.queue.add('message', {});
     await seen(stream, ({ messages }) => (messages as LiveState['messages']).waiting === 1, 'the message');
-    const frame = stream.frames.find(({ messages }) => (messages as LiveState['messages']).waiting === 1)!;
+    const frame = stream.frames.find(
+      ({ messages }) => (messages as LiveState['messages'] | undefined)?.waiting === 1,
+    )!;
     expect(Object.keys(frame).sort()).toEqual(['messages', 'now']);
   });
 
