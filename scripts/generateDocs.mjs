@@ -159,11 +159,18 @@ async function keys() {
   return [['key or channel', 'what it holds'], ...rows.values()];
 }
 
-/** A real scrape of an instance's own metrics. */
+/** A real scrape of an instance's own metrics, with a named source in each state. */
 async function metrics() {
   const { Metrics } = require('../dist/web/metrics.js');
-  const stats = { term: 1, overdue: false, inHand: 0 };
-  const gauges = { term: 1, waiting: 0, active: 0, delayed: 0, errors: 0, generated: 1 };
+  const { SOURCE_STATES } = require('../dist/group/read.js');
+  const stats = {
+    ...{ leads: true, keeper: false, sourcesLed: 1, overdue: false, active: 0, slow: 0, oldestActiveMs: 0 },
+    activities: activityNames().map((name) => ({ name, stalled: false })),
+  };
+  const gauges = {
+    ...{ waiting: 0, active: 0, delayed: 0, errors: 0, paused: { generating: false, handling: false } },
+    sources: SOURCE_STATES.map((state) => ({ source: '<name>', generated: 1, term: 1, state })),
+  };
   const scrape = await new Metrics('group').text(
     () => stats,
     () => Promise.resolve(gauges),
@@ -181,6 +188,12 @@ async function metrics() {
   return rows;
 }
 
+/** As they are given to the supervisor. */
+function activityNames() {
+  const sources = ['src/instance.ts', 'src/duties/keeper.ts'].map((file) => readFileSync(file, 'utf8'));
+  return [...sources.join('\n').matchAll(/supervisor\.start\(\{\s*name: '([^']+)'/g)].map(([, name]) => name);
+}
+
 /** Every duration of leadership, at the default of LEASE_TTL_MS. */
 async function durations() {
   const { durationsOf } = require('../dist/leadership/timings.js');
@@ -189,6 +202,9 @@ async function durations() {
     ...durationsOf(5000).map(({ name, ms, reason }) => [name, `${ms} ms`, reason]),
   ];
 }
+
+/** `renewalInterval` as it is read: renewal interval. */
+const wordsOf = (name) => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 
 const cell = (text) =>
   text

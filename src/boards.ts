@@ -5,7 +5,7 @@ import type { Logger } from './logger';
 import type { BoardOptions } from './web/settings';
 import type { Mounted } from './web/mounted';
 
-export interface BoardsOptions extends Pick<BoardOptions, 'group' | 'queue'> {
+export interface BoardsOptions extends Pick<BoardOptions, 'group' | 'groupSource' | 'queue'> {
   readonly config: Config;
   readonly probes: Pick<BoardOptions, 'isHealthy' | 'readiness' | 'metrics'>;
   /** Emits `changed` when who leads has changed. */

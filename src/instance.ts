@@ -135,7 +135,15 @@ function buildVisible(foundation: Foundation, { worker }: Handling, { elections,
     ...{ connections, keys, instance, worker, elections, generators, supervisor, stopped, metrics },
     group: source,
   });
-  const boards = { config, queue, group, probes, events: foundation.events, logger: foundation.logger };
+  const boards = {
+    config,
+    queue,
+    group,
+    groupSource: source,
+    probes,
+    events: foundation.events,
+    logger: foundation.logger,
+  };
   const startBoard = boardLater(boards, (port) => (board.address = { host: config.board.host, port }));
   return { heartbeat, probes, source, startBoard, mount: mountLater(boards) };
 }

@@ -16,7 +16,7 @@ export interface ProbedParts {
   readonly connections: Pick<Connections, 'control' | 'queue'>;
   readonly keys: Keys;
   readonly instance: string;
-  readonly worker: Pick<MessageWorker, 'works' | 'activeCount'>;
+  readonly worker: Pick<MessageWorker, 'works' | 'activeCount' | 'slowCount' | 'oldestActiveMs'>;
   readonly elections: Pick<RoleElections, 'led' | 'overdue'>;
   readonly generators: readonly { readonly duty: Pick<GeneratorDuty, 'waitingMs' | 'problem'> }[];
   readonly supervisor: Pick<Supervisor, 'stalled' | 'names'>;
@@ -42,11 +42,15 @@ export function createProbes(parts: ProbedParts): Probes {
   const stats = (): InstanceStats => {
     const led = elections.led;
     const stalled = new Set(supervisor.stalled.map(({ name }) => name));
+    const sourcesLed = led.filter(({ role }) => role.kind === 'generator').length;
     return {
-      leads: led.some(({ role }) => role.kind === 'generator'),
+      leads: sourcesLed > 0,
       keeper: led.some(({ role }) => role.kind === 'keeper'),
+      sourcesLed,
       overdue: elections.overdue,
       active: worker.activeCount,
+      slow: worker.slowCount,
+      oldestActiveMs: worker.oldestActiveMs,
       activities: supervisor.names.map((name) => ({ name, stalled: stalled.has(name) })),
     };
   };

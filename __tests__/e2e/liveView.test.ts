@@ -56,6 +56,10 @@ inBrowser('to look at', () => {
     const figure = async (name: string) =>
       Number(await page.locator(`[data-figure="${name}"]`).textContent());
     expect([await figure('failed'), await figure('completed')]).toEqual([ERRORS, 40 - ERRORS]);
+    // A click unfolds the stack.
+    await page.locator('#errors summary').first().click();
+    const stack = await page.locator('#errors pre').first().textContent();
+    expect(stack).toMatch(/at .*hostileTask\.mjs/);
     expect(await page.locator('main img, main svg[onload], main script').count()).toBe(0);
     expect(faults).toEqual([]);
     // What would make markup of text throws.
@@ -168,8 +172,8 @@ inBrowser('as things happen', () => {
       await moved;
       times.push(performance.now() - killedAt);
       expect(await page.evaluate('globalThis.notReloaded')).toBe(true);
-      await page.locator('#instances tr.gone').first().waitFor();
-      expect(await page.locator('#instances tr.gone .name').first().textContent()).toBe(victims[0]);
+      await page.locator('#instances tr.dead').first().waitFor();
+      expect(await page.locator('#instances tr.dead .name').first().textContent()).toBe(victims[0]);
       const successor = await redis.client.hget('{nic}:leader', 'instance');
       expect(await page.locator('#generator').textContent()).toBe(successor);
       expect(await page.locator('#terms tr.leads').textContent()).toMatch(/crash\d+\sms/);
@@ -265,6 +269,29 @@ inBrowser('as things happen', () => {
     await waitFor(async () => (await jobCounts(redis.client)).completed === 39, 'all to succeed');
     await page.getByText('No errors. Messages that have failed are listed here').waitFor();
     expect(await redis.client.exists('{nic}:errors')).toBe(0);
+    expect(faults).toEqual([]);
+  });
+
+  it('generating is paused, the cursor moved after a question, and generating resumed', async () => {
+    const { page, faults } = await open('c');
+    await page.getByRole('button', { name: 'Pause generating' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByRole('button', { name: 'Pause generating' }).click();
+    await page.getByText(/Generating is paused since [\d:]+, by live-view@c\./).waitFor();
+    const before = await redis.client.hget('{nic}:cursor', 'cursor');
+    await page.getByRole('button', { name: 'Move the cursor' }).click();
+    await dialog.getByText(`${before}, after 40 messages`).waitFor();
+    expect(await axeFaults(page)).toEqual([]);
+    await dialog.getByLabel('New cursor (JSON)').fill('39');
+    await dialog.getByRole('button', { name: 'Move…' }).click();
+    await page.getByText(`From ${before} to 39.`).waitFor();
+    await dialog.getByRole('button', { name: 'Move the cursor' }).click();
+    await page.getByText(`The cursor was moved from ${before} to 39.`).waitFor();
+    expect(await redis.client.hget('{nic}:cursor', 'cursor')).toBe('39');
+    await page.getByText('by hand').first().waitFor();
+    await page.getByRole('button', { name: 'Resume generating' }).click();
+    await waitFor(async () => (await redis.client.exists('{nic}:paused')) === 0, 'generating to go on');
+    await page.getByRole('button', { name: 'Pause generating' }).waitFor();
     expect(faults).toEqual([]);
   });
 

@@ -62,6 +62,8 @@ describe('/metrics', () => {
     expect(seconds).toBeGreaterThan(23 * 0.029);
     expect(seconds).toBeLessThan(23 * 0.3);
     expect(sum(scrapes, 'nic_leader')).toBe(1);
+    expect(sum(scrapes, 'nic_keeper')).toBe(1);
+    expect(sum(scrapes, 'nic_sources_led')).toBe(1);
     for (const scrape of scrapes) {
       expect(scrape.value('nic_generated_total')).toBe(20);
       expect(scrape.value('nic_errors')).toBe(3);
@@ -72,6 +74,10 @@ describe('/metrics', () => {
         expect(scrape.value('nic_backlog_messages', { state })).toBe(0);
       }
       expect(scrape.value('nic_messages_in_hand')).toBe(0);
+      expect(scrape.value('nic_messages_slow')).toBe(0);
+      expect(scrape.value('nic_message_oldest_active_seconds')).toBe(0);
+      expect(scrape.value('nic_activity_stalled', { activity: 'heartbeat' })).toBe(0);
+      expect(scrape.value('nic_paused', { what: 'generating' })).toBe(0);
     }
     // Nobody led before.
     for (const cause of ['crash', 'silence', 'hand-over'])
@@ -279,8 +285,11 @@ describe('what is told of the metrics elsewhere', () => {
   };
 
   it('is true of a real scrape: each metric and label of the dashboard, the alerts and the docs', async () => {
-    const { url } = await startNode();
-    const scrape = await Scrape.of(url);
+    const { url } = await startNode({ SOURCES: 'a' });
+    const scrape = await waitFor(async () => {
+      const found = await Scrape.of(url);
+      return found.value('nic_sources_led') === 1 && found;
+    }, 'it to lead its source');
     const queries = [...dashboard.panels.flatMap(({ targets }) => targets), ...dashboard.annotations.list];
     const rules = alerts.groups.flatMap((group) => group.rules);
     const variables = dashboard.templating.list.map(({ query }) =>
@@ -338,8 +347,13 @@ function sum(scrapes: Scrape[], name: string, labels: Record<string, string> = {
 function expectBoundedLabels(scrape: Scrape, group: string): void {
   const allowed: Record<string, string[]> = {
     group: [group],
-    cause: ['crash', 'hand-over', 'silence'],
-    state: ['active', 'delayed', 'waiting'],
+    cause: ['by hand', 'crash', 'hand-over', 'silence'],
+    state: ['active', 'delayed', 'waiting', 'generating', 'finished', 'paused', 'failed', 'vacant'],
+    what: ['generating', 'handling'],
+    activity: [
+      ...['heartbeat', 'crash watch', 'balancer', 'worker watchdog', 'undelivered messages'],
+      ...['error recorder', 'redelivery', 'samples', 'sweeping'],
+    ],
     outcome: ['completed', 'extended', 'failed', 'lost', 'retried', 'unanswered'],
   };
   for (const metric of scrape.metrics.values()) expect(metric.help).not.toBe('');

@@ -8,7 +8,10 @@ import { Scrape } from '../helpers/probes';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
 
 const keys = keysOf('nic');
-const stats = () => ({ leads: false, keeper: false, overdue: false, active: 0, activities: [] });
+const stats = () => ({
+  ...{ leads: false, keeper: false, overdue: false, sourcesLed: 0 },
+  ...{ active: 0, slow: 0, oldestActiveMs: 0, activities: [] },
+});
 
 let redis: RedisServer;
 

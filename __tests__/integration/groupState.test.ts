@@ -77,6 +77,7 @@ it('of an empty Redis is empty', async () => {
       ...{ generated: 0, waiting: 0, active: 0, delayed: 0, completed: 0 },
       ...{ failed: 0, everFailed: 0, paused: false },
     },
+    failures: [],
     errors: { total: 0, newest: [] },
     terms: [],
     history: { stepMs: 5000, samples: [] },
@@ -239,6 +240,73 @@ it('is read whatever nonsense is stored', async () => {
   expect(state.terms).toEqual([]);
   expect(state.messages.generated).toBe(0);
   expect(state.instances[0]).not.toHaveProperty('board');
+});
+
+it('shows the last failure of each role, and no longer once others have led it for long', async () => {
+  const now = Date.now();
+  const failure = (retryAt: number) => ({
+    ...{ name: 'TypeError', message: 'no map', stack: 'TypeError: no map\n    at generate (task.mjs:1:2)' },
+    ...{ since: now - 5000, retryAt },
+  });
+  const roles = (role: string, retryAt: number) => [{ role, state: 'failed', failure: failure(retryAt) }];
+  await connected('a', () =>
+    connected('b', async () => {
+      await report('a', { roles: roles('generator', now + 1000) });
+      await report('b', { roles: roles('generator', now + 2000) });
+      // Of a dead instance, and of a role that does not exist.
+      await report('dead', { roles: roles('generator', now + 9000) });
+      const shown = { role: 'generator', source: null, name: 'TypeError', text: 'no map' };
+      expect((await group.read()).failures).toEqual([
+        {
+          ...{ ...shown, instance: 'b', leader: null, since: now - 5000, retryAt: now + 2000 },
+          stack: '    at generate (task.mjs:1:2)',
+        },
+      ]);
+      await takeTerm(redis.client, keys, role, 'a');
+      await leases.lease(role.keys.lease).acquire();
+      expect((await group.read()).failures).toEqual([
+        expect.objectContaining({ instance: 'b', leader: 'a' }),
+      ]);
+      await report('a', {});
+      await report('b', { roles: roles('generator', now - 3_600_000) });
+      expect((await group.read()).failures).toEqual([]);
+    }),
+  );
+});
+
+it('gives an error in full, with its causes, bounded in number and size', async () => {
+  const nested = { name: 'Error', message: 'm'.repeat(4000), stack: 's'.repeat(4000) };
+  const error = {
+    ...{
+      name: 'TypeError',
+      message: 'fetch failed',
+      stack: 'TypeError: fetch failed\n    at handle (t.mjs:1:1)',
+    },
+    cause: {
+      ...{ name: 'AggregateError', message: 'refused', stack: '', code: 'ECONNREFUSED' },
+      errors: Array.from({ length: 100 }, () => nested),
+    },
+  };
+  const record = { id: '1', message: { n: 1 }, error, attempts: 1, failedAt: 'then', instance: 'a' };
+  await redis.client.hset(keys.errors, {
+    1: JSON.stringify(record),
+    2: 'x'.repeat(2_000_000),
+    3: 'nonsense',
+  });
+  const details = (await group.details('1'))!;
+  expect(details.data).toBe('{\n  "n": 1\n}');
+  expect(
+    details.chain.slice(0, 3).map(({ relation, depth, name, code }) => [relation, depth, name, code]),
+  ).toEqual([
+    ['', 0, 'TypeError', ''],
+    ['caused by', 1, 'AggregateError', 'ECONNREFUSED'],
+    ['error 1 of 100', 2, 'Error', ''],
+  ]);
+  expect(details.chain[0]!.stack).toBe('    at handle (t.mjs:1:1)');
+  expect(JSON.stringify(details).length).toBeLessThan(60_000);
+  expect((await group.details('2'))!.note).toMatch(/too large/);
+  expect((await group.details('3'))!.note).toMatch(/not an error record/);
+  expect(await group.details('4')).toBeUndefined();
 });
 
 it('says so when the queue is paused', async () => {

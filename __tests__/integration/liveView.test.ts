@@ -11,7 +11,7 @@ import { ErrorLog } from '../../src/errorLog/errorLog';
 import { RedisConnector } from '../../src/redis/connector';
 import { parseRedisUrl } from '../../src/redis/address';
 import { LiveFeed } from '../../src/web/liveFeed';
-import type { LiveState } from '../../src/group/live';
+import type { LiveErrorDetails, LiveState } from '../../src/group/live';
 import { type Board, startBoard } from '../../src/web/server';
 import type { BoardSettings } from '../../src/web/settings';
 import { ask, basic, type EventStreamReader, type Frame, openEvents } from '../helpers/http';
@@ -52,10 +52,12 @@ async function start(settings: Partial<BoardSettings> = {}) {
   let reads = 0;
   const board: Board = await startBoard({
     queue,
+    groupSource: { client, queue, keys, namespace: 'nic', leases },
     group: {
       read: () => (reads++, group.read()),
       retry: (which) => group.retry(which),
       clear: (which) => group.clear(which),
+      details: (id) => group.details(id),
     },
     settings: { host: '127.0.0.1', port: 0, readOnly: false, ...settings },
     namespace: 'nic',
@@ -206,16 +208,20 @@ describe('the stream of events', () => {
     expect(Object.keys(stream.frames[0]!).sort()).toEqual(
       [
         ...['now', 'hello', 'leader', 'keeper', 'instances', 'sources', 'messages', 'paused'],
-        ...['errors', 'terms', 'history'],
+        ...['failures', 'errors', 'terms', 'history'],
       ].sort(),
     );
     expect(stream.state['hello']).toMatchObject({ namespace: 'nic', instance: 'here', readOnly: false });
     expect(stream.state['leader']).toMatchObject({ instance: 'far', term: 1, present: false });
     expect(stream.state['instances']).toEqual([expect.objectContaining({ instance: 'far', state: 'dead' })]);
 
+    const rateIn = ({ sources }: Frame) => (sources as LiveState['sources'])[0]!.rate;
+    await seen(stream, (state) => rateIn(state) !== null, 'a rate');
     await all.queue.add('message', {});
     await seen(stream, ({ messages }) => (messages as LiveState['messages']).waiting === 1, 'the message');
-    const frame = stream.frames.find(({ messages }) => (messages as LiveState['messages']).waiting === 1)!;
+    const frame = stream.frames.find(
+      ({ messages }) => (messages as LiveState['messages'] | undefined)?.waiting === 1,
+    )!;
     expect(Object.keys(frame).sort()).toEqual(['messages', 'now']);
   });
 
@@ -446,6 +452,91 @@ describe('what a page can change', () => {
     for (const method of ['GET', 'PUT', 'DELETE']) {
       expect((await ask(board, '/live/errors/clear', { method })).status).toBe(404);
     }
+  });
+});
+
+const operate = (board: Board, action: string, body: unknown, headers: Record<string, string> = {}) =>
+  ask(board, `/operate/${action}`, {
+    method: 'POST',
+    body: JSON.stringify(body),
+    headers: { 'content-type': 'application/json', ...headers },
+  });
+
+describe('what a page can do to the group', () => {
+  it('pauses and resumes, and says since when and by whom', async () => {
+    const { board } = await start({ password: 'secret' });
+    const headers = basic('ann b', 'secret');
+    const stream = await follow(board, headers);
+    const pausedIn = () => stream.state['paused'] as LiveState['paused'] | undefined;
+    expect((await operate(board, 'pause', { what: 'all' }, headers)).status).toBe(200);
+    await seen(stream, () => pausedIn()?.generating && pausedIn()?.handling, 'both');
+    const by = { by: 'annb@here', since: expect.stringMatching(/^\d{4}-/) as string };
+    expect(pausedIn()).toEqual({ generating: by, handling: by });
+    expect((await operate(board, 'resume', { what: 'handling' }, headers)).status).toBe(200);
+    await seen(stream, () => pausedIn()?.handling === null, 'handling to go on');
+    expect(await redis.client.hkeys(keys.paused)).toEqual(['generating']);
+  });
+
+  it('moves the cursor, if it is the expected one, and says from where to where', async () => {
+    const { board } = await start();
+    await redis.client.hset(keys.cursor, { cursor: '{"line":7}', generated: 7 });
+    expect(JSON.parse((await ask(board, '/operate/cursor')).body)).toEqual({
+      ...{ cursor: '{"line":7}', generated: 7 },
+    });
+    const refused = await operate(board, 'cursor', { cursor: '1', expect: '{"line":8}' });
+    expect([refused.status, refused.body]).toEqual([
+      409,
+      'the cursor is {"line":7} now, expected {"line":8}',
+    ]);
+    const moved = await operate(board, 'cursor', { cursor: '{ "line": 3 }', expect: '{"line":7}' });
+    expect(JSON.parse(moved.body)).toEqual({ from: '{"line":7}', to: '{"line":3}' });
+    expect(await redis.client.hget(keys.cursor, 'cursor')).toBe('{"line":3}');
+    expect(await redis.client.hget(keys.leader, 'term')).toBe('1');
+    expect(JSON.parse((await operate(board, 'cursor', { reset: true })).body)).toEqual({
+      ...{ from: '{"line":3}', to: null },
+    });
+    expect(await redis.client.hexists(keys.cursor, 'cursor')).toBe(0);
+  });
+
+  it('what cannot be done is said, and nothing else is accepted', async () => {
+    const { board } = await start();
+    const alone = await operate(board, 'handover', {});
+    expect([alone.status, alone.body]).toEqual([409, expect.stringMatching(/^nobody is the generator now/)]);
+    const elsewhere = await operate(board, 'pause', { what: 'generating', source: 'a' });
+    expect([elsewhere.status, elsewhere.body]).toEqual([409, expect.stringMatching(/there is no source a/)]);
+    for (const [action, body] of [
+      ['pause', {}],
+      ['pause', { what: 'everything' }],
+      ['resume', { what: 'all', source: '../x' }],
+      ['cursor', {}],
+      ['cursor', { cursor: '{' }],
+      ['cursor', { cursor: { line: 1 } }],
+      ['cursor', { cursor: '1', reset: true }],
+      ['cursor', { cursor: '1', expect: '{' }],
+      ['handover', { instance: 'a b' }],
+      ['handover', { instance: 1 }],
+      ['handover', []],
+    ] as const)
+      expect([action, body, (await operate(board, action, body)).status]).toEqual([action, body, 400]);
+    const type = { 'content-type': 'text/plain' };
+    for (const action of ['pause', 'resume', 'cursor', 'handover']) {
+      expect((await operate(board, action, {}, type)).status).toBe(415);
+      expect((await operate(board, action, {}, { origin: 'http://evil.example' })).status).toBe(403);
+      expect((await operate(board, action, {}, { host: 'evil.example' })).status).toBe(403);
+    }
+    expect(await redis.client.exists(keys.paused, keys.cursor, keys.leader)).toBe(0);
+    const readOnly = await start({ readOnly: true });
+    expect((await operate(readOnly.board, 'pause', { what: 'all' })).status).toBe(403);
+  });
+
+  it('an error unfolds to its stack and causes', async () => {
+    const all = await start();
+    await failAll(all, 'one');
+    const answer = await ask(all.board, '/live/errors/1');
+    const { chain, data } = JSON.parse(answer.body) as LiveErrorDetails;
+    expect([chain[0]!.name, chain[0]!.message, data]).toEqual(['TypeError', 'one', '"one"']);
+    expect(chain[0]!.stack).toMatch(/^ +at .*liveView\.test/);
+    expect((await ask(all.board, '/live/errors/4711')).status).toBe(404);
   });
 });
 

@@ -25,7 +25,7 @@ async function found(parts: Partial<ProbedParts>): Promise<[string, string][]> {
     connections: { control: redis.client, queue: redis.client },
     keys,
     instance: 'me',
-    worker: { works: true, activeCount: 0 },
+    worker: { works: true, activeCount: 0, slowCount: 0, oldestActiveMs: 0 },
     elections: { led: [], overdue: false },
     supervisor: { stalled: [], names: ['heartbeat'] },
     generators: [],
@@ -70,7 +70,11 @@ it.each<[string, Partial<ProbedParts>, [string, string][]]>([
     { generators: [{ duty: { waitingMs: 0, problem: 'text from elsewhere' } }] },
     [['commits', 'Redis holds what commits cannot use: see the log']],
   ],
-  ['a worker that has ended', { worker: { works: false, activeCount: 0 } }, [['worker', 'has stopped']]],
+  [
+    'a worker that has ended',
+    { worker: { works: false, activeCount: 0, slowCount: 0, oldestActiveMs: 0 } },
+    [['worker', 'has stopped']],
+  ],
   [
     'an instance that nobody sees',
     { instance: 'other' },
@@ -79,7 +83,10 @@ it.each<[string, Partial<ProbedParts>, [string, string][]]>([
   ['one that is being stopped', { stopped: AbortSignal.abort() }, [['instance', 'is shutting down']]],
   [
     'several things at once',
-    { stopped: AbortSignal.abort(), worker: { works: false, activeCount: 1 } },
+    {
+      stopped: AbortSignal.abort(),
+      worker: { works: false, activeCount: 1, slowCount: 0, oldestActiveMs: 0 },
+    },
     [
       ['instance', 'is shutting down'],
       ['worker', 'has stopped'],

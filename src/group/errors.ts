@@ -6,6 +6,7 @@ import type { StoredError } from '../errorLog/pages';
 import { parseErrorRecord } from '../errorLog/record';
 import { newestErrors, type NewestError } from '../errorLog/newest';
 import { retryAllErrors, retryErrors } from '../errorLog/retry';
+import { cut, errorChain } from './errorChain';
 import type { LiveError, LiveErrors, LiveGroup, ShownError } from './live';
 
 export interface GroupErrorsOptions {
@@ -18,6 +19,9 @@ export interface GroupErrorsOptions {
 /** Errors shown, and bytes of a record that is read for it. */
 const SHOWN = 20;
 const LONGEST_RECORD = 64 * 1024;
+/** Bytes of a record that is read to be shown in full, and characters shown of its message's data. */
+const LONGEST_DETAILS = 1024 * 1024;
+const LONGEST_DATA = 4000;
 /** Characters shown of an error's text, and of a message's data. */
 const LONGEST = { text: 600, data: 300, name: 200 };
 /** How long what was read is good while nothing seems to have changed, in milliseconds. */
@@ -70,6 +74,24 @@ export class GroupErrors {
     const result = which === 'all' ? await this.#clearAll() : await this.#clearThese(which);
     this.#read = undefined;
     return result;
+  };
+
+  details: LiveGroup['details'] = async (id) => {
+    const { client, keys } = this.#options;
+    const size = await client.hstrlen(keys.errors, id);
+    if (size === 0) return undefined;
+    const nothing = { failedAt: '', chain: [], data: '' };
+    if (size > LONGEST_DETAILS)
+      return { ...nothing, note: 'The record is too large to be shown here: getErrors prints it.' };
+    const record = parseErrorRecord((await client.hget(keys.errors, id)) ?? '');
+    if (record === undefined)
+      return { ...nothing, note: 'This is not an error record: getErrors prints it.' };
+    return {
+      failedAt: record.failedAt,
+      chain: errorChain(record.error),
+      data: cut(JSON.stringify(record.message, undefined, 2) ?? '', LONGEST_DATA),
+      note: '',
+    };
   };
 
   /** As many as there are now and no more: those that fail from now on come last. */
@@ -139,5 +161,3 @@ function toLiveError({ id, failedAt, json }: NewestError): LiveError {
     retriable,
   };
 }
-
-const cut = (text: string, longest: number) => (text.length > longest ? `${text.slice(0, longest)}…` : text);

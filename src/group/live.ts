@@ -1,4 +1,5 @@
 import type { TermEntry } from '../leadership/term';
+import type { ErrorLink } from './errorChain';
 
 /** What the live view shows of a group of instances, and what it can do there. Times are milliseconds since 1970 on Redis's clock. */
 export interface LiveGroup {
@@ -7,6 +8,19 @@ export interface LiveGroup {
   retry(which: readonly ShownError[] | 'all'): Promise<{ done: number; left: readonly string[] }>;
   /** Removes errors: the given ones unless they have changed, or all that exist now. */
   clear(which: readonly ShownError[] | 'all'): Promise<{ done: number; left: readonly string[] }>;
+  /** One error in full: its stack and causes. Undefined if there is none by that id. */
+  details(id: string): Promise<LiveErrorDetails | undefined>;
+}
+
+/** An error in full, as a row of the page unfolds to it. */
+export interface LiveErrorDetails {
+  readonly failedAt: string;
+  /** The error, its causes and the errors inside it. */
+  readonly chain: readonly ErrorLink[];
+  /** The message's data as JSON, cut where it is very long. */
+  readonly data: string;
+  /** Says why there is no more to show; empty if there is. */
+  readonly note: string;
 }
 
 /** An error as a page names it. A message that fails again at another time is a different error. */
@@ -28,6 +42,8 @@ export interface LiveState {
   readonly messages: LiveMessages;
   /** By whom and since when, as far as that is known; null while it is not paused. */
   readonly paused: { readonly generating: LivePause | null; readonly handling: LivePause | null };
+  /** The last failure of each role whose work has failed: those that nobody leads now come first. */
+  readonly failures: readonly LiveFailure[];
   readonly errors: LiveErrors;
   /** The newest first. */
   readonly terms: readonly LiveTerm[];
@@ -85,6 +101,23 @@ export interface LiveSource {
   readonly pause: LivePause | null;
   /** Messages committed a second, over the last ten seconds; null until that is known. */
   readonly rate: number | null;
+}
+
+/** Why the work of a role has failed. Times are by the clock of the instance on which it failed. */
+export interface LiveFailure {
+  /** Id of the role. */
+  readonly role: string;
+  readonly source: string | null;
+  /** Where it failed. */
+  readonly instance: string;
+  /** Who leads the role now. */
+  readonly leader: string | null;
+  readonly name: string;
+  readonly text: string;
+  readonly stack: string;
+  /** Since when it fails, and when that instance tries again. */
+  readonly since: number;
+  readonly retryAt: number;
 }
 
 export interface LiveMessages {

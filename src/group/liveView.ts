@@ -3,6 +3,7 @@ import { parseTerms } from '../leadership/term';
 import type { KnownInstance } from '../membership/registry';
 import type { LiveGroup, LiveInstance, LiveLeader, LiveSource, LiveState, LiveTerm } from './live';
 import { GroupErrors, type GroupErrorsOptions } from './errors';
+import { failuresOf } from './failures';
 import { type GroupSource, type GroupState, readGroup, type SourceState } from './read';
 import { parseSamples, SAMPLE_INTERVAL_MS } from './samples';
 
@@ -31,6 +32,7 @@ export class LiveView implements LiveGroup {
 
   retry: LiveGroup['retry'] = (which) => this.#errors.retry(which);
   clear: LiveGroup['clear'] = (which) => this.#errors.clear(which);
+  details: LiveGroup['details'] = (id) => this.#errors.details(id);
 
   async read(): Promise<LiveState> {
     const { client, keys } = this.#options;
@@ -56,6 +58,7 @@ export class LiveView implements LiveGroup {
         paused: handlingPaused,
       },
       paused: { generating: paused.generating ?? null, handling: paused.handling ?? null },
+      failures: failuresOf(group),
       errors,
       terms,
       history: { stepMs: SAMPLE_INTERVAL_MS, samples: parseSamples(samples).filter(([at]) => at <= now) },

@@ -11,6 +11,7 @@ import {
 } from './guards';
 import type { LiveFeed } from './liveFeed';
 import { createLivePage, type PageFiles } from './livePage';
+import { createOperateRoutes } from './operate';
 import { createProbeRoutes } from './probes';
 import type { BoardOptions } from './settings';
 
@@ -43,6 +44,7 @@ export function createApp(
 
   app.route('/', createProbeRoutes(options));
   app.route('/', createLivePage(options, feed, page));
+  app.route('/operate', createOperateRoutes(options));
   app.route(BOARD_PATH, createBoard(options));
 
   // Never echo a request in its response, neither in a page nor in plain text.

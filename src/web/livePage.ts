@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { extname, join } from 'node:path';
 import type { HttpBindings } from '@hono/node-server';
 import { Hono, type Context } from 'hono';
+import { readJsonBody } from './jsonBody';
 import type { LiveFeed } from './liveFeed';
 import type { LiveGroup, ShownError } from '../group/live';
 import type { BoardOptions } from './settings';
@@ -63,13 +64,16 @@ export function createLivePage(
     );
   });
 
+  app.get('/live/errors/:message', async (c) => {
+    const details = await group.details(c.req.param('message'));
+    return details === undefined ? c.text('There is no error of this id any more.', 404) : c.json(details);
+  });
+
   for (const action of ['retry', 'clear'] as const) {
     app.post(`/live/errors/${action}`, async (c) => {
-      // A form of another site cannot send this type without a preflight request, which is never granted.
-      if (c.req.header('content-type')?.split(';')[0]?.trim() !== 'application/json') {
-        return c.text('Expected application/json.', 415);
-      }
-      const which = whichErrors(await c.req.json().catch(() => undefined));
+      const body = await readJsonBody(c);
+      if (body instanceof Response) return body;
+      const which = whichErrors(body);
       if (which === undefined) {
         return c.text('Expected { "all": true } or { "errors": [{ "id", "failedAt" }] }, at most 1000.', 400);
       }
@@ -90,8 +94,10 @@ export function createLivePage(
 }
 
 /** Returns undefined for an invalid body. */
-function whichErrors(body: unknown): Parameters<LiveGroup['retry']>[0] | undefined {
-  const { all, errors } = (body ?? {}) as { all?: unknown; errors?: unknown };
+function whichErrors({
+  all,
+  errors,
+}: Record<string, unknown>): Parameters<LiveGroup['retry']>[0] | undefined {
   if (all === true && errors === undefined) return 'all';
   if (all !== undefined || !Array.isArray(errors) || errors.length === 0 || errors.length > MAX_ERRORS)
     return undefined;

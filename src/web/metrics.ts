@@ -24,8 +24,14 @@ export interface InstanceStats {
   readonly leads: boolean;
   readonly keeper: boolean;
   readonly overdue: boolean;
+  /** Sources that it generates from. */
+  readonly sourcesLed: number;
   /** Messages being handled. */
   readonly active: number;
+  /** Of these, those that have been active for unusually long. */
+  readonly slow: number;
+  /** How long the oldest of them has been active, in milliseconds; 0 if there is none. */
+  readonly oldestActiveMs: number;
   readonly activities: readonly { readonly name: string; readonly stalled: boolean }[];
 }
 
@@ -95,14 +101,17 @@ export class Metrics implements HandlingObserver {
     return texts.join('\n');
   }
 
-  #set({ leads, keeper, overdue, active, activities }: InstanceStats, known: Gauges | undefined): void {
+  #set(stats: InstanceStats, known: Gauges | undefined): void {
     const own = this.#own;
-    own.leader.set(leads ? 1 : 0);
-    own.overdue.set(overdue ? 1 : 0);
-    own.keeper.set(keeper ? 1 : 0);
-    own.inHand.set(active);
+    own.leader.set(stats.leads ? 1 : 0);
+    own.overdue.set(stats.overdue ? 1 : 0);
+    own.keeper.set(stats.keeper ? 1 : 0);
+    own.sourcesLed.set(stats.sourcesLed);
+    own.active.set(stats.active);
+    own.slow.set(stats.slow);
+    own.oldest.set(stats.oldestActiveMs / 1000);
     own.stalled.reset();
-    for (const { name, stalled } of activities) own.stalled.set({ activity: name }, stalled ? 1 : 0);
+    for (const { name, stalled } of stats.activities) own.stalled.set({ activity: name }, stalled ? 1 : 0);
     own.redisUp.set(known === undefined ? 0 : 1);
     // A value of some time ago would pass for one of now.
     for (const metric of [own.term, own.backlog, own.errors, own.generated, own.paused, own.sourceState])
@@ -132,6 +141,7 @@ export class Metrics implements HandlingObserver {
     return {
       leader: gauge('nic_leader', 'Whether this instance is the generator'),
       keeper: gauge('nic_keeper', 'Whether this instance is the keeper'),
+      sourcesLed: gauge('nic_sources_led', 'Number of sources that this instance generates from'),
       stalled: gauge(
         'nic_activity_stalled',
         'Whether a background activity has made no progress for too long',
@@ -160,7 +170,15 @@ export class Metrics implements HandlingObserver {
         'Attempts to handle a message on this instance, by outcome; a retried message will be tried again',
         ['outcome'],
       ),
-      inHand: gauge('nic_messages_in_hand', 'Active messages: those that this instance is handling now'),
+      active: gauge('nic_messages_in_hand', 'Active messages: those that this instance is handling now'),
+      slow: gauge(
+        'nic_messages_slow',
+        'Active messages that take ten times the median, and at least a minute',
+      ),
+      oldest: gauge(
+        'nic_message_oldest_active_seconds',
+        'How long the oldest active message of this instance has been active',
+      ),
       handling: histogram(
         'nic_message_handling_seconds',
         'Duration of the handle function of the task',

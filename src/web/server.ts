@@ -42,7 +42,8 @@ export async function startBoard(options: BoardOptions): Promise<Board> {
   const { settings, logger, group, namespace, instance } = options;
   const page = readPageFiles();
   const { readOnly } = settings;
-  const hello = { namespace, instance, host: hostname(), port: 0, readOnly, version: page.version };
+  const operable = !readOnly && options.groupSource !== undefined;
+  const hello = { namespace, instance, host: hostname(), port: 0, readOnly, operable, version: page.version };
   const feed = new LiveFeed({ read: () => group.read(), hello, logger });
   const server = createAdaptorServer({
     fetch: createApp(options, feed, page).fetch,

@@ -1,6 +1,7 @@
 import type { Queue } from 'bullmq';
 import type { Logger } from '../logger';
 import type { LiveGroup } from '../group/live';
+import type { GroupSource } from '../group/read';
 import type { Readiness } from '../shapes';
 
 export interface BoardSettings {
@@ -31,6 +32,8 @@ export interface BoardOptions extends Probes {
   queue: Queue;
   /** What the live view shows and changes. */
   group: LiveGroup;
+  /** The group that the live view operates; undefined: it only shows it. */
+  groupSource?: GroupSource | undefined;
   settings: BoardSettings;
   namespace: string;
   /** Name of the instance that serves the board. */

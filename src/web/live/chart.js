@@ -204,7 +204,7 @@ function termsOf({ terms, from }, x, width) {
   const crowns = shown.map(({ since }) => x(since));
   // The right end of the text written so far.
   let written = 0;
-  return shown.flatMap(({ term, since, cause: why, vacantMs = 0 }, index) => {
+  return shown.flatMap(({ term, since, source, cause: why, vacantMs = 0 }, index) => {
     const at = crowns[index];
     const vacantFrom = Math.max(EDGE.left, x(since - vacantMs));
     const kind = kindOf(why);
@@ -218,7 +218,7 @@ function termsOf({ terms, from }, x, width) {
     ];
     if (at - 8 < written) return marks;
     marks.push(shape('use', { class: 'crown', href: '#crown', x: at - 7, y: 2, width: 14, height: 12 }));
-    const text = `term ${term}: ${cause(why)}`;
+    const text = `${source === undefined ? '' : `${source}, `}term ${term}: ${cause(why)}`;
     const wide = text.length * 6;
     // To the right of its crown if there is room before the next crown; the last one's may go to the left instead.
     const right = at + 11 + wide < Math.min(width, (crowns[index + 1] ?? Infinity) - 9);

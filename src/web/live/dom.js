@@ -21,9 +21,12 @@ export function shape(name, attributes = {}, ...children) {
   return node;
 }
 
-export function crown() {
-  return shape('svg', { class: 'crown', 'aria-hidden': 'true' }, shape('use', { href: '#crown' }));
-}
+/** The mark of a generator, or of the keeper. */
+const mark = (name) =>
+  shape('svg', { class: name, 'aria-hidden': 'true' }, shape('use', { href: `#${name}` }));
+
+export const crown = () => mark('crown');
+export const keeperMark = () => mark('keeper-mark');
 
 export const byId = (id) => document.getElementById(id);
 

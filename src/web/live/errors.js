@@ -1,4 +1,7 @@
+import { confirmed } from './confirm.js';
+import { unfolding } from './details.js';
 import { breakable, byId, element, setText, showList } from './dom.js';
+import { post } from './request.js';
 import { count, moment, plural } from './words.js';
 
 let state;
@@ -52,7 +55,7 @@ function createItem(error) {
     element('span', { class: 'sub' }, ...(instance === '' ? [] : ['on ', ...breakable(instance), tries])),
   );
   const said = name === '' ? [text] : [element('strong', {}, name), `: ${text}`];
-  const what = element('div', { class: 'what' }, element('p', { class: 'text' }, ...said));
+  const what = element('div', { class: 'what' }, unfolding(id, element('span', { class: 'text' }, ...said)));
   if (data !== '') what.append(element('p', { class: 'data' }, element('code', {}, data)));
   return element('li', {}, head, what, buttonsFor(error));
 }
@@ -92,26 +95,12 @@ const ASKED = {
 
 /** An action on all errors asks for confirmation first. */
 export function setUpErrors() {
-  const dialog = byId('sure');
-  dialog.addEventListener('click', ({ target }) => {
-    if (target instanceof HTMLButtonElement) dialog.close(target.value);
-  });
   for (const button of byId('errors-all').querySelectorAll('button')) {
     const { action } = button.dataset;
-    button.addEventListener('click', (event) => {
+    button.addEventListener('click', async (event) => {
       const { title, text, yes } = ASKED[action];
-      setText(byId('sure-title'), title(state.errors.total));
-      setText(byId('sure-text'), text);
-      setText(dialog.querySelector('.strong'), yes);
-      dialog.returnValue = '';
-      dialog.addEventListener(
-        'close',
-        () => dialog.returnValue === 'yes' && void change(event, action, 'all'),
-        {
-          once: true,
-        },
-      );
-      dialog.showModal();
+      if (await confirmed({ title: title(state.errors.total), text, yes }))
+        await change(event, action, 'all');
     });
   }
 }
@@ -123,16 +112,8 @@ async function change({ target: button }, action, which) {
   // A disabled button would lose the focus, and keyboard users their place.
   button.ariaDisabled = 'true';
   say('…');
-  try {
-    const response = await fetch(new URL(`live/errors/${action}`, location.origin + location.pathname), {
-      method: 'POST',
-      headers: { 'Content-Type': 'application/json' },
-      body: JSON.stringify(body),
-    });
-    say(response.ok ? resultOf(action, which, await response.json()) : `Not done: ${await response.text()}`);
-  } catch {
-    say('Not done: the instance that serves this page does not answer.');
-  }
+  const { answer, problem } = await post(`live/errors/${action}`, body);
+  say(problem === undefined ? resultOf(action, which, answer) : `Not done: ${problem}`);
   // The next frame removes the item; if it stays, the button can be pressed again.
   setTimeout(() => button.removeAttribute('aria-disabled'), 1500);
 }

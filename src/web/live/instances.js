@@ -1,5 +1,6 @@
-import { breakable, byId, crown, element, setText, showList } from './dom.js';
-import { age, clock, count, rate } from './words.js';
+import { breakable, byId, crown, element, keeperMark, setText, showList } from './dom.js';
+import { sourcesByLeader } from './sources.js';
+import { age, clock, count, plural, rate } from './words.js';
 
 /** How long an instance is shown after it has stopped, in milliseconds. */
 const LEFT_SHOWN_MS = 15_000;
@@ -9,10 +10,10 @@ const left = new Map();
 let known = new Map();
 
 /** Shows every instance, and those that have just stopped. */
-export function showInstances({ instances, leader, hello }, now) {
+export function showInstances({ instances, leader, keeper, sources, hello }, now) {
   const present = new Map(instances.map((each) => [each.instance, each]));
   for (const [name, instance] of known) {
-    if (!present.has(name) && instance.state !== 'gone')
+    if (!present.has(name) && instance.state !== 'dead')
       left.set(name, { ...instance, state: 'left', rate: null, heardAt: now });
   }
   for (const [name, { heardAt }] of left) {
@@ -22,7 +23,8 @@ export function showInstances({ instances, leader, hello }, now) {
 
   const rows = [...instances, ...left.values()].sort((a, b) => a.startedAt - b.startedAt);
   const fastest = Math.max(...rows.map((each) => each.rate ?? 0), 1);
-  const view = { leader, hello, now, fastest };
+  const led = sourcesByLeader(sources);
+  const view = { leader, keeper, led, hello, now, fastest };
   showList(
     byId('instances'),
     rows,
@@ -42,7 +44,7 @@ function createRow({ instance }) {
   const head = element(
     'th',
     { scope: 'row' },
-    element('span', { class: 'who' }, crown(), name, element('span', { class: 'tags' })),
+    element('span', { class: 'who' }, crown(), keeperMark(), name, element('span', { class: 'tags' })),
     element('span', { class: 'sub' }),
   );
   name.append(...breakable(instance));
@@ -60,18 +62,25 @@ function createRow({ instance }) {
 const STATES = {
   alive: () => undefined,
   silent: ({ heardAt }) => `silent since ${clock(heardAt)}`,
-  gone: ({ heardAt }) => `gone, last report ${clock(heardAt)}`,
+  dead: ({ heardAt }) => `gone, last report ${clock(heardAt)}`,
   left: ({ heardAt }) => `stopped at ${clock(heardAt)}`,
 };
 
-function updateRow(row, instance, { leader, hello, now, fastest }) {
-  const leads = leader.instance === instance.instance;
-  row.className = leads ? `leads ${instance.state}` : instance.state;
-  const here = hello.instance === instance.instance;
+function updateRow(row, instance, { leader, keeper, led, hello, now, fastest }) {
+  const name = instance.instance;
+  const sources = led.get(name) ?? [];
+  const leads = leader.instance === name || sources.length > 0;
+  const keeps = keeper.instance === name;
+  row.className = [leads && 'leads', keeps && 'keeps', instance.state].filter(Boolean).join(' ');
+  const here = hello.instance === name;
   const tags = [
-    leads && ['generator', 'generator'],
+    leads && ['generator', generatorTag(sources)],
+    keeps && ['keeper', 'keeper'],
     here && ['here', 'this page'],
+    !instance.generates && ['handles', 'handles only'],
     STATES[instance.state](instance) && [instance.state, STATES[instance.state](instance)],
+    instance.slow > 0 && ['slow', plural(instance.slow, 'slow message')],
+    instance.stalled.length > 0 && ['stalled', `no progress: ${instance.stalled.join(', ')}`],
   ].filter(Boolean);
   showList(
     row.querySelector('.tags'),
@@ -89,6 +98,15 @@ function updateRow(row, instance, { leader, hello, now, fastest }) {
   setText(row.querySelector('.failures'), count(instance.failed));
   setText(row.querySelector('.rate .value'), instance.rate === null ? '–' : rate(instance.rate));
   row.querySelector('.rate .bar').style.setProperty('--share', String((instance.rate ?? 0) / fastest));
+}
+
+/** With named sources, what it generates from: their names as long as they are few. */
+function generatorTag(sources) {
+  const named = sources.flatMap(({ source }) => (source === null ? [] : [source]));
+  if (named.length === 0) return 'generator';
+  return named.length > 3
+    ? `generates from ${count(named.length)} sources`
+    : `generates from ${named.join(', ')}`;
 }
 
 /** Shows the name, as a link to the instance's own live view if this browser can reach it. */

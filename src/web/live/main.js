@@ -1,7 +1,11 @@
 import { setUpChart, showChart } from './chart.js';
+import { setUpConfirm } from './confirm.js';
 import { byId, element, setText } from './dom.js';
 import { setUpErrors, showErrors } from './errors.js';
+import { showFailures } from './failures.js';
 import { boardOf, showInstances } from './instances.js';
+import { setUpOperations, showOperations } from './operate.js';
+import { namedSources, showSources } from './sources.js';
 import { follow } from './stream.js';
 import { newsOf, showGenerator, showTerms } from './terms.js';
 import { age, clock, count } from './words.js';
@@ -13,7 +17,9 @@ let ahead = 0;
 let lost;
 
 setUpChart();
+setUpConfirm();
 setUpErrors();
+setUpOperations();
 setInterval(tick, 1000);
 void follow(onFrame, onLost);
 
@@ -22,7 +28,7 @@ function onFrame({ now, ...sections }) {
   const { hello } = sections;
   if (hello !== undefined && state.hello !== undefined && hello.version !== state.hello.version)
     location.reload();
-  const before = state.leader;
+  const before = state.leader === undefined ? undefined : state;
   state = { ...state, trouble: undefined, ...sections };
   if (now !== undefined) ahead = now - Date.now();
   lost = undefined;
@@ -30,7 +36,7 @@ function onFrame({ now, ...sections }) {
   // While Redis is away, the current state is unknown: keep what is shown.
   if (state.leader === undefined || state.trouble !== undefined) return;
   show();
-  const news = sections.leader === undefined ? undefined : newsOf(before, state);
+  const news = newsOf(before, state);
   if (news !== undefined) setText(byId('news'), news);
 }
 
@@ -59,17 +65,25 @@ function show() {
     setText(place, count(messages[figure]));
     if (figure === 'failed') place.classList.toggle('some', messages.failed > 0);
   }
-  byId('figures').classList.toggle('paused', messages.paused);
   showTimes();
+  showSources(state, redisNow());
   showTerms(state, redisNow());
   showErrors(state, redisNow());
   showChart(state, redisNow());
-  const who = state.leader.instance;
-  document.title = `${hello.namespace}: ${who === undefined ? 'no generator' : `${who} generates`}`;
+  document.title = `${hello.namespace}: ${titleOf(state)}`;
+}
+
+function titleOf({ leader, sources }) {
+  const named = namedSources(sources);
+  const led = named.filter((each) => each.leader !== null).length;
+  if (named.length > 0) return `${led} of ${named.length} sources`;
+  return leader.instance === undefined ? 'no generator' : `${leader.instance} generates`;
 }
 
 function showTimes() {
   showGenerator(state, redisNow());
+  showFailures(state, redisNow());
+  showOperations(state, redisNow());
   showInstances(state, redisNow());
 }
 
@@ -77,16 +91,10 @@ function showTimes() {
 function showConnection() {
   const kind = lost !== undefined ? 'lost' : state.trouble !== undefined ? 'trouble' : 'live';
   document.body.dataset.connection = kind;
-  const paused = kind === 'live' && state.messages?.paused === true;
   setText(byId('connection'), { live: 'live', lost: 'not connected', trouble: 'Redis away' }[kind]);
   const notice = byId('notice');
-  notice.hidden = kind === 'live' && !paused;
+  notice.hidden = kind === 'live';
   byId('notice-links').hidden = true;
-  if (paused)
-    setText(
-      byId('notice-text'),
-      'The queue is paused. No message is handled until somebody resumes the queue in Bull Board.',
-    );
   if (kind === 'trouble') {
     const { text, since } = state.trouble;
     setText(

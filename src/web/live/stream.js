@@ -1,5 +1,6 @@
 // The event stream of the instance that serves this page. It uses fetch, because EventSource hides why a server refused
 // the connection, and gives up for good after some of the reasons.
+import { address } from './request.js';
 
 /** The server sends a frame at least this often, in milliseconds. */
 const MAX_SILENCE_MS = 6000;
@@ -44,9 +45,7 @@ async function readOnce(onFrame) {
   };
   heard();
   try {
-    // Based on the origin: fetch rejects a URL that contains a password, as the page's own may.
-    const url = new URL('events', location.origin + location.pathname);
-    const response = await fetch(url, { signal: ending.signal, cache: 'no-store' });
+    const response = await fetch(address('events'), { signal: ending.signal, cache: 'no-store' });
     if (!response.ok) return { kind: 'refused', status: response.status, text: await response.text() };
     let rest = '';
     for await (const text of chunksOf(response.body.pipeThrough(new TextDecoderStream()))) {

@@ -1,20 +1,47 @@
-import { breakable, byId, crown, element, setText, showList } from './dom.js';
+import { breakable, byId, crown, element, keeperMark, setText, showList } from './dom.js';
+import { namedSources, stateSummary } from './sources.js';
 import { age, cause, count, duration, explained, kindOf, moment } from './words.js';
 
-/** Shows which instance generates, and how it became the generator. */
-export function showGenerator({ leader, terms, instances }, now) {
+/** Shows which instance generates, and how it became the generator; with named sources, how many have a generator. */
+export function showGenerator({ leader, terms, instances, sources, keeper }, now) {
+  const named = namedSources(sources);
+  const led = named.filter((each) => each.leader !== null).length;
+  const isVacant = named.length === 0 ? leader.instance === undefined : led === 0;
+  const name =
+    named.length === 0 ? (leader.instance ?? 'none') : `${count(led)} of ${count(named.length)} sources`;
   const place = byId('generator');
-  const name = leader.instance ?? 'none';
   if (place.dataset.name !== name) {
     place.dataset.name = name;
-    place.replaceChildren(
-      ...(leader.instance === undefined ? ['none'] : [crown(), element('span', {}, ...breakable(name))]),
-    );
-    place.classList.toggle('vacant', leader.instance === undefined);
+    place.replaceChildren(...(isVacant ? [] : [crown()]), element('span', {}, ...breakable(name)));
+    place.classList.toggle('vacant', isVacant);
   }
-  const [since, before] = storyOf(leader, terms, instances, now);
+  setText(byId('generator-title'), named.length === 0 ? 'Generator' : 'Generators');
+  const [since, before] =
+    named.length === 0 ? storyOf(leader, terms, instances, now) : [stateSummary(named), ''];
   setText(byId('generator-since'), since);
   setText(byId('generator-before'), before);
+  setText(byId('generator-work'), named.length === 0 ? workOf(sources[0]) : '');
+  showKeeper(keeper, now);
+}
+
+/** Where the generator without a name stands. */
+function workOf({ state, cursor } = {}) {
+  const finished = state === 'finished' ? 'has generated everything; ' : '';
+  return cursor === undefined || cursor === '' ? finished.replace('; ', '') : `${finished}cursor ${cursor}`;
+}
+
+function showKeeper({ instance, term, since }, now) {
+  const place = byId('keeper');
+  const text = instance === undefined ? 'none' : instance;
+  if (place.dataset.name !== text) {
+    place.dataset.name = text;
+    place.replaceChildren(...(instance === undefined ? [] : [keeperMark()]), ...breakable(text));
+    place.classList.toggle('vacant', instance === undefined);
+  }
+  setText(
+    byId('keeper-since'),
+    instance === undefined ? '' : `term ${count(term)} since ${moment(since, now)}`,
+  );
 }
 
 /** Says since when it leads, and how the previous term ended. */
@@ -40,9 +67,11 @@ function storyOf(leader, terms, instances, now) {
 const vacancy = ({ vacantMs }) => (vacantMs === undefined ? '' : `, ${duration(vacantMs)} without a leader`);
 
 /** What a screen reader announces when leadership changes; undefined if it has not. */
-export function newsOf(before, { leader, terms }) {
-  if (before === undefined || (before.instance === leader.instance && before.term === leader.term))
-    return undefined;
+export function newsOf(before, { leader, terms, sources }) {
+  if (before === undefined) return undefined;
+  const named = namedSources(sources);
+  if (named.length > 0) return newsOfSources(namedSources(before.sources), named);
+  if (before.leader.instance === leader.instance && before.leader.term === leader.term) return undefined;
   if (leader.instance === undefined) return 'There is no generator now.';
   const entry = terms.find((each) => each.term === leader.term);
   const why =
@@ -50,15 +79,31 @@ export function newsOf(before, { leader, terms }) {
   return `${leader.instance} is the generator now, term ${leader.term}${why}.`;
 }
 
-export function showTerms({ terms, leader }, now) {
+/** Of many changes at once, only how many they are. */
+function newsOfSources(before, sources) {
+  const leaders = new Map(before.map(({ source, leader }) => [source, leader]));
+  const changed = sources.filter(({ source, leader }) => leaders.get(source) !== leader);
+  if (changed.length === 0) return undefined;
+  if (changed.length > 3) return `${count(changed.length)} sources have changed generators.`;
+  return changed.map(({ source, leader }) => `${leader ?? 'Nobody'} generates from ${source} now.`).join(' ');
+}
+
+export function showTerms({ terms, leader, sources }, now) {
+  const current = new Map(namedSources(sources).map((each) => [each.source, each]));
   showList(
     byId('terms'),
     terms,
-    (each) => `${each.term} ${each.instance}`,
+    (each) => `${each.term} ${each.instance} ${each.source ?? ''}`,
     createRow,
     (row, each) => {
-      row.className = each.term === leader.term && each.instance === leader.instance ? 'leads' : '';
-      setText(row.querySelector('.since'), moment(each.since, now));
+      const source = current.get(each.source);
+      const leads =
+        each.source === undefined
+          ? each.term === leader.term && each.instance === leader.instance
+          : each.term === source?.term && each.instance === source?.leader;
+      row.className = leads ? 'leads' : '';
+      const since = moment(each.since, now);
+      setText(row.querySelector('.since'), each.source === undefined ? since : `${each.source}, ${since}`);
     },
   );
 }
@@ -77,12 +122,12 @@ function createRow({ term, instance, cause: why, note, vacantMs }) {
         element('span', { class: 'name' }, ...breakable(instance)),
         element('span', { class: 'sub since' }),
       ),
+      note === undefined ? '' : element('span', { class: 'sub' }, String(note)),
     ),
     element(
       'td',
       {},
       element('span', { class: `tag cause ${kindOf(why)}`, title: explained(why) }, cause(why)),
-      note === undefined ? '' : element('span', { class: 'sub' }, String(note)),
     ),
     element(
       'td',

@@ -47,9 +47,16 @@ const CAUSES = {
   crash: 'the process of the previous generator was gone',
   silence: 'the lease of the previous generator expired: it was paused or cut off, or Redis was away',
   'hand-over': 'the previous generator stepped down in order',
+  'by hand': 'somebody moved the cursor',
 };
 
 export const cause = (name) => String(name);
 export const explained = (name) => (Object.hasOwn(CAUSES, name) ? CAUSES[name] : '');
 /** The CSS class of a cause. Data in Redis is untrusted. */
-export const kindOf = (name) => (Object.hasOwn(CAUSES, name) ? name : 'other');
+export const kindOf = (name) => (Object.hasOwn(CAUSES, name) ? name.replace(' ', '-') : 'other');
+
+/** Since when, and by whom, as far as that is known. `since` is ISO 8601. */
+export function sinceAndBy({ since, by }, now) {
+  const at = Date.parse(since ?? '');
+  return `${Number.isNaN(at) ? '' : ` since ${moment(at, now)}`}${by === undefined ? '' : `, by ${by}`}`;
+}
