@@ -87,7 +87,8 @@ export class Supervisor {
 
   /** Names of the activities that should run now. */
   get names(): string[] {
-    return [...this.#activities.keys()].map(({ name }) => name);
+    // One that is ending can have a successor of its name.
+    return [...new Set([...this.#activities.keys()].map(({ name }) => name))];
   }
 
   /** Ends all activities. What does not end in time is abandoned. */
