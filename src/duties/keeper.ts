@@ -47,6 +47,8 @@ export function keepPromises(term: Term, options: KeeperDutyOptions): Promise<vo
   supervisor.start({
     name: 'error recorder',
     run: (activity) => runRecorderThread({ address, namespace: config.namespace, logger }, activity),
+    // It replaces a thread that is silent, and connections that stall, by itself; a new thread has to load first.
+    restartAfterMs: 15_000,
     signal: abortedLater(signal, RECORDING_AFTER_MS),
   });
   const filterDead = (instances: readonly string[]) => options.deadInstances.filterDead(instances);
