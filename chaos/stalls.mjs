@@ -69,7 +69,7 @@ async function tryStall({ role, direction, count, victims, world }) {
   const longest = await gaps.stop();
   for (const { name } of struck) await world.note({ e: 'healed', i: name, id: name });
   await world.order('orders', 'stop');
-  await untilProcessed(world);
+  await untilProcessed(world, 120_000);
   const result = await verdict(world.client, world.ledger);
   world.problems.push(...result.problems);
   await world.close();
