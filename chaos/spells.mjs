@@ -44,7 +44,7 @@ async function tryKind(kind) {
   }
   const seconds = Math.round((performance.now() - startedAt) / 1000);
   await world.order('orders', 'stop');
-  await untilProcessed(world);
+  await untilProcessed(world, 120_000);
   const result = await verdict(world.client, world.ledger);
   const problems = [...world.problems, ...result.problems];
   await world.close();

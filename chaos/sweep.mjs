@@ -57,7 +57,7 @@ for (const { fault, victim, ms, detail } of cases) {
 }
 await watch.stop();
 await world.order('orders', 'stop');
-await untilProcessed(world);
+await untilProcessed(world, 120_000);
 const result = await verdict(world.client, world.ledger);
 failed.push(...world.problems, ...result.problems);
 for (const problem of [...world.problems, ...result.problems]) console.log(`VIOLATION: ${problem}`);

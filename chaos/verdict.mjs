@@ -58,10 +58,10 @@ export async function verdict(client, ledger) {
 }
 
 /** Waits until nothing is left to handle or to record. */
-export async function untilProcessed(world) {
+export async function untilProcessed(world, longestMs = 40_000) {
   const { client, problems } = world;
   // What has been found already need not be waited for.
-  const patienceMs = problems.length > 0 ? 10_000 : 40_000;
+  const patienceMs = problems.length > 0 ? 10_000 : longestMs;
   const giveUpAt = performance.now() + patienceMs;
   for (let calm = 0; calm < 5;) {
     await sleep(200);

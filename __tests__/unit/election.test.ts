@@ -2,6 +2,7 @@ import { DeposedError } from '../../src/errors';
 import { Election } from '../../src/leadership/election';
 import type { ElectionOptions, Term } from '../../src/leadership/options';
 import type { HeldLease, Lease } from '../../src/leadership/lease';
+import type { Logger } from '../../src/logger';
 import { silentLogger } from '../helpers/silentLogger';
 import { VirtualProcess, VirtualTime } from '../helpers/virtualTime';
 
@@ -160,6 +161,21 @@ it('steps down at once when the lease turns out to be another one’s', async ()
   script.extend = () => Promise.resolve('lost');
   await time.passUntil(TTL / 3 + 1);
   expect(endings).toEqual(['lease lost']);
+});
+
+it('says why nobody is elected while Redis answers too slowly, once', async () => {
+  const warnings: string[] = [];
+  const logger: Logger = {
+    error: () => undefined,
+    warn: (text) => void warnings.push(text),
+    info: () => undefined,
+    debug: () => undefined,
+    child: () => logger,
+  };
+  const { time, script } = setUp({ logger });
+  script.heldFor = () => new Error('Command timed out');
+  await time.passUntil(TTL * 10);
+  expect(warnings).toEqual([expect.stringContaining('within 750 ms, a quarter of LEASE_TTL_MS')]);
 });
 
 it('repeats a release that Redis refuses, until the lease is released', async () => {

@@ -30,6 +30,12 @@ export interface KeeperDutyOptions {
 const SWEEP_INTERVAL_MS = 10_000;
 
 /**
+ * How long errors are still recorded after the term, in milliseconds. The recorder of the next keeper takes a second to
+ * load, and much longer on a busy machine.
+ */
+const RECORDING_AFTER_MS = 5000;
+
+/**
  * What an instance does while it is the keeper: it keeps the promises that the group makes whatever the task does. None of
  * it is fenced, since a brief overlap between two keepers is harmless: each operation makes something true that may be
  * made true twice.
@@ -41,7 +47,9 @@ export function keepPromises(term: Term, options: KeeperDutyOptions): Promise<vo
   supervisor.start({
     name: 'error recorder',
     run: (activity) => runRecorderThread({ address, namespace: config.namespace, logger }, activity),
-    signal,
+    // It replaces a thread that is silent, and connections that stall, by itself; a new thread has to load first.
+    restartAfterMs: 15_000,
+    signal: abortedLater(signal, RECORDING_AFTER_MS),
   });
   const filterDead = (instances: readonly string[]) => options.deadInstances.filterDead(instances);
   supervisor.start({
@@ -62,6 +70,13 @@ export function keepPromises(term: Term, options: KeeperDutyOptions): Promise<vo
     signal,
   });
   return aborted(signal);
+}
+
+/** Aborts `ms` milliseconds after `signal`. Keeps no process alive. */
+function abortedLater(signal: AbortSignal, ms: number): AbortSignal {
+  const later = new AbortController();
+  void aborted(signal).then(() => setTimeout(() => later.abort(), ms).unref());
+  return later.signal;
 }
 
 async function sweep(

@@ -33,6 +33,7 @@ import { type ElectionOptions, type Failure, IN_ORDER, type StepDownCause, type 
 import { Tenure, type TenureEnd } from './tenure';
 import { type Timings, timingsOf } from './timings';
 import { TrustDeadline } from './trustDeadline';
+import { UnansweredCampaigns } from './unansweredCampaigns';
 
 export class Election {
   readonly #options: ElectionOptions;
@@ -45,10 +46,12 @@ export class Election {
   #tenure: Tenure | undefined;
   #successor: string | undefined;
   #engaged = false;
+  readonly #unanswered: UnansweredCampaigns;
 
   constructor(options: ElectionOptions) {
     this.#options = options;
     this.#timings = timingsOf(options.ttlMs);
+    this.#unanswered = new UnansweredCampaigns(options.ttlMs, options.logger);
   }
 
   /** The term that this instance leads, if it does. */
@@ -125,17 +128,19 @@ export class Election {
 
   /** Leads, if the lease is free. Gives why that has ended; undefined if another instance leads, or nobody knows. */
   async #campaign(): Promise<StepDownCause | undefined> {
-    const { lease, clock, logger } = this.#options;
+    const { lease, clock } = this.#options;
     try {
       // A failed acquire costs a second script, which releases. A look first keeps followers cheap.
-      if ((await lease.heldForMs()) > 0) return undefined;
+      const heldForMs = await lease.heldForMs();
+      this.#unanswered.reset();
+      if (heldForMs > 0) return undefined;
       const startedAt = clock.now();
       const held = await lease.acquire();
       if (held === undefined) return undefined;
       this.#engaged = true;
       return await this.#serve(held, startedAt).finally(() => (this.#engaged = false));
     } catch (error) {
-      logger.debug('the lease cannot be acquired', { error: toError(error) });
+      this.#unanswered.add(toError(error));
       return undefined;
     }
   }

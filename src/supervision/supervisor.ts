@@ -26,8 +26,10 @@ export interface ActivityOptions {
   /** As shown: `error recorder`. */
   readonly name: string;
   readonly run: (activity: Activity) => Promise<void>;
-  /** How long it can go without progress before it counts as stalled and is restarted, in milliseconds. Default 4000. */
+  /** How long it can go without progress before it counts as stalled, in milliseconds. Default 4000. */
   readonly stallAfterMs?: number;
+  /** How long before it is restarted, in milliseconds. Default: when it counts as stalled. */
+  readonly restartAfterMs?: number;
   /** The activity ends when it aborts. Default: when the supervisor stops. */
   readonly signal?: AbortSignal;
 }
@@ -55,6 +57,7 @@ const END_TIMEOUT_MS = 1500;
 interface Supervised {
   readonly name: string;
   readonly stallAfterMs: number;
+  readonly restartAfterMs: number;
   progressAt: number;
 }
 
@@ -69,8 +72,13 @@ export class Supervisor {
     this.#options = options;
   }
 
-  start({ name, run, stallAfterMs = STALL_AFTER_MS, signal }: ActivityOptions): void {
-    const activity: Supervised = { name, stallAfterMs, progressAt: performance.now() };
+  start({ name, run, stallAfterMs = STALL_AFTER_MS, restartAfterMs, signal }: ActivityOptions): void {
+    const activity: Supervised = {
+      name,
+      stallAfterMs,
+      restartAfterMs: restartAfterMs ?? stallAfterMs,
+      progressAt: performance.now(),
+    };
     const stopping = this.#stopping.signal;
     const over = signal === undefined ? stopping : AbortSignal.any([stopping, signal]);
     const supervising = this.#supervise(activity, run, over).finally(() => this.#activities.delete(activity));
@@ -87,7 +95,8 @@ export class Supervisor {
 
   /** Names of the activities that should run now. */
   get names(): string[] {
-    return [...this.#activities.keys()].map(({ name }) => name);
+    // One that is ending can have a successor of its name.
+    return [...new Set([...this.#activities.keys()].map(({ name }) => name))];
   }
 
   /** Ends all activities. What does not end in time is abandoned. */
@@ -145,7 +154,7 @@ export class Supervisor {
     stalls: number,
   ): Promise<'stalled' | undefined> {
     const startedAt = performance.now();
-    const limitMs = activity.stallAfterMs * 2 ** Math.min(stalls, MAX_DOUBLINGS);
+    const limitMs = activity.restartAfterMs * 2 ** Math.min(stalls, MAX_DOUBLINGS);
     while (!signal.aborted) {
       await sleep(STALL_POLL_MS, signal);
       const sinceStart = performance.now() - startedAt;
