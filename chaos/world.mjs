@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { startInstance } from '../testkit/instances.cjs';
 import { startRedis } from '../testkit/redis.cjs';
 import { startSubject } from './subject.mjs';
+import { openTrace } from './trace.mjs';
 
 export const LEASE_TTL_MS = 5000;
 /** Renewed at half of it: a disturbance that lasts less than that half costs nobody the lock of a message. */
@@ -21,6 +22,7 @@ export async function openWorld(mode) {
   const ledger = ledgerServer.client;
   const instances = [];
   const problems = [];
+  const trace = openTrace();
   const startedAt = performance.now();
   let client = await subject.connect();
   let started = 0;
@@ -33,6 +35,7 @@ export async function openWorld(mode) {
     logs,
     instances,
     problems,
+    trace,
     get client() {
       return client;
     },
@@ -91,8 +94,9 @@ export async function openWorld(mode) {
       ...env,
     };
     const onLine = (line) => {
+      trace.add(line);
       if (line.includes('"url"')) board = /"url":"([^"]+)"/.exec(line)?.[1] ?? board;
-      // What happens with each message is in the ledger.
+      // What happens with each message is in the ledger, and each commit in the trace.
       if (!closing && !line.includes('"committed"')) appendFileSync(join(logs, `${name}.log`), `${line}\n`);
     };
     const instance = startInstance(settings, [MAIN], undefined, { prefix, onLine });

@@ -49,7 +49,12 @@ export const CONFIGURATIONS = [
     quick: true,
   },
   {
-    name: '2 sources, 2 instances each, 2 terms',
+    name: '2 sources, 2 instances each, 2 terms, a batch each',
+    model: 'protocol',
+    defines: 'SOURCES=2 INSTANCES=4 TERMS=2 BATCHES=1 RESTARTS=0 REWINDS=0 MERGED',
+  },
+  {
+    name: '2 sources, 2 instances each, 2 terms, 2 batches each',
     model: 'protocol',
     defines: 'SOURCES=2 INSTANCES=4 TERMS=2 BATCHES=2 RESTARTS=0 MERGED',
     bits: 31,
@@ -59,7 +64,17 @@ export const CONFIGURATIONS = [
   {
     name: 'lease: 2 instances, quorum of 3',
     model: 'lease',
-    defines: 'INSTANCES=2 NODES=3 SECRETS=2 TTL=3 CRASHES=0 ALARMS=0',
+    defines: 'INSTANCES=2 NODES=3 SECRETS=2 CRASHES=0 ALARMS=0',
+  },
+  {
+    name: 'lease: the same, 3 leases of 3 ticks',
+    model: 'lease',
+    defines: 'INSTANCES=2 NODES=3 SECRETS=3 TTL=3 CRASHES=0 ALARMS=0',
+  },
+  {
+    name: 'lease: the same, a crash and a false alarm',
+    model: 'lease',
+    defines: 'INSTANCES=2 NODES=3 SECRETS=2 TTL=3',
     bits: 31,
   },
   { name: 'messages: hands', model: 'messages', defines: 'HANDS', quick: true },
