@@ -32,6 +32,10 @@ const WITHOUT =
     // What a new socket would carry: the same transaction, and no WATCH.
     RECONNECTING_COMMIT: (command) => command,
     REWIND_WITHOUT_TERM: (command) => command,
+    READ_BEFORE_TERM: (command) => command,
+    // Its WATCH follows as a step of its own; what UNWATCH answers is the same.
+    READ_BEFORE_WATCH: (command) =>
+      command[0].toString().toUpperCase() === 'WATCH' ? [Buffer.from('UNWATCH')] : command,
   });
 
 function unwatched(/** @type {Buffer[]} */ command, /** @type {string} */ key) {
@@ -78,6 +82,8 @@ async function replay(parts, redis, { guard, steps }, { namespace, without }) {
   let pausedAt = /** @type {number | undefined} */ (undefined);
   let saved = /** @type {any} */ (undefined);
   const leaders = /** @type {any[]} */ ([]);
+  /** Positions that were read before a term was taken. */
+  const early = /** @type {any[]} */ ([]);
   const names = (/** @type {string} */ instance) => ({
     leader: source.leader,
     cursor: source.cursor,
@@ -107,6 +113,7 @@ async function replay(parts, redis, { guard, steps }, { namespace, without }) {
       ending: new AbortController(),
       done: false,
       rewound,
+      early: early[i],
     });
     const seen = (/** @type {string} */ side) => (/** @type {any} */ group) =>
       new Promise((resolve) => {
@@ -140,8 +147,8 @@ async function replay(parts, redis, { guard, steps }, { namespace, without }) {
       });
   };
   const generate = async (/** @type {any} */ committer, /** @type {any} */ leader) => {
-    let position = await committer.position();
-    leader.rewound = leader.readRewound;
+    let position = leader.early ?? (await committer.position());
+    leader.rewound = leader.early?.rewound ?? leader.readRewound;
     while (!leader.ending.signal.aborted) {
       const n = Number(position.cursorJson ?? 0) + 1;
       const { term, instance, rewound: since } = leader;
@@ -207,6 +214,18 @@ async function replay(parts, redis, { guard, steps }, { namespace, without }) {
       case 'term':
         await lead(i);
         return true;
+      case 'early': {
+        if (!without) return true;
+        const { cursor: cursorJson, generated = 0 } = await client.hgetall(source.cursor);
+        early[i] = { generated: Number(generated), cursorJson, rewound };
+        return true;
+      }
+      case 'onlyWatch':
+        if (!without) return true;
+        leader.gate.inject('UNWATCH');
+        leader.gate.inject('WATCH', source.leader, source.cursor, keys.paused);
+        return true;
+      case 'onlyRead':
       case 'watch': {
         const request = await pending(leader, 'request', 'read');
         leader.readRewound = rewound;
@@ -239,7 +258,8 @@ async function replay(parts, redis, { guard, steps }, { namespace, without }) {
         return true;
       case 'lose':
         if (sendTwice && leader.sent) {
-          leader.gate.unwatchAll();
+          // What a new connection would be: nothing is watched.
+          leader.gate.inject('UNWATCH');
           return true;
         }
         leader.gate.cutAll();

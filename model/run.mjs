@@ -119,7 +119,7 @@ async function checkGuard({ guard, says, model, defines, replay }, directory) {
   }
   const steps = await trail(model, `${defines} ${guard}`, directory);
   if (options.has('--schedules') && replay) {
-    const schedule = { guard, says, violated: found.violated, steps };
+    const schedule = { guard, model, says, violated: found.violated, steps };
     writeFileSync(join(here, 'schedules', `${guard}.json`), `${JSON.stringify(schedule, null, 2)}\n`);
   }
   return row(`${guard}: ${says}`, found, `needed: counterexample of ${steps.length} steps`);
