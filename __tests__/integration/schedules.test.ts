@@ -5,14 +5,14 @@ import { DeposedError } from '../../src/errors';
 import { batchLimits, encodeBatch } from '../../src/generating/batch';
 import { Committer } from '../../src/generating/committer';
 import { keysOf } from '../../src/keys';
-import { COUNT, exploreAll, isIdle, scheduleOf } from '../../model/explorer.cjs';
+import { COUNT, exploreAll, isIdle, restarts, scheduleOf } from '../../model/explorer.cjs';
 import { replay, WITHOUT } from '../../model/replay.cjs';
 import { replayHands, WITHOUT as WITHOUT_OF_HANDS } from '../../model/replayHands.cjs';
 import { redelivery } from '../../src/handling/redelivery';
 import { parseRedisUrl } from '../../src/redis/address';
 import { RedisConnector } from '../../src/redis/connector';
 import { openQueue } from '../../src/redis/queue';
-import { type RedisServer, startRedis } from '../helpers/redisServer';
+import { DURABLE, type RedisServer, startRedis } from '../helpers/redisServer';
 
 interface Schedule {
   guard: string;
@@ -23,6 +23,8 @@ interface Schedule {
 
 /** How many of the schedules run here; `npm run model -- --orders` runs all. */
 const PART = 300;
+/** And of those in which Redis is killed, one after the other. */
+const KILLED_PART = 12;
 
 const parts = {
   Committer,
@@ -77,13 +79,26 @@ describe('counterexamples of the model, replayed', () => {
   }
 });
 
+/** So many of the schedules that can come about, spread evenly. */
+function partOf(size: number, isWanted = (_faults: ReturnType<typeof scheduleOf>) => true) {
+  const possible = Array.from({ length: COUNT }, (_, index) => index).filter((index) => {
+    const faults = scheduleOf(index);
+    return !isIdle(faults) && isWanted(faults);
+  });
+  return Array.from({ length: size }, (_, n) => possible[Math.floor((n * possible.length) / size)]!);
+}
+
 it(`every order of up to two faults around two commits: ${PART} of them`, async () => {
-  const possible = Array.from({ length: COUNT }, (_, index) => index).filter(
-    (index) => !isIdle(scheduleOf(index)),
-  );
-  const step = possible.length / PART;
-  const part = Array.from({ length: PART }, (_, index) => possible[Math.floor(index * step)]!);
-  expect(await exploreAll(parts, redis, part)).toEqual([]);
+  expect(await exploreAll(parts, redis, partOf(PART))).toEqual([]);
+});
+
+it(`the same with a Redis that is killed and started again: ${KILLED_PART} of them`, async () => {
+  const durable = await startRedis(DURABLE);
+  try {
+    expect(await exploreAll(parts, durable, partOf(KILLED_PART, restarts), { kills: true })).toEqual([]);
+  } finally {
+    await durable.stop();
+  }
 });
 
 it('the schedules find what they are there to find: the cursor is not watched any more', async () => {
