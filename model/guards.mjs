@@ -49,15 +49,9 @@ export const CONFIGURATIONS = [
     quick: true,
   },
   {
-    name: '2 sources, 2 instances each, 2 terms, a batch each',
-    model: 'protocol',
-    defines: 'SOURCES=2 INSTANCES=4 TERMS=2 BATCHES=1 RESTARTS=0 REWINDS=0 MERGED',
-  },
-  {
     name: '2 sources, 2 instances each, 2 terms, 2 batches each',
     model: 'protocol',
     defines: 'SOURCES=2 INSTANCES=4 TERMS=2 BATCHES=2 RESTARTS=0 MERGED',
-    bits: 31,
   },
   { name: 'lease: 2 instances, one node', model: 'lease', defines: 'INSTANCES=2 SECRETS=3', quick: true },
   { name: 'lease: 3 instances, one node', model: 'lease', defines: 'INSTANCES=3 SECRETS=3' },
@@ -178,6 +172,7 @@ export const GUARDS = [
     says: 'the job counter is noted inside the transaction',
     model: 'protocol',
     defines: 'SOURCES=2 RESTARTS=0 PAUSES=0 REWINDS=0',
+    replay: true,
   },
   {
     guard: 'READ_BEFORE_WATCH',

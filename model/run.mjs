@@ -96,7 +96,7 @@ async function checkConfiguration({ name, model, defines, bits, live }, director
   const how = live
     ? 'holds under weak fairness'
     : bits
-      ? `holds as far as searched (bitstate, hash factor ${found.hashFactor})`
+      ? `holds as far as searched in a minute (bitstate, hash factor ${found.hashFactor})`
       : 'holds, exhaustive';
   return row(
     name,
@@ -119,7 +119,12 @@ async function checkGuard({ guard, says, model, defines, replay }, directory) {
   }
   const steps = await trail(model, `${defines} ${guard}`, directory);
   if (options.has('--schedules') && replay) {
-    const schedule = { guard, model, says, violated: found.violated, steps };
+    const sources = /SOURCES=(\d)/.exec(defines)?.[1];
+    const schedule = {
+      ...{ guard, model, says },
+      ...(sources && { sources: Number(sources) }),
+      ...{ violated: found.violated, steps },
+    };
     writeFileSync(join(here, 'schedules', `${guard}.json`), `${JSON.stringify(schedule, null, 2)}\n`);
   }
   return row(`${guard}: ${says}`, found, `needed: counterexample of ${steps.length} steps`);
