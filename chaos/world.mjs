@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { startInstance } from '../testkit/instances.cjs';
 import { startRedis } from '../testkit/redis.cjs';
 import { startSubject } from './subject.mjs';
+import { openTrace } from './trace.mjs';
 
 export const LEASE_TTL_MS = 5000;
 /** Renewed at half of it: a disturbance that lasts less than that half costs nobody the lock of a message. */
@@ -22,6 +23,7 @@ export async function openWorld(mode, { env: given = {} } = {}) {
   const ledger = ledgerServer.client;
   const instances = [];
   const problems = [];
+  const trace = openTrace();
   const startedAt = performance.now();
   let client = await subject.connect();
   let started = 0;
@@ -34,6 +36,7 @@ export async function openWorld(mode, { env: given = {} } = {}) {
     logs,
     instances,
     problems,
+    trace,
     get client() {
       return client;
     },
@@ -93,8 +96,9 @@ export async function openWorld(mode, { env: given = {} } = {}) {
       ...env,
     };
     const onLine = (line) => {
+      trace.add(line);
       if (line.includes('"url"')) board = /"url":"([^"]+)"/.exec(line)?.[1] ?? board;
-      // What happens with each message is in the ledger.
+      // What happens with each message is in the ledger, and each commit in the trace.
       if (!closing && !line.includes('"committed"')) appendFileSync(join(logs, `${name}.log`), `${line}\n`);
     };
     const instance = startInstance(settings, [MAIN], undefined, { prefix, onLine });

@@ -7,7 +7,8 @@
 //   term     another instance takes the next term, and commits
 //   rewind   somebody sets the cursor back to the start, with the next term
 //   pause    generating is paused; resumed as soon as somebody has noticed, or all is over
-//   restart  every connection is lost, with all requests under way
+//   restart  every connection is lost, with all requests under way; with `kills`, because Redis itself is killed and
+//            started again with what it had on disk
 //   rollback the same, and Redis has lost all since the first term was taken
 // What is held at a point is held until that has happened.
 const { startGate } = require('./gate.cjs');
@@ -53,17 +54,21 @@ function isIdle(/** @type {readonly Fault[]} */ faults) {
   );
 }
 
+/** Whether Redis restarts in this schedule. */
+const restarts = (/** @type {readonly Fault[]} */ faults) => faults.some(({ kind }) => kind === 'restart');
+
 const KEYS_SCRIPT = `for _, key in ipairs(redis.call('KEYS', ARGV[1])) do redis.call('DEL', key) end
 redis.call('HSET', KEYS[1], 'instance', 'a', 'term', 1)`;
 
 /**
  * @param {{ Committer: any, DeposedError: any, keysOf: any, RedisConnector: any, parseRedisUrl: any, encode: (messages: unknown[], cursor: unknown) => any }} parts
- * @param {{ port: number, client: any }} redis
+ * @param {{ port: number, client: any, kill?: any, restart?: any }} redis
  * @param {readonly Fault[]} faults
- * @param {{ namespace: string, rewrite?: (keys: any) => (command: Buffer[], inTransaction: boolean) => Buffer[], prepare?: () => Promise<void> }} options
+ * @param {{ namespace: string, kills?: boolean, rewrite?: (keys: any) => (command: Buffer[], inTransaction: boolean) => Buffer[] }} options
+ * `kills`: the Redis is this schedule's alone, and can be killed
  * @returns {Promise<string | undefined>} what went wrong
  */
-async function explore(parts, redis, faults, { namespace, rewrite }) {
+async function explore(parts, redis, faults, { namespace, rewrite, kills = false }) {
   const { Committer, DeposedError, keysOf, RedisConnector, parseRedisUrl, encode } = parts;
   const keys = keysOf(namespace);
   const source = keys.source();
@@ -167,7 +172,10 @@ async function explore(parts, redis, faults, { namespace, rewrite }) {
       const replies = await client.multi().hset(keys.paused, 'generating', 'x').get(keys.jobCounter).exec();
       pausedAt = Number(replies[1][1] ?? 0);
     }
-    if (kind === 'restart' || kind === 'rollback') {
+    if (kind === 'restart' && kills) {
+      await redis.kill();
+      await redis.restart();
+    } else if (kind === 'restart' || kind === 'rollback') {
       for (const gate of gates.values()) gate?.cutAll();
       if (kind === 'rollback') {
         await client.eval(KEYS_SCRIPT, 1, source.leader, `{${namespace}}:*`);
@@ -280,18 +288,23 @@ async function check(
  * @param {any} parts
  * @param {any} redis
  * @param {readonly number[]} indexes
- * @param {{ lanes?: number, prefix?: string, rewrite?: (keys: any) => (command: Buffer[], inTransaction: boolean) => Buffer[] }} [options]
+ * @param {{ lanes?: number, prefix?: string, kills?: boolean, rewrite?: (keys: any) => (command: Buffer[], inTransaction: boolean) => Buffer[] }} [options]
  * `rewrite` takes a guard out, `prefix` begins the namespaces
  * @returns {Promise<{ index: number, faults: readonly Fault[], wrong: string }[]>} those that went wrong
  */
-async function exploreAll(parts, redis, indexes, { lanes = 64, prefix = 's', rewrite } = {}) {
+async function exploreAll(
+  parts,
+  redis,
+  indexes,
+  { kills = false, lanes = kills ? 1 : 64, prefix = 's', rewrite } = {},
+) {
   const failed = /** @type {{ index: number, faults: readonly Fault[], wrong: string }[]} */ ([]);
   let next = 0;
   const lane = async () => {
     while (next < indexes.length) {
       const index = indexes[next++];
       const faults = scheduleOf(index);
-      const options = { namespace: `${prefix}${index}`, ...(rewrite && { rewrite }) };
+      const options = { namespace: `${prefix}${index}`, kills, ...(rewrite && { rewrite }) };
       const wrong = await explore(parts, redis, faults, options).catch((error) => String(error));
       if (wrong !== undefined) failed.push({ index, faults, wrong });
     }
@@ -300,4 +313,4 @@ async function exploreAll(parts, redis, indexes, { lanes = 64, prefix = 's', rew
   return failed;
 }
 
-module.exports = { explore, exploreAll, scheduleOf, isIdle, check, COUNT };
+module.exports = { explore, exploreAll, scheduleOf, isIdle, restarts, COUNT };

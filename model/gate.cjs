@@ -100,9 +100,9 @@ async function startGate(targetPort, decisions) {
       late = [];
       for (const arrive of arriving) await arrive();
     },
-    /** What a new connection would be: nothing is watched. */
-    unwatchAll() {
-      for (const { server } of pairs) server.write('*1\r\n$7\r\nUNWATCH\r\n');
+    /** Sends a command of the gate's own on every connection. */
+    inject(/** @type {string[]} */ ...command) {
+      for (const { server } of pairs) server.write(encode(command.map((part) => Buffer.from(part))));
       skipped += pairs.size;
     },
     /** Every connection is gone, with all that is under way. */

@@ -48,11 +48,10 @@ typedef Worker {
   unsigned attempt : 3
 }
 typedef Keeper {
-  /* Redelivery: 1 has seen a message in the hands of an instance that is gone, 2 has read its token, 3 has looked again */
+  /* Redelivery: 1 thinks that an instance is gone, 2 has read which message it has and the token, 3 still thinks so */
   unsigned redelivers : 2;
   unsigned message : 2;
   unsigned from : 2;
-  unsigned attempt : 3;
   unsigned token : 3;
   /* Recording: 1 has an event, 2 has read the job; for reconciling the same, with the newest event noted first */
   unsigned records : 2;
@@ -100,11 +99,17 @@ byte j;
 #define HAS_TOKEN(m, t) (message[m].locked && message[m].attempt == (t))
 #endif
 
-/* The instance may have come back, and may have been handed the same message again. */
-#ifdef NO_ATTEMPT_CHECK
-#define SAME_ATTEMPT(q) true
+/* Holder and token are read in one step. */
+#ifdef TOKEN_WITHOUT_HOLDER
+#define IS_THEIRS(q, m) true
 #else
-#define SAME_ATTEMPT(q) (message[keeper[q].message].attempt == keeper[q].attempt)
+#define IS_THEIRS(q, m) (message[m].by == keeper[q].from)
+#endif
+/* The instance may have come back since it was thought to be gone, and may have been handed the same message again. */
+#ifdef NO_SECOND_LOOK
+#define STILL_GONE(q) true
+#else
+#define STILL_GONE(q) (worker[keeper[q].from].gone)
 #endif
 #ifdef REDELIVER_WITHOUT_TOKEN
 #define STILL_THEIRS(q) true
@@ -127,7 +132,7 @@ inline putDown(w) { worker[w].busy = 0; worker[w].message = 0; worker[w].attempt
 #define giveBack(m) finish(m, WAITS)
 #endif
 inline forgetRedelivery(q) {
-  keeper[q].redelivers = 0; keeper[q].message = 0; keeper[q].from = 0; keeper[q].token = 0; keeper[q].attempt = 0
+  keeper[q].redelivers = 0; keeper[q].message = 0; keeper[q].from = 0; keeper[q].token = 0
 }
 inline forgetRecord(q) {
   keeper[q].records = 0; keeper[q].failure = 0; keeper[q].failed = 0; keeper[q].reconciles = 0; keeper[q].position = 0
@@ -187,28 +192,20 @@ proctype Redelivery(byte q) {
   :: atomic { keeper[q].redelivers == 0 ->
        m = 0; do :: m < MESSAGES - 1 -> m++ :: break od;
        if
-       :: d_step { message[m].state == ACTIVE && worker[message[m].by].gone -> printf("@ suspect %d %d\n", q, m);
-            keeper[q].redelivers = 1; keeper[q].message = m; keeper[q].from = message[m].by;
-            keeper[q].attempt = message[m].attempt; m = 0 }
+       :: d_step { message[m].state == ACTIVE && worker[message[m].by].gone -> printf("@ suspect %d %d\n", q, message[m].by);
+            keeper[q].redelivers = 1; keeper[q].from = message[m].by; m = 0 }
        fi }
-  :: d_step { keeper[q].redelivers == 1 -> printf("@ token %d\n", q);
-       if
-       :: message[keeper[q].message].locked ->
-          keeper[q].token = message[keeper[q].message].attempt; keeper[q].redelivers = 2
-       :: else -> forgetRedelivery(q)
-       fi }
-  /* Looked at again, after the token was read: is the token theirs? */
+  :: atomic { keeper[q].redelivers == 1 ->
+       m = 0; do :: m < MESSAGES - 1 -> m++ :: break od;
+       d_step { printf("@ token %d %d\n", q, m);
+         if
+         :: message[m].state == ACTIVE && message[m].locked && IS_THEIRS(q, m) ->
+            keeper[q].message = m; keeper[q].token = message[m].attempt; keeper[q].redelivers = 2
+         :: else -> forgetRedelivery(q)
+         fi;
+         m = 0 } }
   :: d_step { keeper[q].redelivers == 2 -> printf("@ lookAgain %d\n", q);
-#ifdef NO_SECOND_LOOK
-       keeper[q].redelivers = 3
-#else
-       if
-       :: message[keeper[q].message].state == ACTIVE && message[keeper[q].message].by == keeper[q].from &&
-          SAME_ATTEMPT(q) -> keeper[q].redelivers = 3
-       :: else -> forgetRedelivery(q)
-       fi
-#endif
-     }
+       if :: STILL_GONE(q) -> keeper[q].redelivers = 3 :: else -> forgetRedelivery(q) fi }
   :: d_step { keeper[q].redelivers == 3 && ROOM -> printf("@ giveBack %d\n", q);
        if
        :: message[keeper[q].message].state == ACTIVE && STILL_THEIRS(q) -> giveBack(keeper[q].message)

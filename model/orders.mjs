@@ -2,49 +2,44 @@
 //
 //   npm run model -- --orders                 all of them
 //   npm run model -- --orders --every 40      every 40th
+//   npm run model -- --orders --kill          those with a restart, and Redis is really killed
 //   npm run model -- --orders --index 1234    this one
-import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { Redis } from 'ioredis';
+import { killOnExit } from '../testkit/children.cjs';
+import { DURABLE, startRedis } from '../testkit/redis.cjs';
 
 const require = createRequire(import.meta.url);
-const { exploreAll, scheduleOf, isIdle, COUNT } = require('./explorer.cjs');
+const { exploreAll, scheduleOf, isIdle, restarts, COUNT } = require('./explorer.cjs');
 
 const WAVE = 600;
+/** Servers at a time, where each schedule has to itself the one that it kills. */
+const SERVERS = 4;
 
 const { values } = parseArgs({
-  options: { every: { type: 'string', default: '1' }, index: { type: 'string' } },
+  options: {
+    every: { type: 'string', default: '1' },
+    index: { type: 'string' },
+    kill: { type: 'boolean', default: false },
+  },
 });
 const indexes =
   values.index !== undefined
     ? [Number(values.index)]
     : Array.from({ length: COUNT }, (_, index) => index)
         .filter((index) => !isIdle(scheduleOf(index)))
+        .filter((index) => !values.kill || restarts(scheduleOf(index)))
         .filter((_, position) => position % Number(values.every) === 0);
 
 if (spawnSync('redis-server', ['--version']).error) {
   console.error('redis-server not found on PATH; npm run setup installs it');
   process.exit(1);
 }
+killOnExit();
 const parts = loadParts();
-const redis = await startRedis();
 const startedAt = performance.now();
-const failed = [];
-try {
-  for (let from = 0; from < indexes.length; from += WAVE) {
-    const wave = indexes.slice(from, from + WAVE);
-    failed.push(...(await exploreAll(parts, redis, wave)));
-    await redis.client.flushall();
-    if (process.stderr.isTTY) process.stderr.write(`\r${from + wave.length} of ${indexes.length} schedules`);
-  }
-} finally {
-  await redis.stop();
-}
+const failed = values.kill ? await exploreKilling() : await exploreTogether();
 for (const { index, faults, wrong } of failed) {
   const shown = faults.map(({ actor, n, side, kind }) => `${kind} at ${side} ${n} of ${actor}`).join(', ');
   console.log(`schedule ${index} (${shown}): ${wrong}`);
@@ -64,27 +59,32 @@ function loadParts() {
   return { Committer, DeposedError, keysOf, RedisConnector, parseRedisUrl, encode };
 }
 
-async function startRedis() {
-  const directory = mkdtempSync(join(tmpdir(), 'nic-orders-'));
-  const port = await new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
+async function exploreTogether() {
+  const redis = await startRedis();
+  const failed = [];
+  try {
+    for (let from = 0; from < indexes.length; from += WAVE) {
+      const wave = indexes.slice(from, from + WAVE);
+      failed.push(...(await exploreAll(parts, redis, wave)));
+      await redis.client.flushall();
+      if (process.stderr.isTTY)
+        process.stderr.write(`\r${from + wave.length} of ${indexes.length} schedules`);
+    }
+  } finally {
+    await redis.stop();
+  }
+  return failed;
+}
+
+async function exploreKilling() {
+  const lanes = Array.from({ length: SERVERS }, async (_, lane) => {
+    const redis = await startRedis(DURABLE);
+    try {
+      const mine = indexes.filter((_, position) => position % SERVERS === lane);
+      return await exploreAll(parts, redis, mine, { kills: true });
+    } finally {
+      await redis.stop();
+    }
   });
-  const args = ['--port', port, '--bind', '127.0.0.1', '--dir', directory, '--save', ''];
-  const child = spawn('redis-server', args.map(String), { stdio: 'ignore' });
-  const client = new Redis({ port, retryStrategy: () => 20, maxRetriesPerRequest: null });
-  client.on('error', () => undefined);
-  await client.ping();
-  return {
-    port,
-    client,
-    async stop() {
-      client.disconnect();
-      child.kill('SIGKILL');
-      await new Promise((resolve) => child.once('exit', resolve));
-      rmSync(directory, { recursive: true, force: true });
-    },
-  };
+  return (await Promise.all(lanes)).flat();
 }

@@ -32,6 +32,19 @@ const WITHOUT =
     // What a new socket would carry: the same transaction, and no WATCH.
     RECONNECTING_COMMIT: (command) => command,
     REWIND_WITHOUT_TERM: (command) => command,
+    READ_BEFORE_TERM: (command) => command,
+    COUNT_FROM_SNAPSHOT(command, _, { counter }) {
+      const script = command[1]?.toString() ?? '';
+      if (!script.includes("'counted', redis.call('GET', KEYS[2])")) return command;
+      return [
+        command[0],
+        Buffer.from(script.replace("redis.call('GET', KEYS[2])", `'${counter}'`)),
+        ...command.slice(2),
+      ];
+    },
+    // Its WATCH follows as a step of its own; what UNWATCH answers is the same.
+    READ_BEFORE_WATCH: (command) =>
+      command[0].toString().toUpperCase() === 'WATCH' ? [Buffer.from('UNWATCH')] : command,
   });
 
 function unwatched(/** @type {Buffer[]} */ command, /** @type {string} */ key) {
@@ -61,26 +74,32 @@ function unknownScript(/** @type {Buffer[]} */ command) {
 /**
  * @param {any} parts as in explorer.cjs
  * @param {{ port: number, client: any }} redis
- * @param {{ guard: string, steps: string[] }} schedule
+ * @param {{ guard: string, steps: string[], sources?: number }} schedule
  * @param {{ namespace: string, without: boolean }} options
  * @returns {Promise<{ violations: string[], refused: string | undefined }>} `refused`: the step that the real committer
  * did not take part in
  */
-async function replay(parts, redis, { guard, steps }, { namespace, without }) {
+async function replay(parts, redis, schedule, { namespace, without }) {
+  const { guard, steps } = schedule;
   const { Committer, keysOf, RedisConnector, parseRedisUrl, encode } = parts;
   const { client } = redis;
   const keys = keysOf(namespace);
-  const source = keys.source();
+  const sources = Array.from({ length: schedule.sources ?? 1 }, (_, s) =>
+    keys.source(schedule.sources === undefined ? undefined : `s${s}`),
+  );
+  const sourceOf = (/** @type {number} */ i) => i % sources.length;
   const violations = /** @type {string[]} */ ([]);
-  /** Terms as they were taken; whoever rewinds is nobody. */
-  let newest = { term: 0, instance: '' };
+  /** Terms as they were taken, by source; whoever rewinds is nobody. */
+  let newest = sources.map(() => ({ term: 0, instance: '' }));
   let rewound = 0;
   let pausedAt = /** @type {number | undefined} */ (undefined);
   let saved = /** @type {any} */ (undefined);
   const leaders = /** @type {any[]} */ ([]);
+  /** Positions that were read before a term was taken. */
+  const early = /** @type {any[]} */ ([]);
   const names = (/** @type {string} */ instance) => ({
-    leader: source.leader,
-    cursor: source.cursor,
+    leader: sources[sourceOf(NAMES.indexOf(instance))].leader,
+    cursor: sources[sourceOf(NAMES.indexOf(instance))].cursor,
     paused: keys.paused,
     own: `{${namespace}}-own:${instance}`,
     from: `{${namespace}}:from:${instance}`,
@@ -88,25 +107,29 @@ async function replay(parts, redis, { guard, steps }, { namespace, without }) {
   });
 
   const copyPosition = async (/** @type {any} */ leader) => {
-    const { from } = names(leader.instance);
-    await client.multi().del(from).copy(source.cursor, from).exec();
+    const { cursor, from } = names(leader.instance);
+    await client.multi().del(from).copy(cursor, from).exec();
   };
   const lead = async (/** @type {number} */ i) => {
     const instance = NAMES[i];
+    const source = sources[sourceOf(i)];
     const [[, term]] = await client
       .multi()
       .hincrby(source.leader, 'term', 1)
       .hset(source.leader, 'instance', instance)
       .exec();
-    newest = { term, instance };
-    const own = names(instance);
+    newest[sourceOf(i)] = { term, instance };
+    const own = { ...names(instance), counter: '0' };
     await client.hset(own.own, { instance, term });
     const leader = /** @type {any} */ ({
       instance,
+      source: sourceOf(i),
+      own,
       term,
       ending: new AbortController(),
       done: false,
       rewound,
+      early: early[i],
     });
     const seen = (/** @type {string} */ side) => (/** @type {any} */ group) =>
       new Promise((resolve) => {
@@ -140,12 +163,12 @@ async function replay(parts, redis, { guard, steps }, { namespace, without }) {
       });
   };
   const generate = async (/** @type {any} */ committer, /** @type {any} */ leader) => {
-    let position = await committer.position();
-    leader.rewound = leader.readRewound;
+    let position = leader.early ?? (await committer.position());
+    leader.rewound = leader.early?.rewound ?? leader.readRewound;
     while (!leader.ending.signal.aborted) {
       const n = Number(position.cursorJson ?? 0) + 1;
-      const { term, instance, rewound: since } = leader;
-      const result = await committer.commit(position, encode([{ n, term, instance, since }], n));
+      const { term, instance, source, rewound: since } = leader;
+      const result = await committer.commit(position, encode([{ n, term, instance, source, since }], n));
       if (result.outcome === 'paused') return;
       position = result.outcome === 'committed' ? result.position : await committer.position();
     }
@@ -179,25 +202,29 @@ async function replay(parts, redis, { guard, steps }, { namespace, without }) {
     return answer !== undefined;
   };
   let seenJobs = 0;
-  let last = 0;
+  let last = sources.map(() => 0);
   /** What must hold whenever something was committed: protocol.pml's assertions. */
   const observe = async () => {
     const total = Number((await client.get(keys.jobCounter)) ?? 0);
     for (; seenJobs < total; seenJobs++) {
-      const { n, term, instance, since } = JSON.parse(
+      const { n, term, instance, source, since } = JSON.parse(
         await client.hget(keys.job(String(seenJobs + 1)), 'data'),
       );
-      if (term !== newest.term || instance !== newest.instance)
+      const leads = newest[source];
+      if (term !== leads.term || instance !== leads.instance)
         violations.push(
-          `term ${term} of ${instance} committed under term ${newest.term} of ${newest.instance}`,
+          `term ${term} of ${instance} committed under term ${leads.term} of ${leads.instance}`,
         );
       if (pausedAt !== undefined) violations.push('committed while paused');
       if (since !== rewound) violations.push('a batch from before the rewind was committed after it');
-      if (n !== last + 1) violations.push(`batch ${n} follows batch ${last}`);
-      last = n;
+      if (n !== last[source] + 1) violations.push(`batch ${n} follows batch ${last[source]}`);
+      last[source] = n;
     }
-    const cursor = Number((await client.hget(source.cursor, 'cursor')) ?? 0);
-    if (cursor !== last) violations.push(`the cursor is ${cursor}, the last batch in the queue ${last}`);
+    for (const [s, source] of sources.entries()) {
+      const cursor = Number((await client.hget(source.cursor, 'cursor')) ?? 0);
+      if (cursor !== last[s])
+        violations.push(`the cursor is ${cursor}, the last batch in the queue ${last[s]}`);
+    }
   };
   const sendTwice = without && guard === 'RECONNECTING_COMMIT';
 
@@ -207,9 +234,22 @@ async function replay(parts, redis, { guard, steps }, { namespace, without }) {
       case 'term':
         await lead(i);
         return true;
+      case 'early': {
+        if (!without) return true;
+        const { cursor: cursorJson, generated = 0 } = await client.hgetall(sources[sourceOf(i)].cursor);
+        early[i] = { generated: Number(generated), cursorJson, rewound };
+        return true;
+      }
+      case 'onlyWatch':
+        if (!without) return true;
+        leader.gate.inject('UNWATCH');
+        leader.gate.inject('WATCH', leader.own.leader, leader.own.cursor, keys.paused);
+        return true;
+      case 'onlyRead':
       case 'watch': {
         const request = await pending(leader, 'request', 'read');
         leader.readRewound = rewound;
+        leader.own.counter = (await client.get(keys.jobCounter)) ?? '0';
         request?.resolve('deliver');
         return request !== undefined && (await delivered(leader, 'read'));
       }
@@ -239,7 +279,8 @@ async function replay(parts, redis, { guard, steps }, { namespace, without }) {
         return true;
       case 'lose':
         if (sendTwice && leader.sent) {
-          leader.gate.unwatchAll();
+          // What a new connection would be: nothing is watched.
+          leader.gate.inject('UNWATCH');
           return true;
         }
         leader.gate.cutAll();
@@ -264,13 +305,14 @@ async function replay(parts, redis, { guard, steps }, { namespace, without }) {
         return true;
       case 'rewind': {
         rewound++;
-        last = i;
+        last[0] = i;
+        const [source] = sources;
         const writing = client.multi();
         if (i === 0) writing.hdel(source.cursor, 'cursor').hset(source.cursor, 'generated', 0);
         else writing.hset(source.cursor, { cursor: i, generated: i });
         if (!(without && guard === 'REWIND_WITHOUT_TERM')) {
           writing.hincrby(source.leader, 'term', 1).hset(source.leader, 'instance', 'operator');
-          newest = { term: newest.term + 1, instance: 'operator' };
+          newest[0] = { term: newest[0].term + 1, instance: 'operator' };
         }
         await writing.exec();
         return true;
@@ -278,10 +320,10 @@ async function replay(parts, redis, { guard, steps }, { namespace, without }) {
       case 'save': {
         const all = await client.keys(`{${namespace}}:*`);
         saved = {
-          newest,
+          newest: [...newest],
           rewound,
           pausedAt,
-          last,
+          last: [...last],
           seenJobs,
           dumps: await Promise.all(
             all.map(async (/** @type {string} */ key) => [key, await client.dumpBuffer(key)]),

@@ -2,6 +2,7 @@
 //
 //   npm run model               every configuration, about ten minutes on two cores
 //   npm run model -- --quick    the small ones and the guards, under a minute
+//   npm run model -- --only lease   configurations and guards whose row contains this
 //   npm run model -- --schedules  also writes the counterexamples into model/schedules
 //   npm run model -- --orders   every order of packets against a real Redis (model/orders.mjs) instead
 import { spawn, spawnSync } from 'node:child_process';
@@ -12,11 +13,16 @@ import { fileURLToPath } from 'node:url';
 import { CONFIGURATIONS, GUARDS } from './guards.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
-const options = new Set(process.argv.slice(2));
+/** No search may take longer, in milliseconds: it then counts as not completed. */
+const SEARCH_LIMIT_MS = 240_000;
+const args = process.argv.slice(2);
+const onlyAt = args.indexOf('--only');
+const only = onlyAt === -1 ? '' : args.splice(onlyAt, 2)[1];
+const options = new Set(args);
 const known = ['--quick', '--schedules', '--orders'];
 for (const option of options) {
   if (known.includes(option) || options.has('--orders')) continue;
-  console.error(`unknown option ${option}; expected one of ${known.join(', ')}`);
+  console.error(`unknown option ${option}; expected one of ${[...known, '--only'].join(', ')}`);
   process.exit(2);
 }
 if (options.has('--orders')) {
@@ -42,9 +48,10 @@ process.once('exit', () => rmSync(work, { recursive: true, force: true }));
 let failures = 0;
 try {
   const configurations = CONFIGURATIONS.filter(({ quick }) => quick || !options.has('--quick'));
-  await print('configuration', configurations, checkConfiguration);
+  const isWanted = ({ name, guard }) => (name ?? guard).includes(only ?? '');
+  await print('configuration', configurations.filter(isWanted), checkConfiguration);
   console.log();
-  await print('guard taken out', GUARDS, checkGuard);
+  await print('guard taken out', GUARDS.filter(isWanted), checkGuard);
 } finally {
   rmSync(work, { recursive: true, force: true });
 }
@@ -89,7 +96,7 @@ async function checkConfiguration({ name, model, defines, bits, live }, director
   const how = live
     ? 'holds under weak fairness'
     : bits
-      ? `holds as far as searched (bitstate, hash factor ${found.hashFactor})`
+      ? `holds as far as searched in a minute (bitstate, hash factor ${found.hashFactor})`
       : 'holds, exhaustive';
   return row(
     name,
@@ -112,7 +119,12 @@ async function checkGuard({ guard, says, model, defines, replay }, directory) {
   }
   const steps = await trail(model, `${defines} ${guard}`, directory);
   if (options.has('--schedules') && replay) {
-    const schedule = { guard, says, violated: found.violated, steps };
+    const sources = /SOURCES=(\d)/.exec(defines)?.[1];
+    const schedule = {
+      ...{ guard, model, says },
+      ...(sources && { sources: Number(sources) }),
+      ...{ violated: found.violated, steps },
+    };
     writeFileSync(join(here, 'schedules', `${guard}.json`), `${JSON.stringify(schedule, null, 2)}\n`);
   }
   return row(`${guard}: ${says}`, found, `needed: counterexample of ${steps.length} steps`);
@@ -128,7 +140,7 @@ async function search_(model, defines, directory, kind, search) {
     [bfs(kind) ? '-O0' : '-O2', '-DMEMLIM=10000', '-w', ...kind, '-o', 'pan', 'pan.c'],
     directory,
   );
-  const output = await run('./pan', search, directory);
+  const output = await run('./pan', search, directory, SEARCH_LIMIT_MS);
   return {
     states: Number(/(\d+(?:\.\d+)?(?:e\+\d+)?) states, stored/.exec(output)?.[1]),
     seconds: Number(/elapsed time ([\d.e+]+)/.exec(output)?.[1] ?? 0),
@@ -138,7 +150,8 @@ async function search_(model, defines, directory, kind, search) {
       /assertion violated (.*) \(at depth/.exec(output)?.[1]?.trim() ??
       /pan:1: (.*)/.exec(output)?.[1] ??
       output.slice(-300),
-    incomplete: /max search depth too small|out of memory|MEMLIM bound/.test(output),
+    incomplete:
+      /max search depth too small|out of memory|MEMLIM bound/.test(output) || !/errors: \d/.test(output),
     hashFactor: /hash factor: ([\d.]+)/.exec(output)?.[1],
   };
 }
@@ -165,9 +178,9 @@ function row(name, { states, seconds, megabytes }, verdict) {
   return `| ${name} | ${states.toLocaleString('en')} | ${seconds.toFixed(1)} s | ${Math.round(megabytes)} MB | ${verdict} |`;
 }
 
-function run(command, args, cwd) {
+function run(command, args, cwd, timeout) {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(command, args, { cwd, timeout, stdio: ['ignore', 'pipe', 'pipe'] });
     const chunks = [];
     child.stdout.on('data', (chunk) => chunks.push(chunk));
     child.stderr.on('data', (chunk) => chunks.push(chunk));

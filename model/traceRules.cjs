@@ -24,29 +24,34 @@ function checkTrace(lines, { terms = [], cursor } = {}, { source, lossless = tru
     .filter((event) => event !== undefined)
     .filter((event) => event.source === source);
   const groups = groupBy(trace, ({ instance }) => instance);
-  for (const [instance, events] of groups) wrong.push(...checkInstance(instance, events));
+  for (const [instance, events] of groups) wrong.push(...checkInstance(instance, events, lossless));
   if (lossless) wrong.push(...checkTerms(trace, terms), ...checkCommits(trace, cursor));
   return wrong;
 }
 
 const MESSAGES = /** @type {[RegExp, string][]} */ ([
   [/^elected\b/, 'elected'],
-  [/^stepped down$/, 'steppedDown'],
+  [/^stepped down\b/, 'steppedDown'],
   [/^committed$/, 'committed'],
   [/^generating$/, 'generating'],
 ]);
 
 /** @returns {Event | undefined} */
 function eventOf(/** @type {any} */ line) {
-  const { message, instance, name, source, term, generated, messages } = line;
+  const { message, instance = '', role, term, generated, messages } = line;
   const kind = MESSAGES.find(([pattern]) => pattern.test(message ?? ''))?.[1];
   // The keeper is elected, too: it commits nothing.
-  if (kind === undefined || (line.role !== undefined && line.role !== 'generator')) return undefined;
-  return { kind, instance: instance ?? name ?? '', source, term, generated, messages };
+  if (kind === undefined || role === 'keeper') return undefined;
+  const source = line.source ?? /^generator:(.*)/s.exec(role ?? '')?.[1];
+  return { kind, instance, source, term, generated, messages };
 }
 
 /** One instance: it commits only while it leads, from the position that it read, and each batch follows the one before. */
-function checkInstance(/** @type {string} */ instance, /** @type {Event[]} */ events) {
+function checkInstance(
+  /** @type {string} */ instance,
+  /** @type {Event[]} */ events,
+  /** @type {boolean} */ lossless,
+) {
   const wrong = /** @type {string[]} */ ([]);
   let term = /** @type {number | undefined} */ (undefined);
   let newest = 0;
@@ -55,7 +60,7 @@ function checkInstance(/** @type {string} */ instance, /** @type {Event[]} */ ev
     const where = `${instance}, term ${event.term}`;
     if (event.kind === 'elected') {
       if (term !== undefined) wrong.push(`${where}: elected while it led term ${term}`);
-      if (event.term <= newest) wrong.push(`${where}: elected after it had led term ${newest}`);
+      if (lossless && event.term <= newest) wrong.push(`${where}: elected after it had led term ${newest}`);
       newest = term = event.term;
       position = undefined;
       continue;
@@ -140,7 +145,11 @@ function checkCommits(/** @type {Event[]} */ trace, /** @type {Stored['cursor']}
 
 function groupBy(/** @type {Event[]} */ items, /** @type {(item: Event) => string} */ keyOf) {
   const groups = /** @type {Map<string, Event[]>} */ (new Map());
-  for (const item of items) groups.set(keyOf(item), [...(groups.get(keyOf(item)) ?? []), item]);
+  for (const item of items) {
+    const group = groups.get(keyOf(item));
+    if (group === undefined) groups.set(keyOf(item), [item]);
+    else group.push(item);
+  }
   return groups;
 }
 

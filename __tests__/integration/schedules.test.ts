@@ -1,17 +1,30 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Worker } from 'bullmq';
 import { DeposedError } from '../../src/errors';
 import { batchLimits, encodeBatch } from '../../src/generating/batch';
 import { Committer } from '../../src/generating/committer';
 import { keysOf } from '../../src/keys';
-import { COUNT, exploreAll, isIdle, scheduleOf } from '../../model/explorer.cjs';
+import { COUNT, exploreAll, isIdle, restarts, scheduleOf } from '../../model/explorer.cjs';
 import { replay, WITHOUT } from '../../model/replay.cjs';
+import { replayHands, WITHOUT as WITHOUT_OF_HANDS } from '../../model/replayHands.cjs';
+import { redelivery } from '../../src/handling/redelivery';
 import { parseRedisUrl } from '../../src/redis/address';
 import { RedisConnector } from '../../src/redis/connector';
-import { type RedisServer, startRedis } from '../helpers/redisServer';
+import { openQueue } from '../../src/redis/queue';
+import { DURABLE, type RedisServer, startRedis } from '../helpers/redisServer';
+
+interface Schedule {
+  guard: string;
+  model: string;
+  says: string;
+  steps: string[];
+}
 
 /** How many of the schedules run here; `npm run model -- --orders` runs all. */
 const PART = 300;
+/** And of those in which Redis is killed, one after the other. */
+const KILLED_PART = 12;
 
 const parts = {
   Committer,
@@ -31,39 +44,61 @@ afterAll(() => redis.stop());
 describe('counterexamples of the model, replayed', () => {
   const directory = join(__dirname, '../../model/schedules');
   const schedules = readdirSync(directory).map(
-    (name) =>
-      JSON.parse(readFileSync(join(directory, name), 'utf8')) as {
-        guard: string;
-        says: string;
-        steps: string[];
-      },
+    (name) => JSON.parse(readFileSync(join(directory, name), 'utf8')) as Schedule,
+  );
+  const ofModel = (model: string) => schedules.filter((schedule) => schedule.model === model);
+  const guardsOf = (model: string) => ofModel(model).map(({ guard }) => guard);
+
+  it('there is one for each guard that can be taken out of the real program', () => {
+    expect(guardsOf('protocol').sort()).toEqual(Object.keys(WITHOUT).sort());
+    expect(guardsOf('messages').sort()).toEqual(Object.keys(WITHOUT_OF_HANDS).sort());
+  });
+
+  it.each(ofModel('protocol'))('$guard: refused with the guard, violated without it', (schedule) =>
+    expectNeeded(schedule, (options) => replay(parts, redis, schedule, options)),
   );
 
-  it('there is one for each guard that can be taken out of the real committer', () => {
-    expect(schedules.map(({ guard }) => guard).sort()).toEqual(Object.keys(WITHOUT).sort());
-  });
+  it.each(ofModel('messages'))('$guard: refused with the guard, violated without it', (schedule) =>
+    expectNeeded(schedule, (options) =>
+      replayHands({ redelivery, openQueue, keysOf, Worker }, redis, schedule, options),
+    ),
+  );
 
-  it.each(schedules)('$guard: refused with the guard, violated without it', async (schedule) => {
-    const kept = await replay(parts, redis, schedule, {
-      namespace: `with${schedule.guard}`,
-      without: false,
-    });
+  async function expectNeeded(
+    { guard, steps }: Schedule,
+    play: (options: {
+      namespace: string;
+      without: boolean;
+    }) => Promise<{ violations: string[]; refused: string | undefined }>,
+  ) {
+    const kept = await play({ namespace: `with${guard}`, without: false });
     expect(kept.violations).toEqual([]);
-    const broken = await replay(parts, redis, schedule, {
-      namespace: `without${schedule.guard}`,
-      without: true,
-    });
+    const broken = await play({ namespace: `without${guard}`, without: true });
     expect(broken).not.toMatchObject({ violations: [] });
-  });
+    if (broken.refused !== undefined) expect(steps).toContain(broken.refused);
+  }
 });
 
+/** So many of the schedules that can come about, spread evenly. */
+function partOf(size: number, isWanted = (_faults: ReturnType<typeof scheduleOf>) => true) {
+  const possible = Array.from({ length: COUNT }, (_, index) => index).filter((index) => {
+    const faults = scheduleOf(index);
+    return !isIdle(faults) && isWanted(faults);
+  });
+  return Array.from({ length: size }, (_, n) => possible[Math.floor((n * possible.length) / size)]!);
+}
+
 it(`every order of up to two faults around two commits: ${PART} of them`, async () => {
-  const possible = Array.from({ length: COUNT }, (_, index) => index).filter(
-    (index) => !isIdle(scheduleOf(index)),
-  );
-  const step = possible.length / PART;
-  const part = Array.from({ length: PART }, (_, index) => possible[Math.floor(index * step)]!);
-  expect(await exploreAll(parts, redis, part)).toEqual([]);
+  expect(await exploreAll(parts, redis, partOf(PART))).toEqual([]);
+});
+
+it(`the same with a Redis that is killed and started again: ${KILLED_PART} of them`, async () => {
+  const durable = await startRedis(DURABLE);
+  try {
+    expect(await exploreAll(parts, durable, partOf(KILLED_PART, restarts), { kills: true })).toEqual([]);
+  } finally {
+    await durable.stop();
+  }
 });
 
 it('the schedules find what they are there to find: the cursor is not watched any more', async () => {

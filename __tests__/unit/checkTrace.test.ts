@@ -2,7 +2,12 @@ import { checkTrace, parseLog } from '../../model/traceRules.cjs';
 
 const at = (instance: string, term: number) => ({
   elected: { message: 'elected: this instance is the generator', instance, term },
-  steppedDown: { message: 'stepped down', instance, term, cause: 'stopped' },
+  steppedDown: {
+    message: 'stepped down: this instance is no longer the generator',
+    instance,
+    term,
+    cause: 'stopped',
+  },
   generating: (generated: number) => ({ message: 'generating', instance, term, generated }),
   committed: (messages: number, generated: number) => ({
     message: 'committed',
@@ -39,10 +44,19 @@ it('accepts a generator that starts again within its term', () => {
   ).toEqual([]);
 });
 
+it('leaves the keeper out, which commits nothing', () => {
+  const keeper = { message: 'elected: this instance is the keeper', role: 'keeper', instance: 'b', term: 1 };
+  expect(checkTrace([a.elected, keeper, a.generating(0)])).toEqual([]);
+});
+
 it('keeps sources apart', () => {
   const east = [a.elected, a.generating(0), a.committed(2, 2)].map((line) => ({ ...line, source: 'east' }));
-  const west = [{ ...at('b', 1).elected, source: 'west' }];
+  // Elections name the role, commits the source.
+  const west = [{ ...at('b', 1).elected, role: 'generator:west' }];
   expect(checkTrace([...east, ...west], {}, { source: 'east' })).toEqual([]);
+  expect(checkTrace([...west, { ...b.committed(1, 1), source: 'west' }], {}, { source: 'west' })).toEqual([
+    'b, term 2: committed while it led term 1',
+  ]);
 });
 
 it.each([
@@ -88,6 +102,13 @@ it('rejects a commit that Redis does not have, unless it may lose writes', () =>
   const lines = [a.elected, a.generating(0), a.committed(2, 2)];
   expect(checkTrace(lines, { cursor: { generated: 1 } })).toEqual(['2 were committed, and Redis counts 1']);
   expect(checkTrace(lines, { cursor: { generated: 1 } }, { lossless: false })).toEqual([]);
+});
+
+it('after Redis has lost writes, a term may come again, and still nobody commits outside of one', () => {
+  const again = [a.elected, a.generating(0), a.steppedDown, a.elected, a.generating(0), a.committed(1, 1)];
+  expect(checkTrace(again, {}, { lossless: false })).toEqual([]);
+  expect(checkTrace(again)).toEqual(['a, term 1: elected after it had led term 1']);
+  expect(checkTrace([a.committed(1, 1)], {}, { lossless: false })).toHaveLength(1);
 });
 
 it('reads logs whose last line was cut off', () => {
