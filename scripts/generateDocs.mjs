@@ -187,7 +187,7 @@ async function durations() {
   const { timingsOf } = require('../dist/leadership/timings.js');
   return [
     ['duration', 'at the default', 'reason'],
-    ...timingsOf(5000).map(({ name, ms, reason }) => [name, `${ms} ms`, reason]),
+    ...Object.entries(timingsOf(5000)).map(([name, { ms, reason }]) => [name, `${ms} ms`, reason]),
   ];
 }
 

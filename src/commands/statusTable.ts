@@ -27,11 +27,21 @@ export function formatStatus(status: Status, options: TableOptions = {}): string
     `           ${messages.waiting} waiting   ${messages.active} active   ${messages.delayed} delayed`,
     `           ${messages.completed} completed   ${messages.failed > 0 ? paint('red', failed) : failed}`,
     `errors     ${errors > 0 ? `${paint('red', String(errors))}   (getErrors prints them)` : errors}`,
+    ...pausesOf(status, paint),
     '',
     ...tableOf(status, width, paint, now),
   ]
     .map((line) => `${line}\n`)
     .join('');
+}
+
+function pausesOf({ paused, sources }: Status, paint: Paint): string[] {
+  const named = sources.filter(({ source, state }) => source !== null && state === 'paused');
+  const what = [
+    ...(paused.generating ? ['generating'] : named.map(({ source }) => `generating of ${oneLine(source)}`)),
+    ...(paused.handling ? ['handling'] : []),
+  ];
+  return what.length === 0 ? [] : [paint('yellow', `paused     ${what.join(', ')}   (resume continues)`)];
 }
 
 function titleOf(status: Status, width: number, paint: Paint, now: number): string {
