@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { ELECTED, killAll, startInstance } from '../helpers/instance';
-import { jobCounts } from '../helpers/history';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
 import { runCommand } from '../helpers/runCommand';
 import { waitFor } from '../helpers/waitFor';
@@ -47,7 +46,7 @@ it('a user with just the listed rights runs everything', async () => {
     message: 'this user may not send INFO: the settings of Redis that can lose messages were not checked',
   });
 
-  await waitFor(async () => (await jobCounts(redis.client)).failed > 3, 'failed messages');
+  await waitFor(async () => (await redis.client.hlen('{nic}:errors')) > 3, 'error records');
   for (const [command, said] of [
     [['status'], /^instances +2/m],
     [['getErrors'], /2 attempts/],
