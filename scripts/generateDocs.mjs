@@ -66,7 +66,7 @@ function readSettings() {
 
 /** What the program expects of a variable, in the words in which it refuses a wrong value. */
 function expectedOf(name) {
-  const { resolveConfig } = require('../dist/config.js');
+  const { resolveConfig } = require('../dist/configuration/config.js');
   try {
     resolveConfig({ [name]: '\u0001', BOARD_PASSWORD: 'set' });
     return 'any text';
@@ -190,7 +190,9 @@ async function metrics() {
 
 /** As they are given to the supervisor. */
 function activityNames() {
-  const sources = ['src/instance.ts', 'src/duties/keeper.ts'].map((file) => readFileSync(file, 'utf8'));
+  const sources = ['src/instance/instance.ts', 'src/duties/keeper.ts'].map((file) =>
+    readFileSync(file, 'utf8'),
+  );
   return [...sources.join('\n').matchAll(/supervisor\.start\(\{\s*name: '([^']+)'/g)].map(([, name]) => name);
 }
 
@@ -202,9 +204,6 @@ async function durations() {
     ...durationsOf(5000).map(({ name, ms, reason }) => [name, `${ms} ms`, reason]),
   ];
 }
-
-/** `renewalInterval` as it is read: renewal interval. */
-const wordsOf = (name) => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 
 const cell = (text) =>
   text

@@ -3,16 +3,16 @@
  *
  * @module index
  */
-import type { Environment } from './config';
-import { checkOptions, EmbeddedInstance } from './embedding';
+import type { Environment } from './configuration/config';
+import { checkOptions, EmbeddedInstance } from './instance/embedding';
 import type { ErrorRecord } from './errorLog/record';
-import type { HostLogger } from './logger';
-import type { InstanceEvents, Readiness, Status } from './shapes';
+import type { HostLogger } from './logging/logger';
+import type { InstanceEvents, Readiness, Status } from './instance/shapes';
 import type { Task } from './tasks/task';
 
-export type { Environment } from './config';
+export type { Environment } from './configuration/config';
 export type { ErrorDetails, ErrorRecord } from './errorLog/record';
-export type { HostLogger, Logger } from './logger';
+export type { HostLogger, Logger } from './logging/logger';
 export type {
   FailedMessage,
   InstanceEvents,
@@ -23,7 +23,7 @@ export type {
   Readiness,
   SourceStatus,
   Status,
-} from './shapes';
+} from './instance/shapes';
 export type { Batch, GenerateContext, HandleContext, Task } from './tasks/task';
 
 /** What {@link createInstance} takes. Every option has a default. */

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { statSync } from 'node:fs';
 import { runCommandLine } from './cli';
-import type { Environment } from './config';
+import type { Environment } from './configuration/config';
 import { AppError, toError } from './errors';
 import { nextSteps, programName } from './terminal/invocation';
 import { aborted, sleep } from './time';
@@ -36,7 +36,7 @@ runCommandLine(process.argv.slice(2), {
   stopSignal,
   async run(env) {
     const stop = stopSignal();
-    const { EmbeddedInstance } = await import('./embedding.js');
+    const { EmbeddedInstance } = await import('./instance/embedding.js');
     // Without a board, nobody could ask for metrics.
     const instance = new EmbeddedInstance({ env, metrics: false });
     const starting = instance.start();
@@ -65,7 +65,7 @@ function program(): string {
 
 /** To a person who looks at the log, what to do now. */
 async function explain(env: Environment): Promise<void> {
-  const { resolveConfig } = await import('./config.js');
+  const { resolveConfig } = await import('./configuration/config.js');
   const { logFormat, logLevel, namespace } = resolveConfig(env);
   const isRead = process.stderr.isTTY && logFormat !== 'json' && ['info', 'debug'].includes(logLevel);
   if (isRead) process.stderr.write(nextSteps(program(), namespace));

@@ -4,7 +4,7 @@
  * @module testing
  */
 import { toError } from './errors';
-import type { Logger } from './logger';
+import type { Logger } from './logging/logger';
 import { generateMessages } from './generating/generator';
 import { checkTask } from './tasks/load';
 import { type Batch, type GenerateContext, generates, type Task } from './tasks/task';

@@ -3,7 +3,7 @@ import type { Telemetry } from 'bullmq';
 import type * as Otel from 'bullmq-otel';
 import type { ErrorDetails } from './errorLog/details';
 import { AppError, toError } from './errors';
-import type { Logger } from './logger';
+import type { Logger } from './logging/logger';
 import { withDeadline } from './time';
 
 /** Traces through the OpenTelemetry SDK that somebody else has registered in this process. */

@@ -189,7 +189,9 @@ whereThereIsPostgres('the outbox', () => {
   describe('a cursor that is of no use here', () => {
     const refusal = async (cursor: unknown) => {
       await redis.client.hset(`{${name}}:cursor`, 'cursor', JSON.stringify(cursor), 'generated', 0);
-      return (await start().logged('generating failed: giving up leadership so that another instance can try'))['error'];
+      return (
+        await start().logged('generating failed: giving up leadership so that another instance can try')
+      )['error'];
     };
     const system = () =>
       postgres.run('psql', ['-At', '-c', 'SELECT system_identifier FROM pg_control_system()']).trim();

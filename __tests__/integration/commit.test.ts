@@ -3,7 +3,7 @@ import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { DeposedError } from '../../src/errors';
 import { keysOf } from '../../src/keys';
-import type { Logger } from '../../src/logger';
+import type { Logger } from '../../src/logging/logger';
 import { generatorRole } from '../../src/leadership/role';
 import { takeTerm } from '../../src/leadership/term';
 import { batchLimits, encodeBatch } from '../../src/generating/batch';

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { startProxy } from '../../testkit/proxy.cjs';
 import { keysOf } from '../../src/keys';
-import type { Logger } from '../../src/logger';
+import type { Logger } from '../../src/logging/logger';
 import { parseRedisUrl } from '../../src/redis/address';
 import { openConnections } from '../../src/redis/connections';
 import { RedisConnector } from '../../src/redis/connector';

@@ -3,7 +3,7 @@ import { UnrecoverableError } from 'bullmq';
 import { Redis } from 'ioredis';
 import { MessageWorker } from '../../src/handling/worker';
 import { keysOf } from '../../src/keys';
-import type { Logger } from '../../src/logger';
+import type { Logger } from '../../src/logging/logger';
 import { jobOptions, JOB_NAME, openQueue } from '../../src/redis/queue';
 import type { HandleContext } from '../../src/tasks/task';
 import { type RedisServer, startRedis } from '../helpers/redisServer';

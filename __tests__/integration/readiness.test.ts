@@ -1,5 +1,5 @@
 import { keysOf } from '../../src/keys';
-import { createProbes, type ProbedParts } from '../../src/readiness';
+import { createProbes, type ProbedParts } from '../../src/instance/readiness';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
 import { Redis } from 'ioredis';
 

@@ -5,7 +5,7 @@ import { Redis } from 'ioredis';
 import { reclaimUndelivered } from '../../src/handling/undelivered';
 import { MessageWorker } from '../../src/handling/worker';
 import { keysOf } from '../../src/keys';
-import type { Logger } from '../../src/logger';
+import type { Logger } from '../../src/logging/logger';
 import { JOB_NAME, openQueue } from '../../src/redis/queue';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
 import { waitFor } from '../helpers/waitFor';

@@ -9,9 +9,16 @@ import { keysOf } from '../../src/keys';
  * their floor.
  */
 const FLOORS = [
-  ['errors.ts', 'time.ts', 'loopback.ts', 'redis/address.ts', 'terminal/', 'errorLog/details.ts'],
-  ['config.ts', 'logger.ts', 'ownLogger.ts', 'keys.ts', 'sourceNames.ts', 'settingNames.ts', 'shapes.ts'],
-  ['redis/', 'supervision/', 'tracing.ts', 'events.ts'],
+  [
+    'errors.ts',
+    'time.ts',
+    'redis/address.ts',
+    'terminal/',
+    'errorLog/details.ts',
+    'configuration/loopback.ts',
+  ],
+  ['configuration/', 'logging/', 'keys.ts', 'instance/shapes.ts'],
+  ['redis/', 'supervision/', 'tracing.ts', 'instance/events.ts'],
   ['membership/'],
   ['leadership/', 'tasks/'],
   ['generating/', 'errorLog/'],
@@ -19,10 +26,7 @@ const FLOORS = [
   ['operating/'],
   ['web/'],
   ['duties/'],
-  ['readiness.ts', 'load.ts', 'commands/'],
-  ['boards.ts', 'foundation.ts'],
-  ['instance.ts'],
-  ['embedding.ts'],
+  ['instance/', 'commands/'],
   ['main.ts', 'cli.ts', 'index.ts', 'testing.ts'],
 ];
 const MOST_LINES = 250;

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
 import fc from 'fast-check';
-import { type Config, type Environment, resolveConfig } from '../../src/config';
+import { type Config, type Environment, resolveConfig } from '../../src/configuration/config';
 import { AppError } from '../../src/errors';
 
 interface Variable {

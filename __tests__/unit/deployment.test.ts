@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { resolveConfig } from '../../src/config';
+import { resolveConfig } from '../../src/configuration/config';
 import { type DockerInstruction, readCompose, readDockerfile, readUnit } from '../helpers/deployFiles';
 
 const UNIT = 'deploy/node-instances-communication.service';

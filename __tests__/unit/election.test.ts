@@ -2,7 +2,7 @@ import { DeposedError } from '../../src/errors';
 import { Election } from '../../src/leadership/election';
 import type { ElectionOptions, Term } from '../../src/leadership/options';
 import type { HeldLease, Lease } from '../../src/leadership/lease';
-import type { Logger } from '../../src/logger';
+import type { Logger } from '../../src/logging/logger';
 import { silentLogger } from '../helpers/silentLogger';
 import { VirtualProcess, VirtualTime } from '../helpers/virtualTime';
 

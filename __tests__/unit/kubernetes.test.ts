@@ -8,7 +8,7 @@ import { ConfigMap } from 'kubernetes-models/v1/ConfigMap';
 import { Service } from 'kubernetes-models/v1/Service';
 import ts from 'typescript';
 import { parseAllDocuments } from 'yaml';
-import { resolveConfig } from '../../src/config';
+import { resolveConfig } from '../../src/configuration/config';
 
 /*
  * deploy/kubernetes.yaml against the schemas that Kubernetes and the Prometheus operator publish. The schemas check values

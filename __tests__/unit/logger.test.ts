@@ -3,14 +3,14 @@ import { once } from 'node:events';
 import { resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import fc from 'fast-check';
-import { hostLogger, missingMethods } from '../../src/logger';
+import { hostLogger, missingMethods } from '../../src/logging/logger';
 import { printable } from '../../src/terminal/printable';
 
 /** What a process of its own writes whose logger has these settings and does that. */
 async function log(settings: object, statements: string): Promise<{ stdout: string; stderr: string }> {
   const script = `
     const { createOwnLogger } = require(${JSON.stringify(resolve('dist/ownLogger.js'))});
-    const { inFull, taskLogger } = require(${JSON.stringify(resolve('dist/logger.js'))});
+    const { inFull, taskLogger } = require(${JSON.stringify(resolve('dist/logging/logger.js'))});
     const logger = createOwnLogger(${JSON.stringify(settings)});
     ${statements}`;
   const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'pipe'], env: {} });

@@ -1,4 +1,4 @@
-import { isLoopback } from '../../src/loopback';
+import { isLoopback } from '../../src/configuration/loopback';
 
 it.each([
   ...['127.0.0.1', '127.8.9.10', '::1', '0:0:0:0:0:0:0:1', '::ffff:127.0.0.1'],

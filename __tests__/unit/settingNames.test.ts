@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { findMisspelt, SETTING_NAMES } from '../../src/settingNames';
+import { findMisspelt, SETTING_NAMES } from '../../src/configuration/settingNames';
 
 const meant = (env: Record<string, string>) => findMisspelt(env).map((found) => found.meant);
 
@@ -74,7 +74,7 @@ it('a name is left alone where the right one is set as well', () => {
 });
 
 it('knows every variable that configures an instance, and takes none for another', () => {
-  const source = readFileSync('src/config.ts', 'utf8');
+  const source = readFileSync('src/configuration/config.ts', 'utf8');
   const named = [...source.matchAll(/'([A-Z]+(?:_[A-Z]+)*)'/g)].map(([, name]) => name!);
   const others = ['NODE_ENV', 'NO_COLOR'];
   expect([...new Set(named)].filter((name) => !others.includes(name)).sort()).toEqual(

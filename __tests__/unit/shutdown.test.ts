@@ -1,4 +1,4 @@
-import type { Logger } from '../../src/logger';
+import type { Logger } from '../../src/logging/logger';
 import { Releases } from '../../src/supervision/releases';
 
 let logged: { message: string; error: string }[];

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { redisOf } from '../redis/resolve';
-import type { Config } from '../config';
+import type { Config } from '../configuration/config';
 import { type Keys, keysOf } from '../keys';
 import { LeaseNodes } from '../leadership/lease';
 import { timingsOf } from '../leadership/timings';

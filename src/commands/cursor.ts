@@ -1,4 +1,4 @@
-import type { Config } from '../config';
+import type { Config } from '../configuration/config';
 import { AppError } from '../errors';
 import { type GroupSource, readGroup, type SourceState } from '../group/read';
 import { readPositions, setCursor } from '../operating/cursor';

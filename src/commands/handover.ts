@@ -1,4 +1,4 @@
-import type { Config } from '../config';
+import type { Config } from '../configuration/config';
 import { type GroupSource, readGroup } from '../group/read';
 import { handOver } from '../operating/handOver';
 import { namedSources, pickSource } from '../operating/sources';

@@ -1,5 +1,5 @@
 import { Argument, type Command, InvalidArgumentError } from 'commander';
-import type { Config } from '../config';
+import type { Config } from '../configuration/config';
 import type { GroupSource } from '../group/read';
 import type { Pausable } from '../operating/pause';
 import { type Terminal, withRedis } from './terminal';

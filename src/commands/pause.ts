@@ -1,4 +1,4 @@
-import type { Config } from '../config';
+import type { Config } from '../configuration/config';
 import { AppError } from '../errors';
 import { type GroupSource, type GroupState, readGroup } from '../group/read';
 import type { Pause } from '../generating/pause';

@@ -5,7 +5,7 @@
 import type { GroupState } from '../group/read';
 import type { KnownInstance } from '../membership/registry';
 import { redact } from '../redis/address';
-import type { Status } from '../shapes';
+import type { Status } from '../instance/shapes';
 import type { Paint } from '../terminal/colors';
 import { fit, oneLine, padEnd, padStart, widthOf } from '../terminal/columns';
 import { framesOf } from '../terminal/errorLines';

@@ -1,7 +1,7 @@
 import type { GroupState } from '../group/read';
 import { toStatus } from '../group/status';
 import type { KnownInstance } from '../membership/registry';
-import type { Status } from '../shapes';
+import type { Status } from '../instance/shapes';
 import { type Paint, plain } from '../terminal/colors';
 import { fit, oneLine, padEnd, padStart, widthOf } from '../terminal/columns';
 import {

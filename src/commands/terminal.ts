@@ -1,4 +1,4 @@
-import type { Config, Environment } from '../config';
+import type { Config, Environment } from '../configuration/config';
 import type { ScreenSize } from '../terminal/screen';
 import type { Write } from '../terminal/write';
 import type { openAccess } from './access';
@@ -34,7 +34,7 @@ export async function withRedis(
   terminal: Pick<Terminal, 'env'>,
   use: (access: Access, config: Config) => Promise<void>,
 ): Promise<void> {
-  const { resolveConfig } = await import('../config.js');
+  const { resolveConfig } = await import('../configuration/config.js');
   const { openAccess } = await import('./access.js');
   const config: Config = resolveConfig(terminal.env);
   const access = await openAccess(config);

@@ -1,11 +1,11 @@
 import type { EventEmitter } from 'node:events';
 import type { Queue, Telemetry } from 'bullmq';
-import type { Config } from '../config';
-import type { HostEvents } from '../events';
+import type { Config } from '../configuration/config';
+import type { HostEvents } from '../instance/events';
 import type { MessageWorker } from '../handling/worker';
 import type { Keys } from '../keys';
 import { generatorRole, keeperRole } from '../leadership/role';
-import type { Logger } from '../logger';
+import type { Logger } from '../logging/logger';
 import { DeadInstances } from '../membership/deadInstances';
 import type { RedisAddress } from '../redis/address';
 import type { Connections } from '../redis/connections';

@@ -3,7 +3,7 @@ import type { Keys } from '../keys';
 import type { Holder } from '../leadership/holders';
 import type { Role } from '../leadership/role';
 import { WATCH_TIMINGS } from '../leadership/timings';
-import type { Logger } from '../logger';
+import type { Logger } from '../logging/logger';
 import { livingInstances } from '../membership/registry';
 import type { Activity } from '../supervision/supervisor';
 import { sleep } from '../time';

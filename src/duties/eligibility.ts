@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { Keys } from '../keys';
-import type { Logger } from '../logger';
+import type { Logger } from '../logging/logger';
 import { livingInstances } from '../membership/registry';
 import type { Activity } from '../supervision/supervisor';
 import { sleep } from '../time';

@@ -1,5 +1,5 @@
 import type { Telemetry } from 'bullmq';
-import type { Config } from '../config';
+import type { Config } from '../configuration/config';
 import { batchLimits } from '../generating/batch';
 import { Committer } from '../generating/committer';
 import { generateMessages } from '../generating/generator';
@@ -8,7 +8,7 @@ import { PauseState } from '../generating/pauseState';
 import type { Keys } from '../keys';
 import type { Term } from '../leadership/options';
 import type { GeneratorRole } from '../leadership/role';
-import { type Logger, taskLogger } from '../logger';
+import { type Logger, taskLogger } from '../logging/logger';
 import type { Connections } from '../redis/connections';
 import { JOB_NAME, jobOptions } from '../redis/queue';
 import type { GeneratingTask } from '../tasks/task';

@@ -1,13 +1,13 @@
 import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
-import type { Config } from '../config';
+import type { Config } from '../configuration/config';
 import { toError } from '../errors';
 import { runRecorderThread } from '../errorLog/recorderHost';
 import { recordSamples } from '../group/samples';
 import { redelivery } from '../handling/redelivery';
 import type { Keys } from '../keys';
 import type { Term } from '../leadership/options';
-import type { Logger } from '../logger';
+import type { Logger } from '../logging/logger';
 import type { DeadInstances } from '../membership/deadInstances';
 import { pruneDead } from '../membership/registry';
 import type { RedisAddress } from '../redis/address';

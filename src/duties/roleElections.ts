@@ -1,5 +1,5 @@
 import type { Connections } from '../redis/connections';
-import type { Config } from '../config';
+import type { Config } from '../configuration/config';
 import { toError } from '../errors';
 import type { Keys } from '../keys';
 import { CrashWatch } from '../leadership/crashWatch';
@@ -9,7 +9,7 @@ import type { Failure, RenewalOutcome, StepDownCause, Term } from '../leadership
 import type { Role } from '../leadership/role';
 import { type EndCause, markEnd, takeTerm } from '../leadership/term';
 import { WATCH_TIMINGS } from '../leadership/timings';
-import type { Logger } from '../logger';
+import type { Logger } from '../logging/logger';
 import { announce, type Announcement } from '../membership/announcements';
 import { sleep, systemClock, withDeadline } from '../time';
 

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { toError } from '../errors';
 import type { Keys } from '../keys';
-import type { Logger } from '../logger';
+import type { Logger } from '../logging/logger';
 import type { ErrorLog } from './errorLog';
 import { compareIds } from './pendingEvents';
 

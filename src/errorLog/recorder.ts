@@ -15,7 +15,7 @@ import { QueueEvents } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { toError } from '../errors';
 import { type Keys, QUEUE_NAME } from '../keys';
-import type { Logger } from '../logger';
+import type { Logger } from '../logging/logger';
 import { sleep } from '../time';
 import { Auditor } from './auditor';
 import type { ErrorLog } from './errorLog';

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { toError } from '../errors';
-import type { Logger } from '../logger';
+import type { Logger } from '../logging/logger';
 import type { Activity } from '../supervision/supervisor';
 import { sleep } from '../time';
 import type { RecorderData, RecorderNews } from './recorderThread';

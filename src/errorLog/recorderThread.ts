@@ -4,7 +4,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { keysOf } from '../keys';
-import type { Logger } from '../logger';
+import type { Logger } from '../logging/logger';
 import { closeClient, RedisConnector } from '../redis/connector';
 import type { RedisAddress } from '../redis/address';
 import { ErrorLog } from './errorLog';

@@ -1,5 +1,5 @@
 import { DeposedError, toError } from '../errors';
-import type { Logger } from '../logger';
+import type { Logger } from '../logging/logger';
 import { sleep } from '../time';
 import { StateError } from './position';
 

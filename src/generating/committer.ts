@@ -18,7 +18,7 @@ import { type JobsOptions, SpanKind, type Telemetry, TelemetryAttributes } from 
 import type { Redis } from 'ioredis';
 import { DeposedError } from '../errors';
 import type { Keys, SourceKeys } from '../keys';
-import type { Logger } from '../logger';
+import type { Logger } from '../logging/logger';
 import { openQueue } from '../redis/queue';
 import { Attempts } from './attempts';
 import type { EncodedBatch } from './batch';

@@ -1,4 +1,4 @@
-import type { Logger } from '../logger';
+import type { Logger } from '../logging/logger';
 import type { GeneratingTask } from '../tasks/task';
 import { sleep, untilAborted } from '../time';
 import { batchLimits, type BatchLimits, describe, encodeBatch, type EncodedBatch } from './batch';

@@ -1,4 +1,4 @@
-import type { Logger } from '../logger';
+import type { Logger } from '../logging/logger';
 import { sleep } from '../time';
 import type { Pause } from './pause';
 

@@ -1,4 +1,4 @@
-import type { Status } from '../shapes';
+import type { Status } from '../instance/shapes';
 import { type GroupSource, type GroupState, readGroup } from './read';
 
 /** The state of the group, as `status --json` prints it. */

@@ -1,4 +1,4 @@
-import { type Logger, taskLogger } from '../logger';
+import { type Logger, taskLogger } from '../logging/logger';
 import type { HandleContext } from '../tasks/task';
 
 /** A message that was delivered to this instance and whose outcome is not stored yet. */

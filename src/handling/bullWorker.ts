@@ -1,6 +1,6 @@
 import { type BackendFactory, type Job, type RedisQueueBackend, type Telemetry, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
-import type { Config } from '../config';
+import type { Config } from '../configuration/config';
 import { type Keys, QUEUE_NAME } from '../keys';
 import { MAX_BLOCK_S } from './persistentBackend';
 

@@ -1,7 +1,7 @@
 import { UnrecoverableError } from 'bullmq';
-import type { Config } from '../config';
+import type { Config } from '../configuration/config';
 import { withDetailsOf } from '../errorLog/record';
-import { inFull, type Logger } from '../logger';
+import { inFull, type Logger } from '../logging/logger';
 import type { Task } from '../tasks/task';
 import type { ActiveMessage } from './activeMessage';
 

@@ -1,6 +1,6 @@
 import type { Job } from 'bullmq';
 import type { ErrorDetails } from '../errorLog/details';
-import type { FailedMessage } from '../shapes';
+import type { FailedMessage } from '../instance/shapes';
 
 export type MessageOutcome = 'completed' | 'failed' | 'retried';
 

@@ -8,7 +8,7 @@ import { type Queue, UnrecoverableError } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { toError } from '../errors';
 import type { Keys } from '../keys';
-import type { Logger } from '../logger';
+import type { Logger } from '../logging/logger';
 import type { Activity } from '../supervision/supervisor';
 import { sleep } from '../time';
 import { deliveriesTo, type Delivery, holders, requeue } from './deliveries';

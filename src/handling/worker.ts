@@ -2,7 +2,7 @@ import { isNotConnectionError, type Job, WaitingError } from 'bullmq';
 import { detailsOf, errorDetails, storableError } from '../errorLog/record';
 import { toError } from '../errors';
 import type { Keys } from '../keys';
-import { inFull } from '../logger';
+import { inFull } from '../logging/logger';
 import { sleep } from '../time';
 import { ActiveMessage } from './activeMessage';
 import { ActiveMessages } from './activeMessages';

@@ -6,7 +6,7 @@
 import type { Redis } from 'ioredis';
 import { toError } from '../errors';
 import type { Keys } from '../keys';
-import type { Logger } from '../logger';
+import type { Logger } from '../logging/logger';
 import type { Activity } from '../supervision/supervisor';
 import { sleep } from '../time';
 import type { MessageWorker } from './worker';

@@ -16,7 +16,7 @@
 import type { Redis } from 'ioredis';
 import { toError } from '../errors';
 import type { Keys } from '../keys';
-import type { Logger } from '../logger';
+import type { Logger } from '../logging/logger';
 import { presentAmong } from '../membership/presence';
 import type { Activity } from '../supervision/supervisor';
 import { sleep } from '../time';

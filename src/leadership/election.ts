@@ -26,7 +26,7 @@
  * the leases and leaders of all roles for the whole process (crashWatch.ts).
  */
 import { toError } from '../errors';
-import type { Logger } from '../logger';
+import type { Logger } from '../logging/logger';
 import { withDeadline } from '../time';
 import type { HeldLease } from './lease';
 import { type ElectionOptions, type Failure, IN_ORDER, type StepDownCause, type Term } from './options';

@@ -1,4 +1,4 @@
-import type { Logger } from '../logger';
+import type { Logger } from '../logging/logger';
 import type { Clock } from '../time';
 import type { Lease } from './lease';
 import type { Role } from './role';

@@ -1,5 +1,5 @@
 import { DeposedError, toError } from '../errors';
-import { inFull, type Logger } from '../logger';
+import { inFull, type Logger } from '../logging/logger';
 import { aborted } from '../time';
 import type { HeldLease } from './lease';
 import type { ElectionOptions, RenewalOutcome, StepDownCause, Term } from './options';

@@ -1,4 +1,4 @@
-import type { Logger } from '../logger';
+import type { Logger } from '../logging/logger';
 import { timingsOf } from './timings';
 
 /** Campaigns in a row without an answer, after which the log says so. */

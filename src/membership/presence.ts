@@ -8,7 +8,7 @@
  */
 import type { Redis } from 'ioredis';
 import type { Keys } from '../keys';
-import type { Logger } from '../logger';
+import type { Logger } from '../logging/logger';
 import { type Announcement, parseAnnouncement } from './announcements';
 
 export interface PresenceOptions {

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { Keys } from '../keys';
-import type { Logger } from '../logger';
+import type { Logger } from '../logging/logger';
 import { closeClient, RedisConnector, type Role } from './connector';
 import type { RedisAddress } from './address';
 import { logOutages } from './outage';

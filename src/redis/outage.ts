@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { toError } from '../errors';
-import type { Logger } from '../logger';
+import type { Logger } from '../logging/logger';
 import { sleep } from '../time';
 
 /** Interval between attempts to write while Redis refuses writes, in milliseconds. */

@@ -1,6 +1,6 @@
 import { type JobsOptions, Queue, type Telemetry } from 'bullmq';
 import type { Redis } from 'ioredis';
-import type { Config } from '../config';
+import type { Config } from '../configuration/config';
 import { type Keys, QUEUE_NAME } from '../keys';
 
 /** Name of every job of a task without named sources. */

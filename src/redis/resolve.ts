@@ -1,6 +1,6 @@
-import type { Config } from '../config';
+import type { Config } from '../configuration/config';
 import { findOrStartLocalRedis } from './localServer';
-import type { Logger } from '../logger';
+import type { Logger } from '../logging/logger';
 import type { RedisAddress } from './address';
 
 const SERVER = { host: '127.0.0.1', port: 6379 };

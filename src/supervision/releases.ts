@@ -1,5 +1,5 @@
 import { toError } from '../errors';
-import type { Logger } from '../logger';
+import type { Logger } from '../logging/logger';
 import { withDeadline } from '../time';
 
 interface Release {

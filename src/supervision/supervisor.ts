@@ -11,7 +11,7 @@
  * have to reset.
  */
 import { toError } from '../errors';
-import type { Logger } from '../logger';
+import type { Logger } from '../logging/logger';
 import { sleep, withDeadline } from '../time';
 
 /** What an activity is given. */

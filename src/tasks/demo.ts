@@ -1,4 +1,4 @@
-import type { Config } from '../config';
+import type { Config } from '../configuration/config';
 import { sleep } from '../time';
 import type { GeneratingTask } from './task';
 

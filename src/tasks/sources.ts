@@ -1,5 +1,5 @@
 import { AppError, toError } from '../errors';
-import { areSources, EXPECTED_SOURCES } from '../sourceNames';
+import { areSources, EXPECTED_SOURCES } from '../configuration/sourceNames';
 import { sleep } from '../time';
 import type { Task } from './task';
 

@@ -1,4 +1,4 @@
-import type { Logger } from '../logger';
+import type { Logger } from '../logging/logger';
 
 /**
  * What the generator yields: messages for the queue, and the cursor to resume from after them. Both are JSON values,

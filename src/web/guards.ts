@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { HonoRequest, MiddlewareHandler } from 'hono';
 import { basicAuth } from 'hono/basic-auth';
-import { isLoopback } from '../loopback';
+import { isLoopback } from '../configuration/loopback';
 import type { BoardSettings } from './settings';
 
 /**

@@ -6,7 +6,7 @@
  * pages.
  */
 import { toError } from '../errors';
-import type { Logger } from '../logger';
+import type { Logger } from '../logging/logger';
 import { sleep, withDeadline } from '../time';
 import { EventStream } from './eventStream';
 import type { LiveState } from '../group/live';

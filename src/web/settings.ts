@@ -1,8 +1,8 @@
 import type { Queue } from 'bullmq';
-import type { Logger } from '../logger';
+import type { Logger } from '../logging/logger';
 import type { LiveGroup } from '../group/live';
 import type { GroupSource } from '../group/read';
-import type { Readiness } from '../shapes';
+import type { Readiness } from '../instance/shapes';
 
 export interface BoardSettings {
   /** Host name or address to bind to. */

@@ -2,7 +2,7 @@
  * The shapes of what an instance tells others as data: in JSON, and through the methods and events of an embedded instance.
  * They are promises, and name no type of a library.
  */
-import type { ErrorDetails } from './errorLog/details';
+import type { ErrorDetails } from '../errorLog/details';
 
 /** Who leads a role. */
 export interface Leader {

@@ -1,22 +1,22 @@
 import { EventEmitter } from 'node:events';
 import type { Queue } from 'bullmq';
-import type { Config } from './config';
-import { AppError } from './errors';
-import { ErrorLog } from './errorLog/errorLog';
+import type { Config } from '../configuration/config';
+import { AppError } from '../errors';
+import { ErrorLog } from '../errorLog/errorLog';
 import type { HostEvents } from './events';
-import { type Keys, keysOf } from './keys';
-import { timingsOf } from './leadership/timings';
+import { type Keys, keysOf } from '../keys';
+import { timingsOf } from '../leadership/timings';
 import { load } from './load';
-import type { Logger } from './logger';
-import type { RedisAddress } from './redis/address';
-import { type Connections, openConnections } from './redis/connections';
-import { findRisks } from './redis/durabilityCheck';
-import { openQueue } from './redis/queue';
-import type { Releases } from './supervision/releases';
-import { Supervisor } from './supervision/supervisor';
-import type { Task } from './tasks/task';
-import type { Traces } from './tracing';
-import type { Metrics } from './web/metrics';
+import type { Logger } from '../logging/logger';
+import type { RedisAddress } from '../redis/address';
+import { type Connections, openConnections } from '../redis/connections';
+import { findRisks } from '../redis/durabilityCheck';
+import { openQueue } from '../redis/queue';
+import type { Releases } from '../supervision/releases';
+import { Supervisor } from '../supervision/supervisor';
+import type { Task } from '../tasks/task';
+import type { Traces } from '../tracing';
+import type { Metrics } from '../web/metrics';
 
 export interface InstanceOptions {
   readonly config: Config;

@@ -1,8 +1,8 @@
 import { EventEmitter } from 'node:events';
-import { toError } from './errors';
-import { inFull, type Logger } from './logger';
+import { toError } from '../errors';
+import { inFull, type Logger } from '../logging/logger';
 import type { InstanceEvents } from './shapes';
-import { sleep } from './time';
+import { sleep } from '../time';
 
 export type Listener<Name extends keyof InstanceEvents> = (event: InstanceEvents[Name]) => unknown;
 

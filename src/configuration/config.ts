@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import { AppError } from './errors';
+import { AppError } from '../errors';
 import { isLoopback } from './loopback';
-import { parseRedisUrl, redactUrl, type RedisAddress, RedisUrlError } from './redis/address';
+import { parseRedisUrl, redactUrl, type RedisAddress, RedisUrlError } from '../redis/address';
 import { areSources, EXPECTED_SOURCES } from './sourceNames';
 
 /** What an instance runs with. Durations are milliseconds. docs/configuration.md explains each. */

@@ -1,9 +1,9 @@
 import type { EventEmitter } from 'node:events';
-import type { Config } from './config';
+import type { Config } from '../configuration/config';
 import { load } from './load';
-import type { Logger } from './logger';
-import type { BoardOptions } from './web/settings';
-import type { Mounted } from './web/mounted';
+import type { Logger } from '../logging/logger';
+import type { BoardOptions } from '../web/settings';
+import type { Mounted } from '../web/mounted';
 
 export interface BoardsOptions extends Pick<BoardOptions, 'group' | 'groupSource' | 'queue'> {
   readonly config: Config;

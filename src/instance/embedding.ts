@@ -1,17 +1,17 @@
-import type { ErrorRecord } from './errorLog/record';
+import type { ErrorRecord } from '../errorLog/record';
 import { HostEvents, type Listener } from './events';
-import { type Environment, resolveConfig } from './config';
+import { type Environment, resolveConfig } from '../configuration/config';
 import { type RunningInstance, runInstance } from './instance';
 import { load } from './load';
-import { hostLogger, type HostLogger, missingMethods } from './logger';
-import { provideRedis } from './redis/resolve';
-import { findMisspelt } from './settingNames';
+import { hostLogger, type HostLogger, missingMethods } from '../logging/logger';
+import { provideRedis } from '../redis/resolve';
+import { findMisspelt } from '../configuration/settingNames';
 import type { InstanceEvents, Readiness, Status } from './shapes';
-import { createDemoTask, describeDemo } from './tasks/demo';
-import { checkTask, loadTask } from './tasks/load';
-import { resolveSources } from './tasks/sources';
-import { generates, type Task } from './tasks/task';
-import type { Traces } from './tracing';
+import { createDemoTask, describeDemo } from '../tasks/demo';
+import { checkTask, loadTask } from '../tasks/load';
+import { resolveSources } from '../tasks/sources';
+import { generates, type Task } from '../tasks/task';
+import type { Traces } from '../tracing';
 
 export interface EmbeddedOptions {
   readonly task?: Task | undefined;

@@ -1,16 +1,16 @@
-import type { Connections } from './redis/connections';
-import type { Keys } from './keys';
-import type { GeneratorDuty } from './duties/generator';
-import type { RoleElections } from './duties/roleElections';
-import { presentAmong } from './membership/presence';
-import type { MessageWorker } from './handling/worker';
-import type { Supervisor } from './supervision/supervisor';
-import { withDeadline } from './time';
-import { toGauges } from './group/gauges';
-import { type GroupSource, readGroup } from './group/read';
-import type { InstanceStats, Metrics } from './web/metrics';
+import type { Connections } from '../redis/connections';
+import type { Keys } from '../keys';
+import type { GeneratorDuty } from '../duties/generator';
+import type { RoleElections } from '../duties/roleElections';
+import { presentAmong } from '../membership/presence';
+import type { MessageWorker } from '../handling/worker';
+import type { Supervisor } from '../supervision/supervisor';
+import { withDeadline } from '../time';
+import { toGauges } from '../group/gauges';
+import { type GroupSource, readGroup } from '../group/read';
+import type { InstanceStats, Metrics } from '../web/metrics';
 import type { Readiness } from './shapes';
-import type { Probes } from './web/settings';
+import type { Probes } from '../web/settings';
 
 export interface ProbedParts {
   readonly connections: Pick<Connections, 'control' | 'queue'>;

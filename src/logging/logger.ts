@@ -1,5 +1,5 @@
-import { describe, type ErrorDetails } from './errorLog/details';
-import { redact } from './redis/address';
+import { describe, type ErrorDetails } from '../errorLog/details';
+import { redact } from '../redis/address';
 
 /**
  * What the program's parts and tasks log through. Spelled out here rather than taken over from the library behind it,

@@ -1,11 +1,11 @@
 import { inspect } from 'node:util';
 import { createLogger as createWinston, format, transports } from 'winston';
 import { createLogger, fieldsOf, type Level, LEVELS, type Line, type Logger } from './logger';
-import type { Config } from './config';
-import type { ErrorDetails } from './errorLog/details';
-import { type Paint, paintFor, type Style } from './terminal/colors';
-import { errorLines } from './terminal/errorLines';
-import { printable } from './terminal/printable';
+import type { Config } from '../configuration/config';
+import type { ErrorDetails } from '../errorLog/details';
+import { type Paint, paintFor, type Style } from '../terminal/colors';
+import { errorLines } from '../terminal/errorLines';
+import { printable } from '../terminal/printable';
 
 /**
  * The logger of a program that has none of its own. All lines go to stderr: stdout is for data. Fields are fields, not
