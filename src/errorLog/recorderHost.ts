@@ -14,7 +14,7 @@ export interface RecorderHostOptions extends RecorderData {
 const THREAD = join(__dirname, '..', '..', 'dist', 'errorLog', 'recorderThread.js');
 const RESTART_DELAY_MS = 250;
 /** A thread that says nothing for so long is replaced, in milliseconds. Loading its modules can take longer. */
-const MAX_SILENCE_MS = 3000;
+const MAX_SILENCE_MS = 4500;
 const MAX_LOADING_MS = 30_000;
 const SILENCE_CHECK_MS = 500;
 /** What a thread has said while this one computed is delivered within this time, in milliseconds. */

@@ -27,7 +27,7 @@ export type RecorderNews =
     };
 
 /** Shorter than an instance's: what stalls is replaced well within the 2 s in which failures are to be recorded. */
-const RETRY = { retryStrategy: (attempt: number) => Math.min(attempt * 20, 200), connectTimeout: 1000 };
+const RETRY = { retryStrategy: (attempt: number) => Math.min(attempt * 20, 200), connectTimeout: 2500 };
 const CONTROL = { ...RETRY, socketTimeout: 1500, commandTimeout: 1500 };
 /** Longer than the listener blocks: see eventFilter.ts. */
 const QUEUE = { ...RETRY, socketTimeout: 1700 };
