@@ -24,6 +24,7 @@ import { openQueue } from './redis/queue';
 import { Releases } from './supervision/releases';
 import { Supervisor } from './supervision/supervisor';
 import type { Task } from './tasks/task';
+import { sleep } from './time';
 import type { Metrics } from './web/metrics';
 
 export interface InstanceOptions {
@@ -36,6 +37,9 @@ export interface InstanceOptions {
   readonly telemetry?: Telemetry | undefined;
   readonly logger: Logger;
 }
+
+/** Within this time of its start, an instance usually leads and handles its first message. */
+const BOARD_DELAY_MS = 250;
 
 /** What an instance is made of before it has parts that do anything. */
 interface Foundation extends InstanceOptions {
@@ -207,13 +211,21 @@ async function start(foundation: Foundation, parts: Parts, releases: Releases): 
   void board();
 }
 
-/** The board loads when messages are already being handled: it takes longer to load than all the rest. */
-function startBoardLater({ config, queue, events, logger }: Foundation, { group, probes, board }: Parts) {
+/**
+ * The board loads when messages are already being handled: while it does, which takes longer than all the rest of a
+ * start, this process can do nothing else.
+ */
+function startBoardLater(
+  { config, queue, events, logger, stopped }: Foundation,
+  { group, probes, board }: Parts,
+) {
   let starting: Promise<{ close(): Promise<void> } | undefined> | undefined;
   return () => {
     if (!config.board.on) return Promise.resolve(undefined);
-    return (starting ??= import('./web/server.js')
-      .then(async ({ startBoard }) => {
+    return (starting ??= sleep(BOARD_DELAY_MS, stopped)
+      .then(async () => {
+        if (stopped.aborted) return undefined;
+        const { startBoard } = await import('./web/server.js');
         const { namespace, instanceName: instance, board: settings } = config;
         const started = await startBoard({ queue, group, settings, namespace, instance, logger, ...probes });
         board.address = { host: settings.host, port: started.port };
