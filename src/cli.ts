@@ -160,7 +160,8 @@ async function retryFailed(terminal: Terminal, ids: readonly string[], all: bool
   const { explainFailure } = await import('./redis/connector.js');
   const { redisOf } = await import('./redis/resolve.js');
   await withRedis(terminal, async (source, config) => {
-    const { retried, unknown, failure } = all ? await retryAllErrors(source) : await retryErrors(source, ids);
+    const failed = { ...source, queue: await source.openQueue() };
+    const { retried, unknown, failure } = all ? await retryAllErrors(failed) : await retryErrors(failed, ids);
     if (retried > 0 || (unknown.length === 0 && failure === undefined)) {
       terminal.tell(`${retried} ${retried === 1 ? 'message is' : 'messages are'} back in the queue`);
     }

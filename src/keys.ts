@@ -1,6 +1,9 @@
 /** Name of the BullMQ queue. */
 export const QUEUE_NAME = 'messages';
 
+/** Name of every job of a task without named sources. */
+export const JOB_NAME = 'message';
+
 /**
  * Every Redis key and channel of one group of instances. The braces are a Redis Cluster hash tag: all keys of a
  * namespace live in one slot, so that a commit can be one transaction.
@@ -36,6 +39,7 @@ export interface Keys {
   readonly history: string;
   /** BullMQ's own: read, never written, but for `failed` (errorLog.ts). */
   readonly waiting: string;
+  readonly prioritized: string;
   readonly active: string;
   readonly delayed: string;
   readonly meta: string;
@@ -105,6 +109,7 @@ export function keysOf(namespace: string): Keys {
     instances: `${prefix}:instances`,
     history: `${prefix}:history`,
     waiting: `${queue}:wait`,
+    prioritized: `${queue}:prioritized`,
     active: `${queue}:active`,
     delayed: `${queue}:delayed`,
     meta: `${queue}:meta`,

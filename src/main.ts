@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import './compileCache';
 import { statSync } from 'node:fs';
 import { runCommandLine } from './cli';
 import type { Environment } from './configuration/config';

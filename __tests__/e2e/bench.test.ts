@@ -49,7 +49,7 @@ it('a small run measures, judges, and fills in the document', async () => {
     );
     expect(judged.every(({ met }) => typeof met === 'boolean')).toBe(true);
     // What was not measured is not judged either.
-    expect(report.targets.find(({ id }) => id === 'handling.1.leader')).not.toHaveProperty('met');
+    expect(report.targets.find(({ id }) => id === 'handling.1.leaderOfTwo')).not.toHaveProperty('met');
 
     expect(stdout).toContain('### The million');
     const filled = readFileSync(markdown, 'utf8');

@@ -2,7 +2,6 @@ import { keysOf } from '../../src/keys';
 import { toGauges } from '../../src/group/gauges';
 import { readGroup } from '../../src/group/read';
 import { LeaseNodes } from '../../src/leadership/lease';
-import { openQueue } from '../../src/redis/queue';
 import { Metrics } from '../../src/web/metrics';
 import { Scrape } from '../helpers/probes';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
@@ -23,8 +22,7 @@ afterEach(() => redis.stop());
 
 const gauges = async () => {
   const leases = new LeaseNodes({ nodes: [redis.client], ttlMs: 5000 });
-  const queue = openQueue(redis.client, keys);
-  return toGauges(await readGroup({ client: redis.client, keys, namespace: 'nic', queue, leases }));
+  return toGauges(await readGroup({ client: redis.client, keys, namespace: 'nic', leases }));
 };
 
 it('what Redis holds of the group is counted', async () => {

@@ -4,9 +4,9 @@ import type { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { reclaimUndelivered } from '../../src/handling/undelivered';
 import { MessageWorker } from '../../src/handling/worker';
-import { keysOf } from '../../src/keys';
+import { JOB_NAME, keysOf } from '../../src/keys';
 import type { Logger } from '../../src/logging/logger';
-import { JOB_NAME, openQueue } from '../../src/redis/queue';
+import { openQueue } from '../../src/redis/queue';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
 import { waitFor } from '../helpers/waitFor';
 

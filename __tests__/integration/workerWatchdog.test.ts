@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
-import { keysOf } from '../../src/keys';
+import { JOB_NAME, keysOf } from '../../src/keys';
 import { workerWatchdog } from '../../src/handling/workerWatchdog';
-import { JOB_NAME, openQueue } from '../../src/redis/queue';
+import { openQueue } from '../../src/redis/queue';
 import { MessageWorker } from '../../src/handling/worker';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
 import { silentLogger as logger } from '../helpers/silentLogger';

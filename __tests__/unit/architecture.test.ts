@@ -10,6 +10,7 @@ import { keysOf } from '../../src/keys';
  */
 const FLOORS = [
   [
+    'compileCache.ts',
     'errors.ts',
     'time.ts',
     'redis/address.ts',

@@ -6,6 +6,7 @@ import { startProgram } from '../../testkit/instances.cjs';
 const here = import.meta.dirname;
 const CHILD = resolve(here, 'child.mjs');
 const INSTRUMENTED = resolve(here, '../tasks/instrumentedTask.mjs');
+const HOLDING = resolve(here, '../tasks/holdingTask.mjs');
 const IDLE = resolve(here, '../tasks/idleTask.mjs');
 
 /** One whose code is a file of its own, here or among the peers. */
@@ -25,14 +26,19 @@ function program(name, label, file = resolve(here, `${name}.mjs`)) {
   };
 }
 
+/** Ratios are taken against it. */
 export const bullmq = program('bullmq', 'BullMQ alone');
+const tuned = program('bullmqTuned', "BullMQ with an instance's options");
 const list = program('list', 'reliable list (BLMOVE, LREM)');
 const floor = program('floor', 'the floor (empty EVALSHA)');
 const bull = program('bull', 'Bull', resolve(here, '../peers/bull.mjs'));
 const beeQueue = program('beeQueue', 'bee-queue', resolve(here, '../peers/beeQueue.mjs'));
 
-/** An instance. One that follows has a leader elsewhere, which generates and handles nothing, and only listens. */
-function instance(name, label, { follows = false, env = {} } = {}) {
+/**
+ * An instance. One that follows has a leader elsewhere, which generates and handles nothing, and only listens. One with
+ * company leads, while the other one, which cannot, is the keeper and holds one message as long as it lives.
+ */
+function instance(name, label, { follows = false, company = false, env = {} } = {}) {
   return {
     name,
     label,
@@ -42,6 +48,10 @@ function instance(name, label, { follows = false, env = {} } = {}) {
       if (follows) {
         group.start({ TASK: IDLE, GENERATOR_HANDLES: 'false' });
         await group.leading();
+      }
+      if (company) {
+        group.start({ TASK: HOLDING, CAN_GENERATE: 'false' });
+        await group.keeping();
       }
       const { exited } = group.start(
         {
@@ -59,7 +69,8 @@ function instance(name, label, { follows = false, env = {} } = {}) {
   };
 }
 
-export const leader = instance('leader', 'instance, as leader');
+const leader = instance('leader', 'instance, alone');
+const leaderOfTwo = instance('leaderOfTwo', 'instance, as leader of two', { company: true });
 export const follower = instance('follower', 'instance, as follower', { follows: true });
 export const generator = instance('generator', 'instance, as generator');
 const withBoard = instance('withBoard', 'instance, as follower, with the board', {
@@ -67,4 +78,15 @@ const withBoard = instance('withBoard', 'instance, as follower, with the board',
   env: { BOARD: 'on', BOARD_PORT: '0' },
 });
 
-export const HANDLERS = [leader, follower, withBoard, bullmq, bull, beeQueue, list, floor];
+export const HANDLERS = [
+  leader,
+  leaderOfTwo,
+  follower,
+  withBoard,
+  bullmq,
+  tuned,
+  bull,
+  beeQueue,
+  list,
+  floor,
+];

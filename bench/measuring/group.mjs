@@ -61,6 +61,8 @@ export function openGroup(client, env) {
         const now = await state();
         return instances.has(now.instance) && now;
       }, 5),
+    /** Resolves when one of these is the keeper. */
+    keeping: () => until(async () => instances.has(await client.hget(`${key}:keeper`, 'instance')), 5),
     /** Takes an instance out of the group, which is then the caller's to end. */
     take(name) {
       const instance = instances.get(name);

@@ -16,7 +16,11 @@ export async function openServer() {
     },
     /** As if no instance had ever been here: the lease of one that was killed would make others wait. */
     forgetInstances: () =>
-      client.del(...['lease', 'leader', 'cursor', 'recorder', 'instances'].map((name) => `{nic}:${name}`)),
+      client.del(
+        ...['lease', 'lease:keeper', 'leader', 'keeper', 'cursor', 'recorder', 'instances'].map(
+          (name) => `{nic}:${name}`,
+        ),
+      ),
     cpuSeconds: () => cpuSeconds(redis.process.pid),
     /** Calls by name, those from within scripts included. */
     async calls() {

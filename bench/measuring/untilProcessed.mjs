@@ -8,11 +8,7 @@ const PATIENCE_MS = 60_000;
 export async function untilProcessed(client, key, total, onProgress = () => undefined) {
   let [before, movedAt] = [0, performance.now()];
   for (;;) {
-    const [completed, failed] = await Promise.all([
-      client.hget(`${key}:messages:metrics:completed`, 'count'),
-      client.zcard(`${key}:messages:failed`),
-    ]);
-    const done = Number(completed ?? 0) + failed;
+    const { done, failed } = await look(client, `${key}:messages`);
     onProgress(done);
     if (done >= total) return { failed };
     if (done > before) [before, movedAt] = [done, performance.now()];
@@ -20,4 +16,21 @@ export async function untilProcessed(client, key, total, onProgress = () => unde
       throw new Error(`stuck: ${done} of ${total} are done`);
     await sleep(20);
   }
+}
+
+/** What was ever added and is not on its way any more, whether or not completed jobs are kept. */
+async function look(client, queue) {
+  const replies = await client
+    .multi()
+    .get(`${queue}:id`)
+    .llen(`${queue}:wait`)
+    .llen(`${queue}:active`)
+    .zcard(`${queue}:delayed`)
+    .zcard(`${queue}:failed`)
+    .exec();
+  const [added, waiting, active, delayed, failed] = replies.map(([error, reply]) => {
+    if (error) throw error;
+    return Number(reply ?? 0);
+  });
+  return { done: added - waiting - active - delayed, failed };
 }

@@ -1,13 +1,12 @@
-// Bull, the predecessor of BullMQ, with the same retention, metrics and lock.
+// Bull, the predecessor of BullMQ, with an instance's retention and lock.
 import Queue from 'bull';
 import { messages } from '../tasks/messages.mjs';
 
-const JOB_OPTIONS = { removeOnComplete: 1000, removeOnFail: false, stackTraceLimit: 5 };
+const JOB_OPTIONS = { removeOnComplete: 1000, removeOnFail: false };
 const open = (port) =>
   new Queue('messages', {
     redis: { host: '127.0.0.1', port },
     settings: { lockDuration: 30_000, stalledInterval: 7_500 },
-    metrics: { maxDataPoints: 60 * 24 },
   });
 
 export async function fill({ port, count, bytes }) {

@@ -41,7 +41,7 @@ export async function generating({ server, rounds, scale, progress }) {
   const about =
     'Messages of 100 bytes that nobody handles, one batch after the other, after a quarter as many to warm up. The ' +
     'instance commits each batch with its cursor, fenced, and listens to the events as leaders do; BullMQ alone ' +
-    'adds them with `queue.add` (batches of 1) and `queue.addBulk`, with equal job options.';
+    'adds them with `queue.add` (batches of 1) and `queue.addBulk`, and their jobs are equal.';
   return [table('Generating', about, figures)];
 }
 

@@ -1,3 +1,4 @@
+import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { redisOf } from '../redis/resolve';
 import type { Config } from '../configuration/config';
@@ -5,7 +6,6 @@ import { type Keys, keysOf } from '../keys';
 import { LeaseNodes } from '../leadership/lease';
 import { timingsOf } from '../leadership/timings';
 import { ErrorLog } from '../errorLog/errorLog';
-import { openQueue } from '../redis/queue';
 import { closeClient, RedisConnector } from '../redis/connector';
 import type { RedisAddress } from '../redis/address';
 
@@ -15,7 +15,10 @@ export async function openAccess(config: Config) {
   const connector = new RedisConnector({ address: redisOf(config), key: keys.lease });
   // Shorter than an instance's, so that a command gives up within 5 s whenever Redis stops to answer.
   const client = await connector.connect('control', { commandTimeout: 2500 });
-  const queue = openQueue(client, keys);
+  // Loading BullMQ takes as long as all the rest of a command, and most commands get by without.
+  let opening: Promise<Queue> | undefined;
+  const openQueue = () =>
+    (opening ??= import('../redis/queue.js').then((module) => module.openQueue(client, keys)));
   const opened = [client];
   /** The nodes of the lease; none if that is the Redis of everything else. */
   const openLeaseNodes = async (): Promise<Redis[]> => {
@@ -26,10 +29,10 @@ export async function openAccess(config: Config) {
   };
   return {
     client,
-    queue,
+    openQueue,
     keys,
     namespace: config.namespace,
-    errorLog: new ErrorLog(client, queue, keys),
+    errorLog: new ErrorLog(client, { remove: async (id) => (await openQueue()).remove(id) }, keys),
     /** The leases, to look at. Their nodes are asked for only by who needs them. */
     async openLeases(): Promise<LeaseNodes> {
       const nodes = await openLeaseNodes();

@@ -1,6 +1,6 @@
 import { SingleBar } from 'cli-progress';
 import { AppError } from '../errors';
-import type { GroupSource } from '../group/read';
+import type { OperatedGroup } from '../operating/pause';
 import { drainGroup, type Undone } from '../operating/drain';
 import { whoAmI } from '../operating/whoAmI';
 import type { Terminal } from './terminal';
@@ -15,7 +15,7 @@ const LINE_INTERVAL_MS = 10_000;
  * @throws AppError (exit code 1) when that time has passed, or Ctrl-C ended the wait
  */
 export async function drain(
-  group: GroupSource,
+  group: OperatedGroup,
   timeoutSeconds: number | undefined,
   { stderr, tell, stopSignal }: Pick<Terminal, 'stderr' | 'tell' | 'stopSignal'>,
 ): Promise<void> {

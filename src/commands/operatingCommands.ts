@@ -1,6 +1,6 @@
 import { Argument, type Command, InvalidArgumentError } from 'commander';
 import type { Config } from '../configuration/config';
-import type { GroupSource } from '../group/read';
+import type { OperatedGroup } from '../operating/pause';
 import type { Pausable } from '../operating/pause';
 import { type Terminal, withRedis } from './terminal';
 
@@ -116,10 +116,10 @@ function addPause(program: Command, terminal: Terminal): void {
 
 function withGroup(
   terminal: Terminal,
-  use: (group: GroupSource, config: Config) => Promise<void>,
+  use: (group: OperatedGroup, config: Config) => Promise<void>,
 ): Promise<void> {
   return withRedis(terminal, async (access, config) =>
-    use({ ...access, leases: await access.openLeases() }, config),
+    use({ ...access, queue: await access.openQueue(), leases: await access.openLeases() }, config),
   );
 }
 

@@ -2,7 +2,7 @@ import type { Config } from '../configuration/config';
 import { AppError } from '../errors';
 import { type GroupSource, type GroupState, readGroup } from '../group/read';
 import type { Pause } from '../generating/pause';
-import { type Pausable, pauseGroup, resumeGroup } from '../operating/pause';
+import { type OperatedGroup, type Pausable, pauseGroup, resumeGroup } from '../operating/pause';
 import { namedSources, pickSource } from '../operating/sources';
 import { whoAmI } from '../operating/whoAmI';
 import { printable } from '../terminal/printable';
@@ -15,7 +15,7 @@ interface Request {
 
 /** Pauses, and says what is paused then. */
 export async function pause(
-  group: GroupSource,
+  group: OperatedGroup,
   config: Pick<Config, 'sources'>,
   request: Request,
   { tell }: Pick<Terminal, 'tell'>,
@@ -27,7 +27,7 @@ export async function pause(
 
 /** Resumes, and says what. */
 export async function resume(
-  group: GroupSource,
+  group: OperatedGroup,
   config: Pick<Config, 'sources'>,
   request: Request,
   { tell }: Pick<Terminal, 'tell'>,

@@ -5,12 +5,12 @@ import { Committer } from '../generating/committer';
 import { generateMessages } from '../generating/generator';
 import type { Pause } from '../generating/pause';
 import { PauseState } from '../generating/pauseState';
-import type { Keys } from '../keys';
+import { JOB_NAME, type Keys } from '../keys';
 import type { Term } from '../leadership/options';
 import type { GeneratorRole } from '../leadership/role';
 import { type Logger, taskLogger } from '../logging/logger';
 import type { Connections } from '../redis/connections';
-import { JOB_NAME, jobOptions } from '../redis/queue';
+import { jobOptions } from '../redis/queue';
 import type { GeneratingTask } from '../tasks/task';
 
 export interface GeneratorDutyOptions {

@@ -1,5 +1,5 @@
 import { bounded, describe, type ErrorDetails, MAX_MESSAGE } from './details';
-import { JOB_NAME } from '../redis/queue';
+import { JOB_NAME } from '../keys';
 
 export type { ErrorDetails };
 

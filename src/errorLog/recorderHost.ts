@@ -12,6 +12,8 @@ export interface RecorderHostOptions extends RecorderData {
 
 /** Built, also where this file is not. */
 const THREAD = join(__dirname, '..', '..', 'dist', 'errorLog', 'recorderThread.js');
+/** What it reads is garbage soon: a small young generation keeps V8 from letting that pile up. The rest is V8's default. */
+const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 4 };
 const RESTART_DELAY_MS = 250;
 /** A thread that says nothing for so long is replaced, in milliseconds. Loading its modules can take longer. */
 const MAX_SILENCE_MS = 4500;
@@ -41,7 +43,7 @@ async function runThread(
   const { signal } = activity;
   const workerData: RecorderData = { address, namespace };
   // Without the options of the process: what it preloads is not meant for here.
-  const thread = new Worker(THREAD, { workerData, execArgv: [] });
+  const thread = new Worker(THREAD, { workerData, execArgv: [], resourceLimits: RESOURCE_LIMITS });
   const ended = new AbortController();
   const startedAt = performance.now();
   let heardAt = startedAt + MAX_LOADING_MS - MAX_SILENCE_MS;

@@ -1,7 +1,6 @@
 /*
  * The one place that reads the state of the group. Status, live view and metrics are projections of what it gives.
  */
-import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Keys } from '../keys';
 import type { LeaseNodes } from '../leadership/lease';
@@ -14,7 +13,6 @@ export interface GroupSource {
   readonly client: Redis;
   readonly keys: Keys;
   readonly namespace: string;
-  readonly queue: Queue;
   readonly leases: Pick<LeaseNodes, 'holders'>;
 }
 
@@ -69,13 +67,7 @@ export interface GroupState {
 
 type Hash = Record<string, string>;
 
-export async function readGroup({
-  client,
-  keys,
-  namespace,
-  queue,
-  leases,
-}: GroupSource): Promise<GroupState> {
+export async function readGroup({ client, keys, namespace, leases }: GroupSource): Promise<GroupState> {
   const [{ now, instances }, recorded] = await Promise.all([
     knownInstances(client, keys),
     client.hgetall(keys.roles),
@@ -83,26 +75,29 @@ export async function readGroup({
   const roles = sourceNames(instances, recorded).map((name) => generatorRole(keys, name));
   const keeper = keeperRole(keys);
   const everyRole = [keeper, ...roles];
-  const [secrets, leaders, cursors, unnamed, paused, counts, everything] = await Promise.all([
+  const [secrets, leaders, cursors, unnamed, paused, everything] = await Promise.all([
     // Without a majority of its nodes nobody holds a lease.
     leases.holders(everyRole.map((role) => role.keys.lease)).catch((): undefined[] => []),
     Promise.all(everyRole.map((role) => client.hgetall(role.keys.leader))),
     Promise.all(roles.map((role) => client.hgetall(role.keys.cursor))),
     client.hget(keys.source().cursor, 'generated'),
     client.hgetall(keys.paused),
-    queue.getJobCounts('wait', 'prioritized', 'active', 'delayed', 'failed'),
+    // At one moment: a message on its way from one state to another would count twice, or not at all.
     client
-      .pipeline()
+      .multi()
+      .llen(keys.waiting)
+      .zcard(keys.prioritized)
+      .llen(keys.active)
+      .zcard(keys.delayed)
+      .zcard(keys.failed)
       .get(keys.jobCounter)
       .hget(keys.recorder, 'cleared')
       .hexists(keys.meta, 'paused')
       .hlen(keys.errors)
       .exec(),
   ]);
-  const [lastId, cleared, handlingPaused, errors] = (everything ?? []).map(([error, value]) => {
-    if (error) throw error;
-    return countOf(value);
-  }) as [number, number, number, number];
+  const [wait = 0, prioritized = 0, active = 0, delayed = 0, failed = 0, ...further] = countsOf(everything);
+  const [lastId = 0, cleared = 0, handlingPaused = 0, errors = 0] = further;
   const stateOf = (role: Role, index: number): RoleState => {
     const record = parseLeader(leaders[index]);
     return { role, record, leader: secrets[index] === undefined ? undefined : record };
@@ -113,9 +108,7 @@ export async function readGroup({
     const pause = generating ?? parsePause(paused[`generating:${role.source}`]);
     return { ...state, ...positionOf(cursors[index]!), role, pause, state: workOf(state, pause, instances) };
   });
-  const inQueue = (state: string) => counts[state] ?? 0;
-  const waiting = inQueue('wait') + inQueue('prioritized');
-  const [active, delayed, failed] = [inQueue('active'), inQueue('delayed'), inQueue('failed')];
+  const waiting = wait + prioritized;
   const named = roles.some(({ source }) => source !== undefined);
   const generated = sources.reduce((sum, source) => sum + source.generated, named ? countOf(unnamed) : 0);
   return {
@@ -163,6 +156,14 @@ function workOf(
   if (leader === undefined) return reports.some(({ state }) => state === 'failed') ? 'failed' : 'vacant';
   const own = reports.find(({ instance }) => instance === leader.instance);
   return own?.state === 'finished' || own?.state === 'failed' ? own.state : 'generating';
+}
+
+/** The replies of a transaction, all of them counts. */
+function countsOf(replies: readonly [Error | null, unknown][] | null): number[] {
+  return (replies ?? []).map(([error, value]) => {
+    if (error) throw error;
+    return countOf(value);
+  });
 }
 
 /** What is no count, and was not written by us, counts as none. */

@@ -1,7 +1,6 @@
 import { Job, type Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
-import type { Keys } from '../keys';
-import { JOB_NAME } from '../redis/queue';
+import { JOB_NAME, type Keys } from '../keys';
 import { loadScript } from '../redis/scripts';
 import { withDeadline } from '../time';
 

@@ -2,8 +2,15 @@ import type { EventEmitter } from 'node:events';
 import type { Config } from '../configuration/config';
 import { load } from './load';
 import type { Logger } from '../logging/logger';
+import { sleep } from '../time';
 import type { BoardOptions } from '../web/settings';
 import type { Mounted } from '../web/mounted';
+
+/**
+ * While the board loads, which takes longer than all the rest of a start, the process can do nothing else. Within this time
+ * of its start, an instance usually leads and handles its first message. In milliseconds.
+ */
+const BOARD_DELAY_MS = 250;
 
 export interface BoardsOptions extends Pick<BoardOptions, 'group' | 'groupSource' | 'queue'> {
   readonly config: Config;
@@ -30,6 +37,7 @@ export function boardLater(options: BoardsOptions, onListening: (port: number) =
   };
 
   async function start() {
+    await sleep(BOARD_DELAY_MS);
     const started = await load.server().startBoard(boardOptions(options));
     onListening(started.port);
     events.on('changed', () => started.changed());

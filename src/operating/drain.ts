@@ -1,7 +1,6 @@
-import type { GroupSource } from '../group/read';
 import { livingInstances } from '../membership/registry';
 import { sleep } from '../time';
-import { pauseGroup } from './pause';
+import { type OperatedGroup, pauseGroup } from './pause';
 
 /** What is left to be handled. */
 export interface Undone {
@@ -24,7 +23,7 @@ export interface DrainOptions {
 const POLL_INTERVAL_MS = 200;
 
 /** Pauses generating and waits until nothing waits, is active or is delayed. False if the signal aborted before. */
-export async function drainGroup(group: GroupSource, options: DrainOptions): Promise<boolean> {
+export async function drainGroup(group: OperatedGroup, options: DrainOptions): Promise<boolean> {
   const { signal, by, onProgress, onHindrance } = options;
   const { client, keys, queue } = group;
   await pauseGroup(group, { what: 'generating', by });

@@ -4,6 +4,7 @@
  * field beside it tells by whom if it was a command of ours. The announcement only makes generators log it at once.
  */
 import type { Queue } from 'bullmq';
+import type { GroupSource } from '../group/read';
 import { type Pause, parsePause } from '../generating/pause';
 import { announce } from '../membership/announcements';
 import type { Group } from './cursor';
@@ -14,6 +15,9 @@ export type Pausable = (typeof PAUSABLE)[number];
 export interface PauseGroup extends Group {
   readonly queue: Pick<Queue, 'pause' | 'resume' | 'isPaused'>;
 }
+
+/** A group as commands and the live view operate it. */
+export type OperatedGroup = GroupSource & { readonly queue: Queue };
 
 export interface PauseRequest {
   readonly what: Pausable;

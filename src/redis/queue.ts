@@ -3,9 +3,6 @@ import type { Redis } from 'ioredis';
 import type { Config } from '../configuration/config';
 import { type Keys, QUEUE_NAME } from '../keys';
 
-/** Name of every job of a task without named sources. */
-export const JOB_NAME = 'message';
-
 /**
  * Opens the BullMQ queue on a connection that the caller closes. Writes nothing to Redis.
  *

@@ -3,7 +3,7 @@ import { type GroupSource, readGroup } from '../group/read';
 import { generatorRole } from '../leadership/role';
 import { setCursor } from '../operating/cursor';
 import { handOver } from '../operating/handOver';
-import { type Pausable, pauseGroup, resumeGroup } from '../operating/pause';
+import { type Pausable, type OperatedGroup, pauseGroup, resumeGroup } from '../operating/pause';
 import { namedSources } from '../operating/sources';
 
 /** Where a source stands: its cursor as JSON (undefined before the first commit), and its count. */
@@ -23,9 +23,9 @@ export interface CursorChange {
 
 /** What the live view can do to a running group. Each rejects with an AppError that says why it could not be done. */
 export class Operations {
-  readonly #group: GroupSource;
+  readonly #group: OperatedGroup;
 
-  constructor(group: GroupSource) {
+  constructor(group: OperatedGroup) {
     this.#group = group;
   }
 

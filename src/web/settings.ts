@@ -1,7 +1,7 @@
 import type { Queue } from 'bullmq';
 import type { Logger } from '../logging/logger';
 import type { LiveGroup } from '../group/live';
-import type { GroupSource } from '../group/read';
+import type { OperatedGroup } from '../operating/pause';
 import type { Readiness } from '../instance/shapes';
 
 export interface BoardSettings {
@@ -33,7 +33,7 @@ export interface BoardOptions extends Probes {
   /** What the live view shows and changes. */
   group: LiveGroup;
   /** The group that the live view operates; undefined: it only shows it. */
-  groupSource?: GroupSource | undefined;
+  groupSource?: OperatedGroup | undefined;
   settings: BoardSettings;
   namespace: string;
   /** Name of the instance that serves the board. */
