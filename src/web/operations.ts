@@ -1,5 +1,5 @@
 import { AppError } from '../errors';
-import { type GroupSource, readGroup } from '../group/read';
+import { readGroup } from '../group/read';
 import { generatorRole } from '../leadership/role';
 import { setCursor } from '../operating/cursor';
 import { handOver } from '../operating/handOver';
