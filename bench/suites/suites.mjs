@@ -7,7 +7,19 @@ import { growth } from './growth.mjs';
 import { handling } from './handling.mjs';
 import { million } from './million.mjs';
 import { shards } from './shards.mjs';
+import { sources } from './sources.mjs';
 import { start } from './start.mjs';
 
 /** Each gets `{ server, rounds, quick, messages, scale, errorScale, progress }` and gives tables. */
-export const SECTIONS = { handling, generating, failover, start, commands, atRest, growth, shards, million };
+export const SECTIONS = {
+  handling,
+  generating,
+  failover,
+  sources,
+  start,
+  commands,
+  atRest,
+  growth,
+  shards,
+  million,
+};
