@@ -275,6 +275,7 @@ describe('an instance that runs', () => {
       expect([page.status, page.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8']);
       expect(await page.text()).not.toMatch(/(?:href|src)="\//);
       expect((await get(`${prefix}/live/main.js`)).status).toBe(200);
+      expect((await get(`${prefix}/operate/cursor`)).status).toBe(200);
       expect(await (await get(`${prefix}/readyz`)).json()).toMatchObject({ ready: true });
       const board = await (await get(`${prefix}/board/queue/messages`)).text();
       expect(board).toContain(`<base href="${prefix}/board/"`);

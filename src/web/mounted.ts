@@ -18,7 +18,7 @@ export interface Mounted {
 
 /** A prefix, and a path of ours. Only plain characters: Bull Board's page contains the prefix. */
 const PATH =
-  /^(?<prefix>(?:\/[\w.~%-]+)*?)(?<path>\/(?:(?:healthz|readyz|metrics|events|board|live)(?:\/.*)?)?)$/;
+  /^(?<prefix>(?:\/[\w.~%-]+)*?)(?<path>\/(?:(?:healthz|readyz|metrics|events|board|live|operate)(?:\/.*)?)?)$/;
 
 export function createMounted(options: BoardOptions): Mounted {
   const { group, logger, namespace, instance, settings } = options;
