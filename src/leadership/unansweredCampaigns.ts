@@ -1,10 +1,10 @@
 import type { Logger } from '../logging/logger';
 import { timingsOf } from './timings';
 
-/** Campaigns in a row without an answer, after which the log says so. */
+/** Number of unanswered campaigns in a row after which a warning is logged. */
 const MAX_UNANSWERED = 3;
 
-/** Counts the campaigns that Redis did not answer in time: one that is too far away for LEASE_TTL_MS answers none. */
+/** Counts the campaigns that Redis did not answer in time. A Redis too far away for LEASE_TTL_MS answers none. */
 export class UnansweredCampaigns {
   readonly #ttlMs: number;
   readonly #logger: Logger;
