@@ -3,7 +3,7 @@ import { livingInstances } from '../membership/registry';
 import { sleep } from '../time';
 import { pauseGroup } from './pause';
 
-/** What is left to be handled. */
+/** Messages that are not handled yet. */
 export interface Undone {
   readonly waiting: number;
   readonly active: number;
@@ -11,7 +11,7 @@ export interface Undone {
 }
 
 export interface DrainOptions {
-  /** Who asks: `user@host`. */
+  /** Who requests it: `user@host`. */
   readonly by: string;
   /** Ends the wait. */
   readonly signal: AbortSignal;
@@ -23,7 +23,10 @@ export interface DrainOptions {
 
 const POLL_INTERVAL_MS = 200;
 
-/** Pauses generating and waits until nothing waits, is active or is delayed. False if the signal aborted before. */
+/**
+ * Pauses generation and waits until no message is waiting, active or delayed. Returns false if the signal aborted
+ * first.
+ */
 export async function drainGroup(group: GroupSource, options: DrainOptions): Promise<boolean> {
   const { signal, by, onProgress, onHindrance } = options;
   const { client, keys, queue } = group;

@@ -20,17 +20,19 @@ import { type MasterAnswer, MasterQuestion, type MasterQuestionOptions } from '.
 import type { RedisNode } from './address';
 import { aborted, sleep } from '../time';
 
-/** Pause between two looks, in milliseconds. */
+/** Interval between two checks, in milliseconds. */
 const WATCH_MS = 1000;
-/** How long the others may take when one has answered, in milliseconds: one that stands still keeps nobody waiting. */
+/**
+ * How long to wait for the other nodes after one has answered, in milliseconds, so that a frozen node delays nothing.
+ */
 const PATIENCE_MS = 200;
 
-/** Finds the master for all connections to one address, and keeps them from staying with another server. */
+/** Locates the master for all connections to one address, and closes connections to any other server. */
 export class MasterLocator {
   readonly #options: MasterQuestionOptions;
   readonly #question: MasterQuestion;
   readonly #sockets = new Map<Socket, string>();
-  /** Those that could be asked: the ones given, and those of the Cluster that they told of. */
+  /** Nodes that can be queried: the given ones, and those of the Cluster that they reported. */
   #learnt: readonly RedisNode[] = [];
   #locating: Promise<RedisNode> | undefined;
   #watching = new AbortController();
@@ -41,7 +43,7 @@ export class MasterLocator {
     this.#watching.abort();
   }
 
-  /** For ioredis: makes the sockets of its clients. */
+  /** For ioredis: creates the sockets of its clients. */
   get connector(): NonNullable<RedisOptions['Connector']> {
     // eslint-disable-next-line @typescript-eslint/no-this-alias -- the class is made for this locator
     const locator = this;
@@ -52,7 +54,7 @@ export class MasterLocator {
     };
   }
 
-  /** A new socket to the master. Rejects when it can not be found. */
+  /** Opens a socket to the master. Rejects if the master cannot be located. */
   async open(): Promise<Socket> {
     const { host, port } = await this.locate();
     const { tls } = this.#options;
@@ -70,8 +72,9 @@ export class MasterLocator {
   }
 
   /**
-   * Asks all nodes at once where the master is, and believes the answer of the highest epoch, or else the one that most
-   * of them give: after a failover some are behind the times, and may stay so while they are cut off from the others.
+   * Asks all nodes at once where the master is, and trusts the answer with the highest epoch, or otherwise the most
+   * frequent answer: after a failover some nodes are outdated, and can stay so while they are partitioned from the
+   * others.
    */
   locate(): Promise<RedisNode> {
     return (this.#locating ??= this.#ask().finally(() => (this.#locating = undefined)));
@@ -104,7 +107,7 @@ export class MasterLocator {
     return [...new Map(all.map((node) => [nameOf(node), node])).values()];
   }
 
-  /** Asks one node after the other, and ends connections to servers that are not the master any more. */
+  /** Queries one node after the other, and closes connections to servers that are no longer the master. */
   async #watch(signal: AbortSignal): Promise<void> {
     for (let turn = 0; !signal.aborted; turn++) {
       const nodes = this.#nodes;
@@ -117,13 +120,13 @@ export class MasterLocator {
           if (signal.aborted) break;
           const { master } = await this.#question.ask(client, node);
           if (this.#elsewhere(master).length === 0) continue;
-          // One node alone may be wrong.
+          // A single node can be wrong.
           const agreed = await this.locate();
           for (const socket of this.#elsewhere(agreed)) socket.destroy();
           if (nameOf(agreed) !== nameOf(master)) break;
         }
       } catch {
-        // It is somebody else's turn.
+        // Try the next node.
         await sleep(WATCH_MS / 10, signal);
       } finally {
         client.disconnect();
@@ -136,7 +139,7 @@ export class MasterLocator {
   }
 }
 
-/** A connection's way to the master: one try at a time; when to try again is for the connection to say. */
+/** A connection's way to the master. It makes one attempt; the connection decides when to retry. */
 class MasterConnector extends AbstractConnector {
   readonly #locator: MasterLocator;
 
@@ -155,12 +158,12 @@ class MasterConnector extends AbstractConnector {
       return socket;
     } catch (error) {
       this.firstError = toError(error);
-      // To ioredis a rejection is the end of the connection; a socket that is closed means: try again.
+      // ioredis ends the connection on a rejection; on a closed socket it retries.
       return new Socket().destroy();
     }
   }
 
-  /** A server that has just ceased to be the master, or is about to become it, will not do. */
+  /** Rejects a server that has just ceased to be the master, or is about to become it. */
   override check(info: { role?: string }): boolean {
     return info.role === undefined || info.role === 'master';
   }

@@ -10,14 +10,14 @@
 import type { Redis } from 'ioredis';
 import { sleep } from '../time';
 
-/** Interval of the pings on a connection that only receives, in milliseconds. Every instance pays for it. */
+/** Interval of the pings on a connection that only receives, in milliseconds. Every instance sends them. */
 const PING_INTERVAL_MS = 2500;
 
 /** Makes `socketTimeout` fair to a blocked event loop, on this client and on the ones that BullMQ duplicates from it. */
 export function checkTwice(client: Redis): Redis {
   client.on('connect', () => {
     const { stream } = client;
-    // ioredis adds a listener for each reply that makes it reconnect. Their number is that of the commands in flight.
+    // ioredis adds a listener for each reply that makes it reconnect; their number equals the commands in flight.
     stream.setMaxListeners(0);
     const destroy = stream.destroy.bind(stream);
     stream.destroy = (error?: Error) => {
@@ -35,7 +35,7 @@ export function checkTwice(client: Redis): Redis {
   return client;
 }
 
-/** Sends a PING at an interval until `signal` aborts, so that a stall is noticed. */
+/** Sends periodic PINGs until `signal` aborts, so that a stall is detected. */
 export async function probe(client: Redis, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     await sleep(PING_INTERVAL_MS, signal);
