@@ -67,7 +67,7 @@ export function detailsOf(error: Error): ErrorDetails {
   return described.get(error) ?? describe(error);
 }
 
-/** Makes a copy of a storable error one as well. */
+/** Gives a copy of a storable error the same details. */
 export function withDetailsOf(error: Error, copy: Error): Error {
   described.set(copy, detailsOf(error));
   return copy;

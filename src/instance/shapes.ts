@@ -18,7 +18,7 @@ export interface Status {
   readonly namespace: string;
   /** Null while no instance holds the lease; always null with named sources, see `sources`. */
   readonly leader: Leader | null;
-  /** Null while nobody holds the keeper's lease. */
+  /** Null while no instance holds the keeper's lease. */
   readonly keeper: Leader | null;
   readonly instances: readonly InstanceStatus[];
   readonly messages: MessageCounts;

@@ -34,7 +34,7 @@ export interface CrashWatchOptions {
   readonly instance: string;
   /** Nobody holds the leases of these roles. After a crash, `dead` is the instance that held all of them. */
   readonly onVacant: (roles: readonly Role[], why: 'crash' | 'expired' | 'free', dead?: string) => void;
-  /** The newest term of each role, by its id, as last read: an older one is over. */
+  /** The newest term of each role as last read, by the id of the role; older terms are over. */
   readonly onTerms: (terms: ReadonlyMap<string, number>) => void;
   readonly ttlMs: number;
   readonly logger: Logger;

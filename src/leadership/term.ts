@@ -118,7 +118,7 @@ export interface TermEnd {
   readonly term: number;
   readonly cause: EndCause;
   readonly note?: string;
-  /** How long ago the last sign of it was, in milliseconds. */
+  /** Time since the last sign of the leader, in milliseconds. */
   readonly agoMs: number;
 }
 

@@ -15,9 +15,9 @@ export interface DrainOptions {
   readonly by: string;
   /** Ends the wait. */
   readonly signal: AbortSignal;
-  /** Told at each look what is left. */
+  /** Called after each poll with the remaining messages. */
   readonly onProgress: (left: Undone) => void;
-  /** Told at once why it would take for ever: nobody handles. */
+  /** Called immediately with the reason if no message would ever be handled. */
   readonly onHindrance: (why: 'handling is paused' | 'no instance is alive') => void;
 }
 

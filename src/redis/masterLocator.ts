@@ -1,16 +1,7 @@
 /*
- * Where the master is, behind Sentinels or in a Cluster.
+ * Locates the master, behind Sentinels or in a Cluster.
  *
  * All keys of a group are in one slot, so that in a Cluster, too, one server at a time answers for all of them. Every
- * connection is a plain connection to that server: the rest of the program needs to know of nothing else, a commit has
- * its WATCH and its EXEC on one socket, and ordinary channels, all on one server, show who is present.
- *
- * The library's own Sentinel and Cluster clients are not taken. A connection of the former that is told to reconnect
- * while it asks where to ends for good and in silence (taskforcesh/bullmq#4378); the latter is many connections, of which
- * none can be said to be lost.
- *
- * A master that is cut off or stands still closes nothing. So while connections are open, one of the nodes is asked every
- * second where the master is; connections to another server are then ended, to be opened anew.
  */
 import { connect as connectSocket, Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';

@@ -1,11 +1,10 @@
 /*
  * A stalled socket is one on which bytes vanish while it stays open. ioredis's option `socketTimeout` destroys a socket
- * on which a command has had no answer for so long, but it measures with a timer of this process. After a handler has
- * blocked the event loop, timers run before sockets are read, and a healthy connection would be destroyed although its
- * answer has long arrived. Here the socket is read once more before that is believed.
+ * on which a command has been unanswered for that long, but it measures with a timer of this process. After a handler
+ * has blocked the event loop, timers run before sockets are read, and a healthy connection would be destroyed although
+ * its answer arrived long ago. Therefore the socket is read once more before it is considered stalled.
  *
- * A connection that only receives sends no commands that could stay unanswered. `probe` sends it a PING from time to
- * time.
+ * A connection that only receives sends no commands that could stay unanswered. `probe` sends a periodic PING on it.
  */
 import type { Redis } from 'ioredis';
 import { sleep } from '../time';

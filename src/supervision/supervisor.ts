@@ -95,7 +95,7 @@ export class Supervisor {
 
   /** Names of the activities that should run now. */
   get names(): string[] {
-    // One that is ending can have a successor of its name.
+    // An activity that is ending can have a successor with the same name.
     return [...new Set([...this.#activities.keys()].map(({ name }) => name))];
   }
 

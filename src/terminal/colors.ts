@@ -2,7 +2,7 @@ import { styleText } from 'node:util';
 
 export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow';
 
-/** Gives text a style, or leaves it as it is. Make untrusted text printable before you style it, never after. */
+/** Styles a text, or returns it unchanged. Make untrusted text printable before you style it, never after. */
 export type Paint = (style: Style, text: string) => string;
 
 export const plain: Paint = (_style, text) => text;
