@@ -48,7 +48,7 @@ runCommandLine(process.argv.slice(2), {
       () => true,
       () => true,
     );
-    if (await Promise.race([settled, sleep(START_PATIENCE_MS)])) await instance.stop();
+    if (await Promise.race([settled, sleep(START_TIMEOUT_MS)])) await instance.stop();
   },
 }).then(
   // Handles that a task or a library has left open must not keep the process alive.
@@ -117,7 +117,7 @@ async function ask(question: string): Promise<string> {
 const SAME_CTRL_C_MS = 50;
 
 /** How long to wait for the start to complete once the instance is told to stop, in milliseconds. */
-const START_PATIENCE_MS = 3000;
+const START_TIMEOUT_MS = 3000;
 
 function stopSignal(): AbortSignal {
   const stopping = new AbortController();
@@ -128,7 +128,7 @@ function stopSignal(): AbortSignal {
         stoppedAt = performance.now();
         stopping.abort();
       } else if (name === 'SIGTERM' || performance.now() - stoppedAt > SAME_CTRL_C_MS) {
-        process.stderr.write('stopped by force: a message in hand will be redelivered\n');
+        process.stderr.write('stopped by force: an active message will be redelivered\n');
         process.exit(1);
       }
     });

@@ -14,7 +14,7 @@ import { announce, type Announcement } from '../membership/announcements';
 import { sleep, systemClock, withDeadline } from '../time';
 
 /** Maximum time to choose successors after a crash, in milliseconds. */
-const CHOOSING_MS = 250;
+const CHOICE_TIMEOUT_MS = 250;
 /** Time over which an instance spreads its campaigns for roles that become vacant together, in milliseconds. */
 const MAX_TURNS_MS = 300;
 
@@ -138,7 +138,7 @@ export class RoleElections {
     for (const { id } of roles.filter((role) => !sources.includes(role))) this.#wake(id, 0);
     if (sources.length === 0) return;
     const choosing = this.#options.chooseSuccessors(sources, dead);
-    const successors = await withDeadline(choosing, CHOOSING_MS, 'choosing successors').catch(
+    const successors = await withDeadline(choosing, CHOICE_TIMEOUT_MS, 'choosing successors').catch(
       (error: unknown) => {
         this.#options.logger.debug('no successors could be chosen', { error: toError(error) });
         return undefined;

@@ -14,7 +14,7 @@ export interface NewestError {
 type Source = Pick<Keys, 'errors' | 'failed'>;
 
 /** Records without a failed job are read only if there are at most this many records: Redis does not order them. */
-const MOST_UNORDERED = 1000;
+const MAX_UNORDERED = 1000;
 
 const NEWEST = loadScript(__dirname, 'newest');
 
@@ -33,7 +33,7 @@ export async function newestErrors(
   const newest = await ask(client, keys, most, longest, []);
   if (newest.length >= most) return newest;
   const total = await client.hlen(keys.errors);
-  if (total <= newest.length || total > MOST_UNORDERED) return newest;
+  if (total <= newest.length || total > MAX_UNORDERED) return newest;
   const ids = await client.hkeys(keys.errors);
   const scores = await client.zmscore(keys.failed, ...ids);
   const unordered = ids.filter((_, index) => scores[index] === null);

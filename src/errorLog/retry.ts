@@ -24,8 +24,8 @@ export interface RetryResult {
  * How long to retry while Redis fails, in milliseconds: a failover is often over by then, and commands promise to give
  * up within 5 s.
  */
-const GIVE_UP_MS = 3500;
-const REPEAT_MS = 100;
+const RETRY_TIMEOUT_MS = 3500;
+const RETRY_INTERVAL_MS = 100;
 const BATCH_SIZE = 100;
 
 /** Requeues the given failed messages with all their attempts, and removes them from the error log. */
@@ -90,16 +90,16 @@ async function retryOne({ queue, errorLog }: RetrySource, id: string): Promise<b
 
 /** Repeats a step that fails because of Redis. Rejects with the first error. */
 async function persist<T>(step: () => Promise<T>): Promise<T> {
-  const giveUpAt = performance.now() + GIVE_UP_MS;
+  const giveUpAt = performance.now() + RETRY_TIMEOUT_MS;
   let reason: Error | undefined;
   for (;;) {
     const left = giveUpAt - performance.now();
-    if (reason !== undefined && left < REPEAT_MS) throw reason;
+    if (reason !== undefined && left < RETRY_INTERVAL_MS) throw reason;
     try {
       return await withDeadline(step(), left, 'Redis');
     } catch (error) {
       reason ??= toError(error);
-      await sleep(REPEAT_MS);
+      await sleep(RETRY_INTERVAL_MS);
     }
   }
 }

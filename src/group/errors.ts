@@ -17,15 +17,15 @@ export interface GroupErrorsOptions {
 }
 
 /** Number of errors shown, and maximum length of a record that is read for the list, in bytes. */
-const SHOWN = 20;
-const LONGEST_RECORD = 64 * 1024;
+const MAX_SHOWN = 20;
+const MAX_RECORD_BYTES = 64 * 1024;
 /** Maximum length of a record that is read for its details, in bytes, and of its message's data, in characters. */
-const LONGEST_DETAILS = 1024 * 1024;
-const LONGEST_DATA = 4000;
+const MAX_DETAILS_BYTES = 1024 * 1024;
+const MAX_DATA_CHARS = 4000;
 /** Maximum length of an error's text, a message's data and a name in the list, in characters. */
-const LONGEST = { text: 600, data: 300, name: 200 };
+const MAX_CHARS = { text: 600, data: 300, name: 200 };
 /** How long the last read stays valid while nothing seems to have changed, in milliseconds. */
-const GOOD_FOR_MS = 10_000;
+const MAX_AGE_MS = 10_000;
 
 /** The errors of the group: lists the newest ones, and retries or clears errors. */
 export class GroupErrors {
@@ -41,18 +41,18 @@ export class GroupErrors {
     const { client, keys } = this.#options;
     const [total, newest] = await Promise.all([
       client.hlen(keys.errors),
-      client.zrange(keys.failed, '0', String(SHOWN - 1), 'REV', 'WITHSCORES'),
+      client.zrange(keys.failed, '0', String(MAX_SHOWN - 1), 'REV', 'WITHSCORES'),
     ]);
     const key = [total, ...newest].join(' ');
     const known = this.#read;
-    if (known?.key === key && performance.now() - known.at < GOOD_FOR_MS) return known.errors;
-    const found = await newestErrors(client, keys, SHOWN, LONGEST_RECORD);
+    if (known?.key === key && performance.now() - known.at < MAX_AGE_MS) return known.errors;
+    const found = await newestErrors(client, keys, MAX_SHOWN, MAX_RECORD_BYTES);
     const errors = {
       total,
       newest: found.map(toLiveError).sort(byTime),
     };
     // A job that has just failed might not have its record yet; then it is read again.
-    const complete = found.length === Math.min(SHOWN, total);
+    const complete = found.length === Math.min(MAX_SHOWN, total);
     this.#read = complete ? { key, at: performance.now(), errors } : undefined;
     return errors;
   }
@@ -81,7 +81,7 @@ export class GroupErrors {
     const size = await client.hstrlen(keys.errors, id);
     if (size === 0) return undefined;
     const nothing = { failedAt: '', chain: [], data: '' };
-    if (size > LONGEST_DETAILS)
+    if (size > MAX_DETAILS_BYTES)
       return { ...nothing, note: 'The record is too large to show here; use getErrors to print it.' };
     const record = parseErrorRecord((await client.hget(keys.errors, id)) ?? '');
     if (record === undefined)
@@ -89,7 +89,7 @@ export class GroupErrors {
     return {
       failedAt: record.failedAt,
       chain: errorChain(record.error),
-      data: cut(JSON.stringify(record.message, undefined, 2) ?? '', LONGEST_DATA),
+      data: cut(JSON.stringify(record.message, undefined, 2) ?? '', MAX_DATA_CHARS),
       note: '',
     };
   };
@@ -143,7 +143,7 @@ function toLiveError({ id, failedAt, json }: NewestError): LiveError {
       id,
       failedAt: at,
       name: '',
-      text: cut(text, LONGEST.text),
+      text: cut(text, MAX_CHARS.text),
       data: '',
       attempts: 0,
       instance: '',
@@ -153,11 +153,11 @@ function toLiveError({ id, failedAt, json }: NewestError): LiveError {
   return {
     id,
     failedAt: record.failedAt,
-    name: cut(record.error.name, LONGEST.name),
-    text: cut(record.error.message, LONGEST.text),
-    data: cut(JSON.stringify(record.message) ?? '', LONGEST.data),
+    name: cut(record.error.name, MAX_CHARS.name),
+    text: cut(record.error.message, MAX_CHARS.text),
+    data: cut(JSON.stringify(record.message) ?? '', MAX_CHARS.data),
     attempts: record.attempts,
-    instance: cut(record.instance, LONGEST.name),
+    instance: cut(record.instance, MAX_CHARS.name),
     retriable,
   };
 }

@@ -24,7 +24,7 @@ export class UnansweredCampaigns {
     if (++this.#inARow !== MAX_UNANSWERED) return;
     const limitMs = Math.round(timingsOf(this.#ttlMs).leaseCommandTimeout.ms);
     this.#logger.warn(
-      `nobody can be elected while Redis does not answer within ${limitMs} ms, a quarter of LEASE_TTL_MS; ` +
+      `no instance can be elected while Redis does not answer within ${limitMs} ms, a quarter of LEASE_TTL_MS; ` +
         `expected a Redis nearby, or a larger LEASE_TTL_MS`,
       { error },
     );

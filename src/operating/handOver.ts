@@ -37,7 +37,7 @@ export async function handOver(
     livingInstances(client, keys),
   ]);
   if (before === undefined || secret === undefined) {
-    throw new AppError(`nobody is ${what} now; start an instance that can generate`, 1);
+    throw new AppError(`no instance is ${what} now; start an instance that can generate`, 1);
   }
   if (before.instance === to) return before;
   const able = living

@@ -1,6 +1,6 @@
 /*
  * Pausing. Generation is paused by a field of one hash that every commit watches and reads: once the field exists,
- * Redis refuses each commit that has not seen it. Handling is paused by BullMQ's own flag, whoever has set it; a field
+ * Redis refuses each commit that has not seen it. Handling is paused by BullMQ's own flag, whatever client set it; a field
  * of the same hash records who paused it, if it was one of this program's commands. The announcement only makes
  * generators log the pause immediately.
  */

@@ -12,11 +12,11 @@ import type { RedisNode } from './address';
 import { aborted, sleep } from '../time';
 
 /** Interval between two checks, in milliseconds. */
-const WATCH_MS = 1000;
+const POLL_INTERVAL_MS = 1000;
 /**
  * How long to wait for the other nodes after one has answered, in milliseconds, so that a frozen node delays nothing.
  */
-const PATIENCE_MS = 200;
+const STRAGGLER_TIMEOUT_MS = 200;
 
 /** Locates the master for all connections to one address, and closes connections to any other server. */
 export class MasterLocator {
@@ -78,7 +78,7 @@ export class MasterLocator {
     const asked = this.#nodes.map(async (node) => {
       try {
         answers.push(await this.#question.askOnce(node));
-        void sleep(PATIENCE_MS).then(() => enough.abort());
+        void sleep(STRAGGLER_TIMEOUT_MS).then(() => enough.abort());
       } catch (error) {
         refusal = error;
       }
@@ -107,7 +107,7 @@ export class MasterLocator {
       try {
         await client.connect();
         while (!signal.aborted) {
-          await sleep(WATCH_MS, signal);
+          await sleep(POLL_INTERVAL_MS, signal);
           if (signal.aborted) break;
           const { master } = await this.#question.ask(client, node);
           if (this.#elsewhere(master).length === 0) continue;
@@ -118,7 +118,7 @@ export class MasterLocator {
         }
       } catch {
         // Try the next node.
-        await sleep(WATCH_MS / 10, signal);
+        await sleep(POLL_INTERVAL_MS / 10, signal);
       } finally {
         client.disconnect();
       }

@@ -20,7 +20,7 @@ export interface MasterAnswer {
 }
 
 /** Timeout of connecting to a node, and of its answer, in milliseconds. */
-const ASK_MS = 1000;
+const QUERY_TIMEOUT_MS = 1000;
 
 /** Queries a Sentinel or a node of a Cluster for the master. */
 export class MasterQuestion {
@@ -69,8 +69,8 @@ export class MasterQuestion {
       ...(tls !== undefined && { tls }),
       lazyConnect: true,
       disableClientInfo: true,
-      connectTimeout: ASK_MS,
-      commandTimeout: ASK_MS,
+      connectTimeout: QUERY_TIMEOUT_MS,
+      commandTimeout: QUERY_TIMEOUT_MS,
       disconnectTimeout: 100,
       enableReadyCheck: false,
       enableOfflineQueue: false,

@@ -7,7 +7,7 @@
  * waits for it to end. Each further run in a row has twice as long, because on a busy machine, or far from Redis, the
  * start alone can exceed the limit. Nothing here waits without a deadline.
  *
- * Readiness, metrics and status are computed from the time of the last progress, never from flags that somebody would
+ * Readiness, metrics and status are computed from the time of the last progress, never from flags that something would
  * have to reset.
  */
 import { toError } from '../errors';

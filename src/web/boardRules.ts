@@ -18,7 +18,7 @@ const ALLOWED: Readonly<Record<string, Rule | undefined>> = {
   // A retry of a completed message would count and handle it twice.
   'put /api/queues/:queueName/retry/:queueStatus': 'failed',
   'put /api/queues/:queueName/:jobId/retry': 'failed',
-  // Many at a time: only finished messages. One at a time: any message, since somebody has looked at it.
+  // In bulk: only finished messages. One at a time: any message, since a person has examined it.
   'put /api/queues/:queueName/clean/:queueStatus': 'finished',
   'put /api/queues/:queueName/:jobId/clean': 'always',
   // The time at which a delayed message is retried.
