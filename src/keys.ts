@@ -28,7 +28,7 @@ export interface Keys {
   readonly cursor: string;
   /** Hash, job id to error record. */
   readonly errors: string;
-  /** Hash, position up to which the error recorder has read the event stream: position. */
+  /** Hash, the error recorder's place in the event stream: position. */
   readonly recorder: string;
   /** Hash, instance name to the instance's last report. */
   readonly instances: string;
