@@ -11,7 +11,7 @@ const ABOUT = `Runs one instance. Run it again, here or on other machines, for m
 Exactly one of them generates messages at a time; all of them handle them.`;
 
 /**
- * Runs the command line and gives the exit code. Each command loads only what it needs.
+ * Runs the command line and returns the exit code. Each command loads only what it needs.
  *
  * @param args without node and the script
  */
@@ -28,7 +28,7 @@ export async function runCommandLine(args: readonly string[], terminal: Terminal
       terminal.tell(printable(`error: ${error.message}`));
       return error.exitCode;
     }
-    // What commander has to say of `help` for a command that does not exist is "(outputHelp)".
+    // For `help` with an unknown command, commander's message is only "(outputHelp)".
     const text =
       error.code === 'commander.help' ? `error: ${unknownCommand(program, args[1])}` : error.message;
     terminal.tell(printable(text.replace(/\s*\n\s*/g, ' ')));
@@ -48,7 +48,7 @@ function buildProgram(terminal: Terminal): Command {
     .exitOverride()
     .configureOutput({
       writeOut: (text) => pendingHelp.push(text),
-      // Told once, in one line, by runCommandLine.
+      // Reported by runCommandLine, in one line.
       writeErr: () => undefined,
     });
   const parse = program.parseAsync.bind(program);
@@ -62,7 +62,7 @@ function buildProgram(terminal: Terminal): Command {
 
   program
     .command('start', { isDefault: true })
-    .description('run one instance until Ctrl-C (this is what happens without a command)')
+    .description('run one instance until Ctrl-C (default)')
     .allowExcessArguments()
     .action(async (_options, command: Command) => {
       if (command.args.length > 0) {
@@ -75,9 +75,9 @@ function buildProgram(terminal: Terminal): Command {
 
   program
     .command('status')
-    .description('print who leads, which instances live, what waits and what failed')
+    .description('print the leaders, the living instances, and the waiting and failed messages')
     .option('--json', 'one JSON object')
-    .option('--watch', 'again every second until Ctrl-C')
+    .option('--watch', 'refresh every second until Ctrl-C')
     .action(async ({ json = false, watch = false }: { json?: boolean; watch?: boolean }) => {
       const { readGroup } = await import('./group/read.js');
       const { showStatus } = await import('./commands/showStatus.js');
@@ -102,17 +102,17 @@ function addErrorCommands(program: Command, terminal: Terminal): void {
   program
     .command('getErrors')
     .alias('getError')
-    .argument('[id...]', 'print the errors of these messages alone, in full')
-    .description('print what failed, the oldest first, and end')
+    .argument('[id...]', 'print only the errors of these messages, in full')
+    .description('print failed messages, oldest first, and exit')
     .option('--json', 'one JSON object per line')
     .option('--clear', 'remove each error once it has been printed')
     .option('--limit <n>', 'print at most n errors', positive)
-    .option('--newest', 'the newest first')
-    .addOption(new Option('--stack', 'with stacks (default on a terminal, and with ids)').conflicts('json'))
-    .addOption(new Option('--no-stack', 'without stacks').conflicts('json'))
+    .option('--newest', 'newest first')
+    .addOption(new Option('--stack', 'print stacks (default on a terminal, and with ids)').conflicts('json'))
+    .addOption(new Option('--no-stack', 'do not print stacks').conflicts('json'))
     .addOption(
-      // What was only counted has not been printed, and must not be cleared.
-      new Option('--summary', 'count them by kind, the most frequent first').conflicts([
+      // Errors that were only counted have not been printed, and must not be cleared.
+      new Option('--summary', 'count errors by kind, most frequent first').conflicts([
         ...['clear', 'limit', 'newest', 'stack'],
       ]),
     )
@@ -121,8 +121,8 @@ function addErrorCommands(program: Command, terminal: Terminal): void {
   program
     .command('retryErrors')
     .argument('[id...]', 'ids of failed messages, as getErrors shows them')
-    .description('put failed messages back in the queue and take them out of the error log')
-    .option('--all', 'all of them')
+    .description('requeue failed messages and remove them from the error log')
+    .option('--all', 'retry all failed messages')
     .action((ids: string[], { all = false }: { all?: boolean }) => retryFailed(terminal, ids, all));
 }
 

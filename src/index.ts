@@ -26,24 +26,25 @@ export type {
 } from './instance/shapes';
 export type { Batch, GenerateContext, HandleContext, Task } from './tasks/task';
 
-/** What {@link createInstance} takes. Every option has a default. */
+/** The options of {@link createInstance}. Every option has a default. */
 export interface CreateInstanceOptions<Message = unknown, Cursor = unknown> {
-  /** What the instance generates and handles. Default: the module that TASK in `env` names, or else the demo. */
+  /** What the instance generates and handles. Default: the module that TASK in `env` names, otherwise the demo. */
   readonly task?: Task<Message, Cursor>;
   /**
-   * The settings, by the names that docs/configuration.md lists with their units and defaults. It replaces the process's
-   * environment as a whole, and no `.env` is read. Default: `process.env`.
+   * The settings, by the names that docs/configuration.md lists with their units and defaults. They replace the
+   * process's environment as a whole, and no `.env` is read. Default: `process.env`.
    */
   readonly env?: Environment;
   /**
-   * Takes all log lines of the instance, and of its task. It decides about levels and format: LOG_LEVEL and LOG_FORMAT have
-   * no effect. Each line carries `namespace`, and most carry `instance`. Default: lines on stderr, JSON or for people.
+   * Receives all log lines of the instance and its task. It decides about levels and format: LOG_LEVEL and LOG_FORMAT
+   * have no effect. Each line carries `namespace`, and most carry `instance`. Default: lines on stderr, as JSON or
+   * readable text.
    */
   readonly logger?: HostLogger;
 }
 
 /**
- * An instance in this process: the same as one that `npm start` runs. It installs no signal handlers and never ends the
+ * An instance in this process, the same as one that `npm start` runs. It installs no signal handlers and never ends the
  * process.
  */
 export interface Instance {
@@ -56,12 +57,12 @@ export interface Instance {
    */
   start(): Promise<void>;
   /**
-   * Hands leadership over, waits up to `SHUTDOWN_TIMEOUT_MS` (10,000 ms by default) for active messages, and closes every
-   * connection. A message that is still active then is redelivered to another instance. It can be called at any time, also
-   * before `start`, and more than once; every call returns the same promise.
+   * Hands leadership over, waits up to `SHUTDOWN_TIMEOUT_MS` (10,000 ms by default) for active messages, and closes
+   * every connection. A message that is still active then is redelivered to another instance. It can be called at any
+   * time, even before `start`, and more than once; every call returns the same promise.
    */
   stop(): Promise<void>;
-  /** Whether this instance generates now, from at least one source. */
+  /** Whether this instance currently generates from at least one source. */
   readonly isLeader: boolean;
   /**
    * The state of the whole group, as `status --json` prints it.
@@ -69,27 +70,27 @@ export interface Instance {
    * @throws an `Error` if the instance is not running, or if Redis does not answer within 5 s
    */
   status(): Promise<Status>;
-  /** Whether the worker of this instance works, as `/healthz` answers; false before `start` and after `stop`. */
+  /** Whether the worker of this instance runs, as `/healthz` reports; false before `start` and after `stop`. */
   health(): boolean;
-  /** Whether this instance does its work now, as `/readyz` answers. Takes at most a second, and one command to Redis. */
+  /** Whether this instance works, as `/readyz` reports. Takes at most a second, and one command to Redis. */
   readiness(): Promise<Readiness>;
   /** The metrics of this instance and its group in Prometheus's text format; empty before `start` and after `stop`. */
   metrics(): Promise<string>;
   /**
-   * Every error record of the group, the oldest first. They are read as they are consumed.
+   * Yields every error record of the group, oldest first. Records are read as they are consumed.
    *
    * @throws an `Error` at the first step if the instance is not running
    */
   errors(): AsyncIterable<ErrorRecord>;
   /**
-   * The web application (live view, Bull Board, probes, metrics), to be mounted in a server of your own. It works under any
-   * path if it gets requests with their full URLs. It does not check the Host, and asks for a password only if
-   * BOARD_PASSWORD is set. Answers 503 while the instance is not running.
+   * The web application (live view, Bull Board, probes, metrics), for mounting in your own server. It works under any
+   * path if it receives requests with their full URLs. It does not check the Host header, and asks for a password only
+   * if BOARD_PASSWORD is set. It responds with 503 while the instance is not running.
    */
   fetch(request: Request): Promise<Response>;
-  /** Adds a listener. What it throws is logged, and harms nobody. */
+  /** Adds a listener. Errors that it throws are logged and have no other effect. */
   on<Name extends keyof InstanceEvents>(name: Name, listener: (event: InstanceEvents[Name]) => unknown): this;
-  /** Adds a listener for the next such event alone. */
+  /** Adds a listener for only the next event of this name. */
   once<Name extends keyof InstanceEvents>(
     name: Name,
     listener: (event: InstanceEvents[Name]) => unknown,
@@ -104,9 +105,9 @@ export interface Instance {
 /**
  * Creates an instance. Nothing is read, opened or started before {@link Instance.start}.
  *
- * @typeParam Message what one message is: a JSON value
- * @typeParam Cursor where generating stands: a JSON value
- * @throws a `TypeError` that names options which do not exist, or the methods that the logger lacks
+ * @typeParam Message the type of a message: a JSON value
+ * @typeParam Cursor the type of a cursor: a JSON value
+ * @throws a `TypeError` that names unknown options, or the methods that the logger lacks
  */
 export function createInstance<Message = unknown, Cursor = unknown>(
   options: CreateInstanceOptions<Message, Cursor> = {},

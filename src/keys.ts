@@ -6,14 +6,14 @@ export const JOB_NAME = 'message';
 
 /**
  * Every Redis key and channel of one group of instances. The braces are a Redis Cluster hash tag: all keys of a
- * namespace live in one slot, so that a commit can be one transaction.
+ * namespace are in one slot, so that a commit can be one transaction.
  */
 export interface Keys {
-  /** What belongs to the keeper. */
+  /** The keys of the keeper. */
   readonly keeper: RoleKeys;
-  /** What belongs to one source; without a name, to the generator of a task without named sources. */
+  /** The keys of one source; without a name, of the generator of a task without named sources. */
   source(name?: string): SourceKeys;
-  /** Hash, field `generating`: by whom and since when generating is paused (JSON); absent when it is not. */
+  /** Hash, field `generating`: who paused generation, and when (JSON); absent if it is not paused. */
   readonly paused: string;
   /** Hash, role to the instance and term that took it last: all fencing records in one read. */
   readonly roles: string;
@@ -23,21 +23,21 @@ export interface Keys {
   readonly lease: string;
   /** Hash, the fencing record: instance, term, since. */
   readonly leader: string;
-  /** Hash, how the newest term that is known to have ended came to its end: term, cause, note, at. */
+  /** Hash, how the newest ended term came to its end: term, cause, note, at. */
   readonly ended: string;
-  /** List, the newest first: each term as it was taken, with what ended the one before. */
+  /** List, newest first: each term as it was taken, with the cause of the previous term's end. */
   readonly terms: string;
   /** Hash, what has been committed: cursor, generated, term. */
   readonly cursor: string;
   /** Hash, job id to error record. */
   readonly errors: string;
-  /** Hash, how far the error recorder has read the event stream: position. */
+  /** Hash, the error recorder's place in the event stream: position. */
   readonly recorder: string;
-  /** Hash, instance name to what that instance last said of itself. */
+  /** Hash, instance name to the instance's last report. */
   readonly instances: string;
-  /** List, the oldest first: samples of how many messages were in which state over the last minutes. */
+  /** List, oldest first: samples of how many messages were in which state over the last minutes. */
   readonly history: string;
-  /** BullMQ's own: read, never written, but for `failed` (errorLog.ts). */
+  /** BullMQ's own keys: read but never written, except `failed` (errorLog.ts). */
   readonly waiting: string;
   readonly prioritized: string;
   readonly active: string;
@@ -48,9 +48,9 @@ export interface Keys {
   readonly events: string;
   /** Hash, a job. */
   job(jobId: string): string;
-  /** String, the token of whoever holds the job's lock. */
+  /** String, the token of the holder of the job's lock. */
   lock(jobId: string): string;
-  /** Channel on which leaders say that they have been elected or have stepped down. */
+  /** Channel on which leaders announce that they have been elected or have stepped down. */
   readonly leadership: string;
   /** Channel that only the named instance subscribes to: it has a subscriber while that process lives. */
   presence(instance: string): string;
@@ -64,16 +64,16 @@ export interface RoleKeys {
   readonly lease: string;
   /** Hash, the fencing record: instance, term, since. */
   readonly leader: string;
-  /** Hash, how the newest term that is known to have ended came to its end: term, cause, note, at. */
+  /** Hash, how the newest ended term came to its end: term, cause, note, at. */
   readonly ended: string;
-  /** List, the newest first: each term as it was taken, with what ended the one before. */
+  /** List, newest first: each term as it was taken, with the cause of the previous term's end. */
   readonly terms: string;
 }
 
 export interface SourceKeys extends RoleKeys {
   /** Hash, what has been committed: cursor, generated, term. */
   readonly cursor: string;
-  /** List, the newest first: the position at the start of each term, and those replaced by hand. */
+  /** List, newest first: the position at the start of each term, and the positions that were replaced manually. */
   readonly positions: string;
 }
 

@@ -9,15 +9,15 @@ import { aborted, sleep } from './time';
 import { version } from '../package.json';
 
 /*
- * The only place that reads the process's arguments and environment, hears its signals and ends it.
+ * The only module that reads the process's arguments and environment, handles its signals and ends it.
  */
 
-// Each write tells how it went, see below.
+// Each write reports its own errors, see below.
 process.stdout.on('error', () => undefined);
 process.stderr.on('error', () => undefined);
 
 readEnvFile();
-// Set to nothing it counts as not set (https://no-color.org), but not to Node.js 20.
+// An empty value counts as not set (https://no-color.org), but not for Node.js 20.
 if (process.env['NO_COLOR'] === '') delete process.env['NO_COLOR'];
 
 runCommandLine(process.argv.slice(2), {
@@ -31,28 +31,28 @@ runCommandLine(process.argv.slice(2), {
   ask: process.stdin.isTTY && process.stderr.isTTY ? ask : undefined,
   screenSize() {
     if (!process.stdout.isTTY) return undefined;
-    // A terminal that was never told its size says 0.
+    // A terminal whose size was never set reports 0.
     return { columns: process.stdout.columns || 80, rows: process.stdout.rows || 24 };
   },
   stopSignal,
   async run(env) {
     const stop = stopSignal();
     const { EmbeddedInstance } = await import('./instance/embedding.js');
-    // Without a board, nobody could ask for metrics.
+    // Without a board, nothing could read the metrics.
     const instance = new EmbeddedInstance({ env, metrics: false });
     const starting = instance.start();
     await Promise.race([starting, aborted(stop)]);
     if (!stop.aborted) await explain(env);
     await aborted(stop);
-    // What starting waits for might never come. Nothing has been taken in hand until it has.
+    // The start might wait forever. No message is active until it has completed.
     const settled = starting.then(
       () => true,
       () => true,
     );
-    if (await Promise.race([settled, sleep(START_PATIENCE_MS)])) await instance.stop();
+    if (await Promise.race([settled, sleep(START_TIMEOUT_MS)])) await instance.stop();
   },
 }).then(
-  // Whatever a task or a library has left open must not keep the process.
+  // Handles that a task or a library has left open must not keep the process alive.
   (code) => process.exit(code),
   (error: unknown) => {
     process.stderr.write(`error: ${toError(error).stack}\n`);
@@ -64,7 +64,7 @@ function program(): string {
   return programName({ script: process.argv[1], npm: process.env['npm_execpath'] });
 }
 
-/** To a person who looks at the log, what to do now. */
+/** Tells a user who reads the log what to do next. */
 async function explain(env: Environment): Promise<void> {
   const { resolveConfig } = await import('./configuration/config.js');
   const { logFormat, logLevel, namespace } = resolveConfig(env);
@@ -73,29 +73,29 @@ async function explain(env: Environment): Promise<void> {
 }
 
 function readEnvFile(): void {
-  // A directory of that name is somebody's Python.
+  // A directory with that name is probably a Python virtual environment.
   const found = statSync('.env', { throwIfNoEntry: false });
   if (found === undefined || found.isDirectory()) return;
   try {
     process.loadEnvFile('.env');
   } catch (error) {
-    process.stderr.write(`error: .env can not be read: ${toError(error).message}\n`);
+    process.stderr.write(`error: .env cannot be read: ${toError(error).message}\n`);
     process.exit(2);
   }
 }
 
-/** A reader that goes away (`| head`) is no failure; a full disk is. */
+/** A reader that closes the pipe (`| head`) is not a failure; a full disk is. */
 function write(text: string): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const done = (error?: NodeJS.ErrnoException | null) => {
       if (!error) resolve(true);
       else if (error.code === 'EPIPE') resolve(false);
-      else reject(new AppError(`stdout can not be written: ${error.message}`, 1, { cause: error }));
+      else reject(new AppError(`stdout cannot be written: ${error.message}`, 1, { cause: error }));
     };
     try {
       process.stdout.write(text, done);
     } catch (error) {
-      // Files are written at once, and some versions of Node.js throw what the disk says.
+      // Files are written synchronously, and some versions of Node.js throw the disk's error.
       done(toError(error));
     }
   });
@@ -112,13 +112,13 @@ async function ask(question: string): Promise<string> {
 }
 
 /**
- * One Ctrl-C may arrive twice, from the terminal and from npm, some milliseconds apart: what follows that soon is no
- * second wish of anybody.
+ * One Ctrl-C can arrive twice, from the terminal and from npm, some milliseconds apart. A signal that follows this soon
+ * does not count as a second one.
  */
 const SAME_CTRL_C_MS = 50;
 
-/** How long starting is waited for once the instance is told to stop, in milliseconds. */
-const START_PATIENCE_MS = 3000;
+/** How long to wait for the start to complete once the instance is told to stop, in milliseconds. */
+const START_TIMEOUT_MS = 3000;
 
 function stopSignal(): AbortSignal {
   const stopping = new AbortController();
@@ -129,7 +129,7 @@ function stopSignal(): AbortSignal {
         stoppedAt = performance.now();
         stopping.abort();
       } else if (name === 'SIGTERM' || performance.now() - stoppedAt > SAME_CTRL_C_MS) {
-        process.stderr.write('stopped by force: a message in hand will be redelivered\n');
+        process.stderr.write('stopped by force: an active message will be redelivered\n');
         process.exit(1);
       }
     });

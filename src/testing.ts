@@ -1,5 +1,5 @@
 /**
- * For tests of a task: runs it in this process, without Redis, as an instance would.
+ * Tests of a task: runs it in this process, without Redis, as an instance would.
  *
  * @module testing
  */
@@ -11,55 +11,55 @@ import { type Batch, type GenerateContext, generates, type Task } from './tasks/
 
 /** How {@link runTask} runs a task. */
 export interface RunTaskOptions<Cursor = unknown, Message = unknown> {
-  /** The cursor committed last. Default: none, as the first time. */
+  /** The last committed cursor. Default: none, as on the first run. */
   readonly cursor?: Cursor | undefined;
-  /** The source to generate from. Default: none is named. */
+  /** The source to generate from. Default: unnamed. */
   readonly source?: string | undefined;
-  /** Handled in place of what `generate` would yield, which does not run. For a task that only handles. */
+  /** Messages to handle instead of those from `generate`, which does not run. For a task that only handles. */
   readonly messages?: readonly Message[] | undefined;
-  /** Commits so many batches, then tells `generate` to step down. Default: until `generate` returns. */
+  /** Commits this many batches, then tells `generate` to step down. Default: until `generate` returns. */
   readonly batches?: number | undefined;
-  /** When it aborts, `generate` is told to step down and `handle` to give up, and no further message is handled. */
+  /** When it aborts, `generate` is told to step down and `handle` to give up, and no more messages are handled. */
   readonly signal?: AbortSignal | undefined;
-  /** As the setting ATTEMPTS, without a pause in between. Default 1. */
+  /** Like the setting ATTEMPTS, without a pause in between. Default 1. */
   readonly attempts?: number | undefined;
-  /** Handles each message that was handled once more, as if the instance had died before it could say so. */
+  /** Handles each handled message a second time, as if the instance had died before it could store the outcome. */
   readonly handleTwice?: boolean | undefined;
-  /** The first message's id; those after it count on from there. Default 1. */
+  /** Id of the first message; later ids count up from it. Default 1. */
   readonly firstId?: number | undefined;
-  /** What the task logs through. Default: nowhere. */
+  /** The logger of the task. Default: log lines are dropped. */
   readonly logger?: Logger | undefined;
 }
 
-/** What became of a run. */
+/** The result of a run. */
 export interface TaskRun<Message = unknown, Cursor = unknown> {
-  /** What was committed, as it comes back from JSON. */
+  /** The committed messages, as they return from JSON. */
   readonly batches: readonly Batch<Message, Cursor>[];
-  /** Where the next generator would go on. */
+  /** The cursor from which the next generator would continue. */
   readonly cursor: Cursor | undefined;
   readonly handled: readonly HandledMessage<Message>[];
   readonly failed: readonly FailedMessage<Message>[];
 }
 
-/** A message that was handled without an error in the end. */
+/** A message that was eventually handled without an error. */
 export interface HandledMessage<Message = unknown> {
   readonly id: string;
   readonly message: Message;
-  /** How often `handle` was called for it. */
+  /** Number of calls of `handle` for it. */
   readonly attempts: number;
 }
 
-/** A message that failed in every attempt. */
+/** A message that failed on every attempt. */
 export interface FailedMessage<Message = unknown> extends HandledMessage<Message> {
-  /** What `handle` threw the last time. */
+  /** What `handle` threw on the last attempt. */
   readonly error: Error;
 }
 
 /**
- * Runs `generate`, and `handle` for each message, one after the other: a batch is handled before the next is asked
- * for, so that a run is the same every time. What Redis would not take is refused here as well, in the same words.
+ * Runs `generate`, and `handle` for each message, in sequence: a batch is handled before the next is requested, so that
+ * every run is the same. Values that a commit would refuse are refused here as well, with the same error.
  *
- * @throws whatever `generate` throws, and a TypeError for what is no batch or no JSON value
+ * @throws whatever `generate` throws, and a TypeError for an invalid batch or a value that is not JSON
  */
 export async function runTask<Message, Cursor>(
   task: Task<Message, Cursor>,
@@ -81,7 +81,7 @@ export async function runTask<Message, Cursor>(
 
   async function handle(message: string, id: string): Promise<void> {
     const context = { id, signal: stopped, logger: logger.child({ id }) };
-    // Parsed for each attempt: what a handler does to its message is not seen by the next.
+    // Parsed for each attempt, so that a handler's changes to its message do not affect the next attempt.
     const parsed = () => JSON.parse(message) as Message;
     let attempt = 1;
     for (let succeeded = 0; ; attempt++) {
@@ -89,7 +89,7 @@ export async function runTask<Message, Cursor>(
         await task.handle(parsed(), { ...context, attempt });
         if (++succeeded === (options.handleTwice ? 2 : 1)) break;
       } catch (thrown) {
-        // It would be given back to the queue.
+        // An instance would requeue it.
         if (stopped.aborted) return;
         if (attempt - succeeded < attempts) continue;
         failed.push({ id, message: parsed(), attempts: attempt, error: toError(thrown) });
@@ -129,7 +129,7 @@ export async function runTask<Message, Cursor>(
       },
     },
     signal,
-    // What an instance says of its own work is not the task's.
+    // Log lines of an instance about its own work are not the task's.
     logger: SILENT,
   });
 

@@ -1,9 +1,9 @@
 /**
- * Time as the parts see it: monotonic milliseconds and a sleep that ends early when told to. Passed in, so that
- * tests can put a clock of their own in its place. Wall-clock time never takes part in a decision.
+ * The time source of the parts: monotonic milliseconds, and a sleep that can end early. It is passed in, so that tests
+ * can replace the clock. Wall-clock time never takes part in a decision.
  */
 export interface Clock {
-  /** Milliseconds on the monotonic clock. Only differences mean anything. */
+  /** Milliseconds on the monotonic clock. Only differences are meaningful. */
   now(): number;
   /** Resolves after `ms` milliseconds, or as soon as one of the signals aborts. Never rejects. */
   sleep(ms: number, ...signals: AbortSignal[]): Promise<void>;
@@ -11,7 +11,7 @@ export interface Clock {
 
 export const systemClock: Clock = { now: () => performance.now(), sleep };
 
-/** Longest time that a timer of Node.js can run, in milliseconds. A longer one would fire at once. */
+/** Longest delay that a Node.js timer accepts, in milliseconds. A longer one would fire immediately. */
 export const MAX_TIMER_MS = 2_147_483_647;
 
 /** Resolves after `ms` milliseconds, or as soon as one of the signals aborts. Never rejects. */
@@ -28,7 +28,7 @@ export function sleep(ms: number, ...signals: AbortSignal[]): Promise<void> {
   });
 }
 
-/** Resolves when `signal` aborts; at once if it already has. */
+/** Resolves when `signal` aborts; immediately if it already has. */
 export function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) resolve();
@@ -36,20 +36,20 @@ export function aborted(signal: AbortSignal): Promise<void> {
   });
 }
 
-/** What `work` settles to, or undefined as soon as `signal` aborts. The work itself is not stopped. */
+/** Settles as `work` does, or resolves with undefined as soon as `signal` aborts. The work itself is not stopped. */
 export function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
   return new Promise((resolve, reject) => {
     const stop = () => resolve(undefined);
     if (signal.aborted) stop();
-    // Not Promise.race with one long-lived promise: that would keep a trace of every call for as long as it lives.
+    // Promise.race with one long-lived promise would keep a reference to every call for as long as that promise lives.
     signal.addEventListener('abort', stop, { once: true });
     work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
   });
 }
 
 /**
- * What `work` settles to, or a rejection with "<what> took longer than <ms> ms". The work itself is not stopped:
- * whoever calls this makes sure that a late result can do no harm.
+ * Settles as `work` does, or rejects with "<what> took longer than <ms> ms". The work itself is not stopped: the caller
+ * ensures that a late result is harmless.
  */
 export async function withDeadline<T>(
   work: Promise<T>,

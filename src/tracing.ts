@@ -6,19 +6,22 @@ import { AppError, toError } from './errors';
 import type { Logger } from './logging/logger';
 import { withDeadline } from './time';
 
-/** Traces through the OpenTelemetry SDK that somebody else has registered in this process. */
+/** Traces through the OpenTelemetry SDK that the host has registered in this process. */
 export interface Traces {
   /** For BullMQ's queues and workers. */
   readonly telemetry: Telemetry;
-  /** Runs `start` outside of any span: what it sets going would be part of that span for as long as it runs. */
+  /**
+   * Runs `start` outside of any span; otherwise everything that it starts would be part of that span as long as it
+   * runs.
+   */
   detached<T>(start: () => T): T;
   /** Adds an exception with its causes to the active span. */
   recordException(error: ErrorDetails): void;
-  /** Sends what the SDK has collected, as far as it does so in time. Never rejects. */
+  /** Sends what the SDK has collected, within a time limit. Never rejects. */
   flush(): Promise<void>;
 }
 
-/** What of OpenTelemetry's API is used. The package is bullmq-otel's to bring along, not ours. */
+/** The part of OpenTelemetry's API that is used. bullmq-otel brings that package along. */
 interface Api {
   readonly ROOT_CONTEXT: unknown;
   readonly context: { with<T>(context: unknown, run: () => T): T };
@@ -29,7 +32,7 @@ interface Api {
 }
 
 interface Provider {
-  /** Of the stand-in that the API gives: the provider that has been registered. */
+  /** On the API's proxy: the provider that has been registered. */
   getDelegate?(): Provider;
   forceFlush?(): Promise<void>;
 }
@@ -39,12 +42,12 @@ const FLUSH_DEADLINE_MS = 2000;
 /**
  * Loads bullmq-otel, which is an optional peer dependency.
  *
- * @throws AppError (exit code 2) if it can not be loaded.
+ * @throws AppError (exit code 2) if it cannot be loaded.
  */
 export function openTraces(logger: Pick<Logger, 'debug' | 'warn'>): Traces {
   const { telemetry, api } = load();
   const { contextManager, tracer } = telemetry;
-  // Neither is an error: the API gives stand-ins that do nothing. The span is not ended, so nobody hears of it.
+  // Neither is an error: the API provides stand-ins that do nothing. The span is never ended, so it is never exported.
   const probe: unknown = tracer.startSpan('probe').setSpanOnContext(contextManager.active());
   if (contextManager.getMetadata(probe) === '{}') {
     logger.warn(
@@ -72,7 +75,7 @@ export function openTraces(logger: Pick<Logger, 'debug' | 'warn'>): Traces {
   };
 }
 
-/** OpenTelemetry knows no causes: they follow in the stack, as Java prints them. */
+/** OpenTelemetry has no causes: they are appended to the stack, as Java prints them. */
 function stackOf({ name, message, stack, cause, errors = [] }: ErrorDetails): string {
   const own = stack === '' ? `${name}: ${message}` : stack;
   const causes = [...errors, ...(cause === undefined ? [] : [cause])];
@@ -91,7 +94,7 @@ function load(): { telemetry: Telemetry; api: Api } {
   } catch (error) {
     const reason = toError(error).message.split('\n', 1)[0];
     throw new AppError(
-      `TRACES is on, and the package bullmq-otel can not be loaded: ${reason}; expected it installed: npm install bullmq-otel`,
+      `TRACES is on, and the package bullmq-otel cannot be loaded: ${reason}; expected it installed: npm install bullmq-otel`,
       2,
       { cause: error },
     );

@@ -216,9 +216,9 @@ describe('a Redis that can not be used', () => {
 
 describe('a TASK that is none is refused with exit code 2, naming the file', () => {
   it.each([
-    ['missing.mjs', undefined, 'can not be loaded: Cannot find module'],
-    ['syntax.mjs', 'export function {', 'can not be loaded: Unexpected token'],
-    ['syntax.cjs', 'exports.generate = ;', 'can not be loaded: Unexpected token'],
+    ['missing.mjs', undefined, 'cannot be loaded: Cannot find module'],
+    ['syntax.mjs', 'export function {', 'cannot be loaded: Unexpected token'],
+    ['syntax.cjs', 'exports.generate = ;', 'cannot be loaded: Unexpected token'],
     ['nothing.mjs', '', 'exports nothing, expected two functions, generate and handle'],
     ['half.mjs', 'export function generate() {}', 'exports generate (function), expected two functions'],
     [
@@ -240,7 +240,7 @@ describe('a TASK that is none is refused with exit code 2, naming the file', () 
     expectRefusal(
       await runCommand([], { REDISURL: nowhere, TASK }),
       2,
-      `TASK ${TASK} can not be loaded: FILE is not set, expected the path of a text file`,
+      `TASK ${TASK} cannot be loaded: FILE is not set, expected the path of a text file`,
     );
   });
 });
@@ -623,7 +623,7 @@ describe('getErrors --summary', () => {
       example: '2001',
     });
     const { stdout: words } = await runCommand(['getErrors', '--summary'], env);
-    expect(words).toMatch(/11 errors\n {2}of further kinds: only 1000 are told apart\n.*\n\n$/);
+    expect(words).toMatch(/11 errors\n {2}of other kinds: only 1000 are distinguished\n.*\n\n$/);
   });
 
   it('has nothing to say when nothing failed', async () => {
@@ -676,7 +676,7 @@ describe('getErrors of what anybody may have written into Redis', () => {
     expect(blocks).toHaveLength(total);
     for (const title of blocks) expect(title).toMatch(/^message \d+/);
     expect(blocks.filter((title) => title.startsWith('message 9'))).toEqual([
-      'message 9: the record is not readable: {"error":null}',
+      'message 9: invalid record: {"error":null}',
     ]);
   });
 
@@ -741,7 +741,7 @@ describe('getErrors of 20,000 errors', () => {
   });
 
   (existsSync('/dev/full') ? it : it.skip)('clears nothing when the disk is full, and says so', async () => {
-    const full = 'stdout can not be written: ENOSPC: no space left on device, write';
+    const full = 'stdout cannot be written: ENOSPC: no space left on device, write';
     expectRefusal(await runScript('nic getErrors --json --clear >/dev/full', env), 1, full);
     expect(await redis.client.hlen(errorsOf(env))).toBe(20_000);
     expectRefusal(await runScript('nic status >/dev/full', env), 1, full);

@@ -91,6 +91,6 @@ it('refuses to start with whatever is wrong, in one line and with exit code 2', 
   const { code, stdout, stderr } = await runCommand([], env);
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
   expect(stderr).toBe(
-    `error: TASK ${TASK} can not be loaded: SCHEDULE is "* * *", expected a cron expression of 5 or 6 fields like "*/5 * * * *"; TZ is "Nowhere", expected a time zone like Europe/Berlin or UTC; MISSED is "never", expected makeup or skip\n`,
+    `error: TASK ${TASK} cannot be loaded: SCHEDULE is "* * *", expected a cron expression of 5 or 6 fields like "*/5 * * * *"; TZ is "Nowhere", expected a time zone like Europe/Berlin or UTC; MISSED is "never", expected makeup or skip\n`,
   );
 });

@@ -224,7 +224,7 @@ describe('at SIGTERM', () => {
     const instance = start({ PAUSE_MS: '10' });
     await instance.logged(ELECTED);
     await redis.kill();
-    await instance.logged('Redis is away or refuses writes; trying again until it is back');
+    await instance.logged('Redis is away or refuses writes; retrying until it is back');
     const asked = performance.now();
     instance.signal('SIGTERM');
     expect(await instance.exited).toBe(0);

@@ -104,6 +104,6 @@ it('refuses to start with whatever is wrong, in one line and with exit code 2', 
   const { code, stdout, stderr } = await runCommand([], { REDISURL: redis.url, TASK, EVERY_MS: 'often' });
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
   expect(stderr).toBe(
-    `error: TASK ${TASK} can not be loaded: URL is not set, expected the http or https address of a feed; EVERY_MS is "often", expected a whole number of milliseconds from 1 to 2147483647\n`,
+    `error: TASK ${TASK} cannot be loaded: URL is not set, expected the http or https address of a feed; EVERY_MS is "often", expected a whole number of milliseconds from 1 to 2147483647\n`,
   );
 });

@@ -126,7 +126,7 @@ it('without bullmq-otel it is refused with exit code 2, saying what to install',
   });
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
   expect(stderr).toMatch(
-    /^error: TRACES is on, and the package bullmq-otel can not be loaded: Cannot find module .*; expected it installed: npm install bullmq-otel\n$/,
+    /^error: TRACES is on, and the package bullmq-otel cannot be loaded: Cannot find module .*; expected it installed: npm install bullmq-otel\n$/,
   );
 });
 

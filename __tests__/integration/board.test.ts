@@ -437,7 +437,7 @@ describe('listening', () => {
     for (let port = first; port <= first + 20; port++) await occupy(port);
     const failure = await start({ port: first }).catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(AppError);
-    expect((failure as Error).message).toContain(`${first} to ${first + 20} are all taken`);
+    expect((failure as Error).message).toContain(`${first} to ${first + 20} are all in use`);
   });
 
   test('an address that is not of this machine fails and says so', async () => {

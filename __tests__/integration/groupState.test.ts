@@ -188,7 +188,7 @@ it('does not read records that are too large to be shown, and cuts what is long'
   const { newest } = (await group.read()).errors;
   const texts = newest.map(({ text }) => text).sort();
   expect(texts[0]).toHaveLength(601);
-  expect(texts[1]).toBe('the record is too large to be shown here: getErrors prints it');
+  expect(texts[1]).toBe('the record is too large to show here; use getErrors to print it');
   expect(JSON.stringify(newest).length).toBeLessThan(3000);
   // They can be cleared like any other.
   expect(await group.clear(newest)).toEqual({ done: 2, left: [] });

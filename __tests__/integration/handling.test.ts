@@ -81,7 +81,7 @@ it('HANDLE_TIMEOUT_MS fails a message whose handler never ends, and frees its sl
 
   fail(new Error('too late'));
   await waitFor(
-    () => lines.some(({ text }) => text === 'the outcome of a handler that had timed out is ignored'),
+    () => lines.some(({ text }) => text === 'ignored the outcome of a handler that had timed out'),
     'the line in the log',
   );
   expect(worker.counts).toEqual({ handled: 1, failed: 1 });

@@ -501,7 +501,10 @@ describe('what a page can do to the group', () => {
   it('what cannot be done is said, and nothing else is accepted', async () => {
     const { board } = await start();
     const alone = await operate(board, 'handover', {});
-    expect([alone.status, alone.body]).toEqual([409, expect.stringMatching(/^nobody is the generator now/)]);
+    expect([alone.status, alone.body]).toEqual([
+      409,
+      expect.stringMatching(/^no instance is the generator now/),
+    ]);
     const elsewhere = await operate(board, 'pause', { what: 'generating', source: 'a' });
     expect([elsewhere.status, elsewhere.body]).toEqual([409, expect.stringMatching(/there is no source a/)]);
     for (const [action, body] of [

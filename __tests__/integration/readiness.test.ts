@@ -68,7 +68,7 @@ it.each<[string, Partial<ProbedParts>, [string, string][]]>([
   [
     'a generator that cannot commit to what Redis holds',
     { generators: [{ duty: { waitingMs: 0, problem: 'text from elsewhere' } }] },
-    [['commits', 'Redis holds what commits cannot use: see the log']],
+    [['commits', 'Redis holds data that commits cannot use: see the log']],
   ],
   [
     'a worker that has ended',
@@ -78,7 +78,7 @@ it.each<[string, Partial<ProbedParts>, [string, string][]]>([
   [
     'an instance that nobody sees',
     { instance: 'other' },
-    [['presence', 'is not subscribed: the others take this instance for gone']],
+    [['presence', 'is not subscribed: the other instances consider this one dead']],
   ],
   ['one that is being stopped', { stopped: AbortSignal.abort() }, [['instance', 'is shutting down']]],
   [

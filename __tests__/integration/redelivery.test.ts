@@ -64,7 +64,7 @@ it('with ON_STALL=fail it is never handled again, but recorded as an error, what
   expect(JSON.parse(json)).toMatchObject({
     id: '1',
     message: { number: 1 },
-    error: { message: 'the instance that handled it is gone' },
+    error: { message: 'the instance that handled it is dead' },
   });
   expect(await handlings()).toHaveLength(1);
   expect(await jobCounts(redis.client)).toMatchObject({ wait: 0, active: 0, delayed: 0, failed: 1 });

@@ -113,7 +113,7 @@ describe('what can not be loaded is refused with exit code 2, in one line that n
     const file = write(name, source);
     const { exitCode, message } = await refusalOf(file);
     expect(exitCode).toBe(2);
-    expect(message.startsWith(`TASK ${file} can not be loaded: `)).toBe(true);
+    expect(message.startsWith(`TASK ${file} cannot be loaded: `)).toBe(true);
     expect(message).not.toContain('\n');
     expect(message).toMatch(reason);
   });
@@ -123,14 +123,14 @@ describe('what can not be loaded is refused with exit code 2, in one line that n
     const { exitCode, message } = await refusalOf(file);
     expect({ exitCode, message }).toEqual({
       exitCode: 2,
-      message: expect.stringMatching(/^TASK .*missing\.mjs can not be loaded: Cannot find module/) as string,
+      message: expect.stringMatching(/^TASK .*missing\.mjs cannot be loaded: Cannot find module/) as string,
     });
   });
 
   it('a directory', async () => {
     const { exitCode, message } = await refusalOf(directory);
     expect(exitCode).toBe(2);
-    expect(message).toContain(`TASK ${directory} can not be loaded: Directory import`);
+    expect(message).toContain(`TASK ${directory} cannot be loaded: Directory import`);
   });
 
   async function refusalOf(path: string): Promise<AppError> {

@@ -91,7 +91,7 @@ paused     generating, for 3 min, by ann@vm
         { now: NOW },
       );
     const text = `errors     2   (getErrors prints them)
-failing    generator failed, for 12 s, tried again in 3 s, on vm:22:defg
+failing    generator failed, for 12 s, next attempt in 3 s, on vm:22:defg
            TypeError: Cannot read properties of undefined (reading 'map')
              at generate (file:///task.mjs:3:4)
 `;

@@ -9,18 +9,18 @@ import { ErrorLog } from '../errorLog/errorLog';
 import { closeClient, RedisConnector } from '../redis/connector';
 import type { RedisAddress } from '../redis/address';
 
-/** What a command needs of Redis: it looks and mends, and takes no part. */
+/** What a command needs to access Redis. A command reads and operates the group without being a member. */
 export async function openAccess(config: Config) {
   const keys = keysOf(config.namespace);
   const connector = new RedisConnector({ address: redisOf(config), key: keys.lease });
-  // Shorter than an instance's, so that a command gives up within 5 s whenever Redis stops to answer.
+  // Shorter than an instance's timeout, so that a command gives up within 5 s whenever Redis stops answering.
   const client = await connector.connect('control', { commandTimeout: 2500 });
   // Loading BullMQ takes as long as all the rest of a command, and most commands get by without.
   let opening: Promise<Queue> | undefined;
   const openQueue = () =>
     (opening ??= import('../redis/queue.js').then((module) => module.openQueue(client, keys)));
   const opened = [client];
-  /** The nodes of the lease; none if that is the Redis of everything else. */
+  /** The nodes of the lease; empty if the lease uses the main Redis. */
   const openLeaseNodes = async (): Promise<Redis[]> => {
     if (config.leaseRedis === undefined) return [];
     const nodes = await leaseNodes(config.leaseRedis, keys, config.leaseTtlMs);
@@ -33,7 +33,7 @@ export async function openAccess(config: Config) {
     keys,
     namespace: config.namespace,
     errorLog: new ErrorLog(client, { remove: async (id) => (await openQueue()).remove(id) }, keys),
-    /** The leases, to look at. Their nodes are asked for only by who needs them. */
+    /** Opens the leases for reading. Only commands that need them connect to their nodes. */
     async openLeases(): Promise<LeaseNodes> {
       const nodes = await openLeaseNodes();
       return new LeaseNodes({ nodes: nodes.length === 0 ? [client] : nodes, ttlMs: config.leaseTtlMs });
@@ -43,7 +43,7 @@ export async function openAccess(config: Config) {
   };
 }
 
-/** Connections to the nodes of the lease, as far as they can be reached. */
+/** Connects to the nodes of the lease that can be reached. */
 function leaseNodes(addresses: readonly RedisAddress[], { lease }: Keys, ttlMs: number): Promise<Redis[]> {
   const commandTimeout = timingsOf(ttlMs).leaseCommandTimeout.ms;
   return Promise.all(

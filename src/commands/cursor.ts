@@ -25,9 +25,9 @@ export async function showCursors(
 }
 
 /**
- * Moves the cursor to `json`, or forgets it if that is undefined.
+ * Moves the cursor to `json`, or resets it if that is undefined.
  *
- * @throws AppError with exit code 2 for bad usage, 1 if another cursor is found than expected
+ * @throws AppError with exit code 2 for invalid usage, 1 if the current cursor is not the expected one
  */
 export async function moveCursor(
   group: GroupSource,
@@ -57,7 +57,7 @@ export async function moveCursor(
   );
 }
 
-/** Prints the positions that are on record, the newest first. */
+/** Prints the recorded positions, newest first. */
 export async function showHistory(
   group: GroupSource,
   config: Pick<Config, 'sources'>,
@@ -66,7 +66,7 @@ export async function showHistory(
 ): Promise<void> {
   const source = pickSource(namedSources(await readGroup(group), config.sources), wanted);
   const entries = await readPositions(group.client, group.keys.source(source));
-  if (entries.length === 0 && !json) return tell('no position is on record');
+  if (entries.length === 0 && !json) return tell('no position is recorded');
   const lines = entries.map((entry) => (json ? JSON.stringify(entryToJson(entry)) : entryToText(entry)));
   await write(printable(lines.map((line) => `${line}\n`).join('')));
 }
@@ -113,7 +113,7 @@ function entryToText({
   return `${time}  term ${String(term).padEnd(5)} ${event.padEnd(8)} ${who}  ${generated} generated  ${change}`;
 }
 
-/** Null for none. What is not JSON, which nobody can have committed, is shown as it is. */
+/** Returns null for no cursor. Text that is not JSON, which no commit can have written, is returned unchanged. */
 function valueOf(json: string | undefined): unknown {
   if (json === undefined) return null;
   try {

@@ -4,10 +4,11 @@ import { printable } from '../terminal/printable';
 import type { Access, Terminal } from './terminal';
 
 /**
- * Removes a namespace, once the person has typed its name.
+ * Removes a namespace after the user has typed its name.
  *
  * @param confirmed the name as given with --yes
- * @throws AppError with exit code 1 if instances are alive or another name was typed, 2 if there is nobody to ask
+ * @throws AppError with exit code 1 if instances are alive or another name was typed, 2 if there is no terminal to ask
+ * on
  */
 export async function destroy(
   access: Pick<Access, 'client' | 'keys' | 'namespace' | 'openLeaseNodes'>,
@@ -27,7 +28,7 @@ export async function destroy(
   await refuseIfAlive(access);
   if (confirmed === undefined) {
     const typed = await ask!(`Type ${namespace} to remove all its messages, cursors and errors: `);
-    if (typed !== namespace) throw new AppError('another name was typed; nothing has been removed', 1);
+    if (typed !== namespace) throw new AppError('a different name was typed; nothing was removed', 1);
     await refuseIfAlive(access);
   }
   const removed = await removeKeys(client, keys);

@@ -5,14 +5,14 @@ import { drainGroup, type Undone } from '../operating/drain';
 import { whoAmI } from '../operating/whoAmI';
 import type { Terminal } from './terminal';
 
-/** How often a line is written where there is no terminal, in milliseconds. */
+/** How often a line is written if stderr is not a terminal, in milliseconds. */
 const LINE_INTERVAL_MS = 10_000;
 
 /**
- * Pauses generating and waits until every message has been handled.
+ * Pauses generation and waits until every message has been handled.
  *
- * @param timeoutSeconds undefined: for as long as it takes
- * @throws AppError (exit code 1) when that time has passed, or Ctrl-C ended the wait
+ * @param timeoutSeconds undefined: no time limit
+ * @throws AppError (exit code 1) after a timeout, or if Ctrl-C ended the wait
  */
 export async function drain(
   group: OperatedGroup,
@@ -38,9 +38,9 @@ export async function drain(
   }
   if (!isDrained) {
     const why = stopped.aborted ? 'stopped' : `not done after ${timeoutSeconds} s`;
-    throw new AppError(`${why}: ${shown(left)}; generating stays paused`, 1);
+    throw new AppError(`${why}: ${shown(left)}; generation stays paused`, 1);
   }
-  tell('every message has been handled; generating stays paused until "resume"');
+  tell('every message has been handled; generation stays paused until "resume"');
 }
 
 const HINDRANCES = {
@@ -58,7 +58,7 @@ interface Progress {
   end(): void;
 }
 
-/** A bar with the rate and the time left. */
+/** A progress bar with the rate and the remaining time. */
 class Bar implements Progress {
   readonly #bar: SingleBar;
   readonly #stream: NodeJS.WriteStream;
@@ -93,7 +93,7 @@ class Bar implements Progress {
   }
 }
 
-/** A line now and then. */
+/** A progress line at an interval. */
 class Lines implements Progress {
   readonly tell: (text: string) => void;
   #first: { readonly at: number; readonly left: number } | undefined;

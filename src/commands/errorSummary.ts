@@ -8,28 +8,28 @@ import type { GetErrorsResult } from './getErrors';
 
 /** Errors of one kind: one line of `--summary --json`. */
 interface Group {
-  /** Null for all errors of further kinds, when there are too many. */
+  /** Null for all errors of other kinds, if there are too many kinds. */
   readonly error: {
     readonly name: string;
-    /** The first line, without its numbers and ids. */
+    /** The first line, with numbers and ids masked. */
     readonly message: string;
-    /** Where in the task's own code it was thrown. */
+    /** The place in the task's own code that threw it. */
     readonly frame?: string;
   } | null;
   count: number;
-  /** When the first and the last of them failed, ISO 8601; null if the records do not say. */
+  /** When the first and the last of them failed, ISO 8601; null if unknown. */
   first: string | null;
   last: string | null;
   /** Id of the message that failed last. */
   example: string;
 }
 
-/** Further kinds are counted together, so that memory does not grow with their number. */
+/** Errors of any other kind are counted together, so that memory does not grow with their number. */
 const MAX_GROUPS = 1000;
-/** Characters of a text that are compared and shown. */
+/** Number of characters of a text that are compared and shown. */
 const MAX_TEXT = 200;
 
-/** Writes how many errors of each kind are recorded, the most frequent first. */
+/** Writes how many errors of each kind are recorded, most frequent first. */
 export async function summarizeErrors(
   errorLog: Pick<ErrorLog, 'pages'>,
   { json = false }: { readonly json?: boolean },
@@ -43,7 +43,7 @@ export async function summarizeErrors(
       const key = keyOf(record);
       let group = groups.get(key);
       if (group === undefined && groups.size < MAX_GROUPS) {
-        // Parsed again: a piece of a string keeps all of that string in memory.
+        // Parsed from JSON again: a substring would keep the whole original string in memory.
         const error = JSON.parse(key) as Group['error'];
         group = { error, count: 0, first: null, last: null, example: '' };
         groups.set(key, group);
@@ -53,7 +53,7 @@ export async function summarizeErrors(
     }
   }
 
-  // The sort is stable: among the equally frequent, the one that came up first.
+  // The sort is stable: equally frequent kinds stay in order of appearance.
   const sorted = [...groups.values()].sort((a, b) => b.count - a.count).concat(others ?? []);
   for (const group of sorted) {
     if (!(await write(json ? `${printable(JSON.stringify(group))}\n` : toBlock(group))))
@@ -73,7 +73,7 @@ function keyOf(record: ErrorRecord | undefined): string {
   });
 }
 
-/** Errors that differ only in numbers and ids are of one kind. */
+/** Errors that differ only in numbers and ids are of the same kind. */
 function maskIds(text: string): string {
   return text
     .replace(/(["'`])(?=[^"'`\s]*\d)[^"'`\s]+\1/g, '$1<id>$1')
@@ -89,7 +89,7 @@ function add(group: Group, id: string, failedAt: string | undefined): void {
     return;
   }
   const iso = new Date(time).toISOString();
-  // All of one form, so that their order as texts is their order in time.
+  // All have the same format, so their text order is their time order.
   if (group.first === null || iso < group.first) group.first = iso;
   if (group.last !== null && iso < group.last) return;
   group.last = iso;
@@ -101,7 +101,7 @@ function toBlock({ error, count, first, last, example }: Group): string {
   const lines = [
     count === 1 ? '1 error' : `${count} errors`,
     error === null
-      ? `  of further kinds: only ${MAX_GROUPS} are told apart`
+      ? `  of other kinds: only ${MAX_GROUPS} are distinguished`
       : `  ${error.name}${error.message === '' ? '' : `: ${error.message}`}`,
     ...(error?.frame === undefined ? [] : [`    ${error.frame}`]),
     `  ${from === to ? `at ${from}` : `first ${from}, last ${to}`}, for example ${inline(example)}`,
@@ -109,7 +109,7 @@ function toBlock({ error, count, first, last, example }: Group): string {
   return printable(lines.join('\n')) + '\n\n';
 }
 
-/** The first line, as far as it goes. */
+/** Returns the first line, truncated. */
 function shorten(text: string): string {
   const end = text.search(/[\r\n]/);
   const line = end === -1 ? text : text.slice(0, end);

@@ -4,7 +4,7 @@ import { framesOf } from '../terminal/errorLines';
 
 const OWN_CODE = dirname(__dirname);
 
-/** The first frame of the task's own code: not of Node.js, of a package or of this program. */
+/** Returns the first frame in the task's own code: not in Node.js, a package or this program. */
 export function taskFrame(error: ErrorDetails): string | undefined {
   return framesOf(error).find(
     (frame) =>

@@ -9,9 +9,9 @@ export interface GetErrorsOptions {
   readonly json?: boolean;
   /** Removes each error once it has been written. */
   readonly clear?: boolean;
-  /** The maximal number of errors. Default: all. */
+  /** Maximum number of errors. Default: all. */
   readonly limit?: number;
-  /** Writes the newest first, instead of the oldest. */
+  /** Writes the newest errors first instead of the oldest. */
   readonly newest?: boolean;
   /** Whether to write stacks. Default: false. */
   readonly stack?: boolean;
@@ -19,11 +19,11 @@ export interface GetErrorsOptions {
 
 export interface GetErrorsResult {
   readonly written: number;
-  /** Whether the reader went away before the end. */
+  /** Whether the reader closed the output before the end. */
   readonly cutShort: boolean;
 }
 
-/** Writes the recorded errors, the oldest first. */
+/** Writes the recorded errors, oldest first. */
 export async function getErrors(
   errorLog: Pick<ErrorLog, 'pages' | 'clear'>,
   options: GetErrorsOptions,
@@ -42,7 +42,7 @@ export async function getErrors(
   return { written, cutShort: false };
 }
 
-/** Writes the errors of these messages, in the order given. Returns also the ids that have none. */
+/** Writes the errors of these messages, in the given order. Returns also the ids without an error. */
 export async function getErrorsById(
   errorLog: Pick<ErrorLog, 'read' | 'clear'>,
   ids: readonly string[],
@@ -63,7 +63,7 @@ function toText(record: StoredError, { json = false, stack = false }: GetErrorsO
   return json ? toJsonLine(record) : toBlock(record, stack);
 }
 
-/** One line and one object, whatever the record holds. */
+/** Returns one JSON object on one line, whatever the record holds. */
 function toJsonLine({ id, json }: StoredError): string {
   return `${printable(JSON.stringify(parseErrorRecord(json) ?? { id, unreadable: json }))}\n`;
 }
@@ -71,7 +71,7 @@ function toJsonLine({ id, json }: StoredError): string {
 function toBlock({ id, json }: StoredError, stack: boolean): string {
   const record = parseErrorRecord(json);
   if (record === undefined) {
-    return printable(`message ${inline(id)}: the record is not readable: ${inline(json)}`) + '\n\n';
+    return printable(`message ${inline(id)}: invalid record: ${inline(json)}`) + '\n\n';
   }
   const { error, attempts, failedAt, instance, message, source } = record;
   const tries = attempts === 1 ? '1 attempt' : `${attempts} attempts`;

@@ -6,7 +6,7 @@ import { whoAmI } from '../operating/whoAmI';
 import { printable } from '../terminal/printable';
 import type { Terminal } from './terminal';
 
-/** Hands the generator over and prints who leads now. */
+/** Hands the generator over and prints the new leader. */
 export async function handOverTo(
   group: GroupSource,
   config: Pick<Config, 'sources'>,

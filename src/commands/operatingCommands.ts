@@ -11,24 +11,27 @@ interface CursorOptions {
 }
 
 const SOURCE = ['--source <name>', 'the source, if there are named sources'] as const;
-const EXPECT = ['--expect <json>', 'only if this is the cursor now ("none" for no cursor)'] as const;
+const EXPECT = [
+  '--expect <json>',
+  'move only if the current cursor is this one ("none" for no cursor)',
+] as const;
 
-/** Adds the commands that operate the group. None of them takes part in it. */
+/** Adds the commands that operate the group. None of them joins it. */
 export function addOperatingCommands(program: Command, terminal: Terminal): void {
   addCursor(program, terminal);
   addPause(program, terminal);
   program
     .command('drain')
-    .description('pause generating and wait until every message has been handled')
-    .option('--timeout <s>', 'give up after so many seconds', seconds)
+    .description('pause generation and wait until every message has been handled')
+    .option('--timeout <s>', 'give up after this many seconds', seconds)
     .action(async ({ timeout }: { timeout?: number }) => {
       const { drain } = await import('./drain.js');
       await withGroup(terminal, (group) => drain(group, timeout, terminal));
     });
   program
     .command('handover')
-    .argument('[instance]', 'the instance that should generate; any that can if it is left out')
-    .description('hand the generator over to another instance and print who leads now')
+    .argument('[instance]', 'the instance that should generate; default: any eligible instance')
+    .description('hand the generator over to another instance and print the new leader')
     .option(...SOURCE)
     .action(async (to: string | undefined, { source }: CursorOptions) => {
       const { handOverTo } = await import('./handover.js');
@@ -36,8 +39,8 @@ export function addOperatingCommands(program: Command, terminal: Terminal): void
     });
   program
     .command('destroy')
-    .description('remove everything that the namespace has in Redis; no instance may be alive')
-    .option('--yes <namespace>', 'the namespace, to confirm it without a terminal')
+    .description('remove all data of the namespace from Redis; all instances must be stopped')
+    .option('--yes <namespace>', 'the namespace, to confirm without a terminal')
     .action(async ({ yes }: { yes?: string }) => {
       const { destroy } = await import('./destroy.js');
       await withRedis(terminal, (access) => destroy(access, yes, terminal));
@@ -47,7 +50,7 @@ export function addOperatingCommands(program: Command, terminal: Terminal): void
 function addCursor(program: Command, terminal: Terminal): void {
   const cursor = program
     .command('cursor')
-    .description('print where generating stands, or move it')
+    .description('print the cursor of each source, or move it')
     .enablePositionalOptions()
     .option('--json', 'one JSON object per line, one line per source')
     .option(...SOURCE)
@@ -58,7 +61,7 @@ function addCursor(program: Command, terminal: Terminal): void {
   cursor
     .command('set')
     .argument('<json>', 'the new cursor')
-    .description('continue generating from this cursor, also while the group runs')
+    .description('continue generation from this cursor, even while the group runs')
     .option(...EXPECT)
     .option(...SOURCE)
     .action(async (json: string, _options, command: Command) => {
@@ -68,7 +71,7 @@ function addCursor(program: Command, terminal: Terminal): void {
     });
   cursor
     .command('reset')
-    .description('forget the cursor: generate starts from the beginning')
+    .description('remove the cursor: generate starts from the beginning')
     .option(...EXPECT)
     .option(...SOURCE)
     .action(async (_options, command: Command) => {
@@ -78,7 +81,7 @@ function addCursor(program: Command, terminal: Terminal): void {
     });
   cursor
     .command('history')
-    .description('print the last 50 positions: where each term began, and those moved by hand')
+    .description('print the last 50 positions: the start of each term, and manual moves')
     .option('--json', 'one JSON object per line')
     .option(...SOURCE)
     .action(async (_options, command: Command) => {
@@ -94,7 +97,7 @@ function addPause(program: Command, terminal: Terminal): void {
   program
     .command('pause')
     .addArgument(what('generating', 'what to pause'))
-    .description('stop generating, handling or both for the whole group, until resume')
+    .description('stop generation, handling or both for the whole group, until resume')
     .option(...SOURCE)
     .action(async (paused: Pausable, { source }: CursorOptions) => {
       const { pause } = await import('./pause.js');
@@ -103,11 +106,11 @@ function addPause(program: Command, terminal: Terminal): void {
   program
     .command('resume')
     .addArgument(what('all', 'what to resume'))
-    .description('continue what is paused')
+    .description('resume what is paused')
     .option(...SOURCE)
     .action(async (resumed: Pausable, { source }: CursorOptions, command: Command) => {
       const { resume } = await import('./pause.js');
-      // A source has generating alone.
+      // A source can pause only generation.
       const isGiven = command.args.length > 0;
       const request = { what: source !== undefined && !isGiven ? 'generating' : resumed, source } as const;
       await withGroup(terminal, (group, config) => resume(group, config, request, terminal));

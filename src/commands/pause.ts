@@ -13,7 +13,7 @@ interface Request {
   readonly source?: string | undefined;
 }
 
-/** Pauses, and says what is paused then. */
+/** Pauses, and prints what is paused then. */
 export async function pause(
   group: OperatedGroup,
   config: Pick<Config, 'sources'>,
@@ -25,7 +25,7 @@ export async function pause(
   tell(describePauses(await readGroup(group)).join('\n'));
 }
 
-/** Resumes, and says what. */
+/** Resumes, and prints what was resumed. */
 export async function resume(
   group: OperatedGroup,
   config: Pick<Config, 'sources'>,
@@ -44,7 +44,7 @@ export async function resume(
   tell(printable(resumed.length === 0 ? 'nothing was paused' : `resumed: ${resumed.join(', ')}`));
 }
 
-/** One line for each thing that is paused. */
+/** Returns one line for each pause. */
 export function describePauses({ paused, sources }: Pick<GroupState, 'paused' | 'sources'>): string[] {
   const { generating, handling } = paused;
   const lines = generating === undefined ? [] : [`generating is paused${since(generating)}`];

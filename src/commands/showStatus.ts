@@ -9,9 +9,9 @@ import { formatStatus } from './statusTable';
 
 export interface ShowStatusOptions {
   readonly json: boolean;
-  /** Shown again every second until this aborts; undefined: once. */
+  /** The status is refreshed every second until this aborts; undefined: shown once. */
   readonly watching: AbortSignal | undefined;
-  /** Size of the terminal, now; undefined where the output is none. */
+  /** Current size of the terminal; undefined if the output is not a terminal. */
   readonly screenSize: () => ScreenSize | undefined;
   readonly paint: Paint;
   readonly write: Write;
@@ -19,7 +19,7 @@ export interface ShowStatusOptions {
 
 const EVERY_MS = 1000;
 
-/** Writes the status: once, or again and again, on a terminal in place. Ends when nobody reads it any more. */
+/** Writes the status once, or repeatedly, on a terminal in place. Ends when the reader closes the output. */
 export async function showStatus(read: () => Promise<GroupState>, options: ShowStatusOptions): Promise<void> {
   const { json, watching, screenSize, paint, write } = options;
   const textOf = (group: GroupState) => {
@@ -34,7 +34,7 @@ export async function showStatus(read: () => Promise<GroupState>, options: ShowS
   const screen = new Screen(write);
   try {
     for (let first = true; !watching.aborted; first = false) {
-      // Ctrl-C does not wait for a Redis that takes its time.
+      // Ctrl-C does not wait for a slow Redis.
       const group = await untilAborted(read(), watching);
       if (group === undefined) return;
       const size = json ? undefined : screenSize();

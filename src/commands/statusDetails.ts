@@ -1,6 +1,6 @@
 /*
- * What the status says beside its counts: the keeper, pauses, failures, sources, and what is wrong with instances. Each
- * function returns lines, none where there is nothing to say.
+ * The details of the status besides its counts: the keeper, pauses, failures, sources, and problems of instances. Each
+ * function returns lines, or none if there is nothing to report.
  */
 import type { GroupState } from '../group/read';
 import type { KnownInstance } from '../membership/registry';
@@ -18,10 +18,10 @@ export interface Drawing {
   readonly now: number;
 }
 
-/** Columns before what is told. */
+/** Number of columns before the text. */
 const MARGIN = 11;
 const MAX_FRAMES = 3;
-/** For how long after another instance has taken over a failure is shown: it may fail as well. */
+/** How long a failure is still shown after another instance has taken over: that instance might fail as well. */
 const FAILURE_SHOWN_MS = 60_000;
 
 export function keeperLines({ keeper }: Status, { width, paint, now }: Drawing): string[] {
@@ -48,13 +48,13 @@ export function pauseLines({ paused, sources }: GroupState, { width, paint, now 
   });
 }
 
-/** Says that generating cannot begin, whoever is asked. */
+/** Reports that no living instance can generate. */
 export function eligibilityLines(living: readonly KnownInstance[], { paint }: Drawing): string[] {
   if (living.length === 0 || living.some(({ generates }) => generates)) return [];
   return [paint('red', 'no living instance can generate (CAN_GENERATE, or no generate)')];
 }
 
-/** The last failure of each role, unless another instance has done better since. */
+/** The last failure of each role, unless another instance has since succeeded. */
 export function failureLines(group: GroupState, drawing: Drawing): string[] {
   const { width, paint, now } = drawing;
   return [group.keeper, ...group.sources].flatMap(({ role, leader }) => {
@@ -69,7 +69,7 @@ export function failureLines(group: GroupState, drawing: Drawing): string[] {
     const recovered = leader !== undefined && !failing.some(({ instance }) => instance === leader.instance);
     if (recovered && group.now - Date.parse(leader.since) > FAILURE_SHOWN_MS) return [];
     const { name, message, stack, since, retryAt } = last.failure;
-    const retry = retryAt > now ? `, tried again in ${ago(new Date(now), retryAt)}` : '';
+    const retry = retryAt > now ? `, next attempt in ${ago(new Date(now), retryAt)}` : '';
     const head = `${oneLine(role.id)} failed, for ${ago(new Date(since), now)}${retry}, on `;
     const room = width - MARGIN;
     const text = [
@@ -118,7 +118,7 @@ export function sourceLines({ sources }: Status, { width, paint }: Drawing): str
   ];
 }
 
-/** What is wrong with an instance. */
+/** The problems of an instance. */
 export function troubleLines({ slow = 0, stalled = [] }: KnownInstance, { width, paint }: Drawing): string[] {
   const slowText = slow > 0 ? [`${slow} unusually slow ${slow === 1 ? 'message' : 'messages'}`] : [];
   const stalledText = stalled.length > 0 ? [`no progress: ${stalled.map(oneLine).join(', ')}`] : [];

@@ -24,7 +24,7 @@ export interface TableOptions {
 }
 
 const MAX_WIDTH = 80;
-/** The numbers do not fit into fewer columns. */
+/** The numbers need at least this many columns. */
 const MIN_WIDTH = 60;
 
 /** Formats the state of the group as a table for people. */
@@ -73,7 +73,7 @@ function titleOf(status: Status, { width, paint, now }: Drawing): string {
   const end = lives ? `, term ${oneLine(leader.term)}, for ${ago(leader.since, now)}` : ' is gone';
   const room = width - start.length - end.length;
   const name = oneLine(leader.instance);
-  // The namespace gets a third of the room, and whatever the name does not need.
+  // The namespace gets a third of the space, plus whatever the name does not need.
   const fitted = fit(group, Math.max(Math.floor(room / 3), room - widthOf(name)));
   const shownName = fit(name, room - widthOf(fitted));
   return lives

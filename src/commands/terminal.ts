@@ -3,33 +3,33 @@ import type { ScreenSize } from '../terminal/screen';
 import type { Write } from '../terminal/write';
 import type { openAccess } from './access';
 
-/** What the program needs of its process. */
+/** What the program needs from its process. */
 export interface Terminal {
   readonly env: Environment;
   readonly version: string;
-  /** What a person types before a command. Default: that of a checkout. */
+  /** What a user types before a command. Default: that of a checkout. */
   readonly program?: string;
   /** Writes data to stdout. */
   readonly write: Write;
-  /** Writes a message for the person to stderr. */
+  /** Writes a message for the user to stderr. */
   readonly tell: (text: string) => void;
-  /** Whether stdout is a terminal, and has colours. */
+  /** Whether stdout is a terminal, and supports colors. */
   readonly stdout: { readonly isTTY?: boolean; hasColors?(): boolean };
-  /** stderr, for what is drawn there; undefined where it is no terminal. */
+  /** stderr, for drawing; undefined if it is not a terminal. */
   readonly stderr?: NodeJS.WriteStream | undefined;
-  /** Asks the person a question and resolves with the answer; undefined where there is no terminal to ask. */
+  /** Asks the user a question and resolves with the answer; undefined if there is no terminal to ask on. */
   readonly ask?: ((question: string) => Promise<string>) | undefined;
-  /** Undefined where stdout is no terminal. */
+  /** Undefined if stdout is not a terminal. */
   readonly screenSize: () => ScreenSize | undefined;
-  /** From then on, SIGINT and SIGTERM abort this signal; the second one ends the process at once. */
+  /** After this call, SIGINT and SIGTERM abort this signal; a second one ends the process immediately. */
   readonly stopSignal: () => AbortSignal;
-  /** Runs an instance until it is told to stop. */
+  /** Runs an instance until it is stopped. */
   readonly run: (env: Environment) => Promise<void>;
 }
 
 export type Access = Awaited<ReturnType<typeof openAccess>>;
 
-/** Gives `use` what a command needs of Redis, and closes it. A failure of Redis on the way ends in one line. */
+/** Passes `use` what a command needs to access Redis, and closes it afterwards. A failure of Redis ends in one line. */
 export async function withRedis(
   terminal: Pick<Terminal, 'env'>,
   use: (access: Access, config: Config) => Promise<void>,

@@ -5,14 +5,14 @@ import { isLoopback } from './loopback';
 import { parseRedisUrl, redactUrl, type RedisAddress, RedisUrlError } from '../redis/address';
 import { areSources, EXPECTED_SOURCES } from './sourceNames';
 
-/** What an instance runs with. Durations are milliseconds. docs/configuration.md explains each. */
+/** The configuration of an instance. Durations are in milliseconds. docs/configuration.md explains each setting. */
 export interface Config {
   /** Undefined: a Redis on this machine is found or started. */
   readonly redis: RedisAddress | undefined;
-  /** The nodes of the lease, independent of each other; undefined: the one Redis. */
+  /** The nodes of the lease, independent of each other; undefined: only the main Redis. */
   readonly leaseRedis: readonly RedisAddress[] | undefined;
   readonly production: boolean;
-  /** Whether settings of Redis by which messages may be lost keep the instance from starting. */
+  /** Whether Redis settings that can lose messages prevent the instance from starting. */
   readonly strictRedis: boolean;
   readonly namespace: string;
   readonly instanceName: string;
@@ -27,12 +27,12 @@ export interface Config {
   readonly attempts: number;
   readonly backoffMs: number;
   readonly onStall: 'retry' | 'fail';
-  /** Undefined: a handler may take as long as it likes. */
+  /** Undefined: a handler has no time limit. */
   readonly handleTimeoutMs: number | undefined;
   readonly jobLockMs: number;
   readonly leaseTtlMs: number;
   readonly maxBacklog: number;
-  /** Most messages that a group commit gathers. */
+  /** Maximum number of messages that a group commit gathers. */
   readonly commitMaxMessages: number;
   readonly keepCompleted: number;
   readonly shutdownTimeoutMs: number;
@@ -47,7 +47,7 @@ export interface Config {
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug';
   /** Whether messages are traced, through the OpenTelemetry SDK of this process. */
   readonly traces: boolean;
-  /** Whether colours are wanted, where there is a terminal. */
+  /** Whether to use colors if the output is a terminal. */
   readonly colors: boolean;
   /** Undefined: pretty on a terminal, JSON elsewhere. */
   readonly logFormat: 'pretty' | 'json' | undefined;
@@ -56,15 +56,14 @@ export interface Config {
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Longest delay that a Node.js timer takes; a longer one would fire at once. */
-const LONGEST_MS = 2_147_483_647;
+/** Longest delay that a Node.js timer accepts; a longer one would fire immediately. */
+const MAX_TIMER_MS = 2_147_483_647;
 
 /**
- * The configuration that an environment describes. A variable that is empty counts as not set. Pure, but for the
- * random part of the default instance name.
+ * Parses the configuration from environment variables. An empty variable counts as not set. The function is pure except
+ * for the random part of the default instance name.
  *
- * @throws AppError (exit code 2) in one line that names every variable that is wrong, what it holds and what was
- * expected.
+ * @throws AppError (exit code 2) with one line that names every invalid variable, its value and what was expected.
  */
 export function resolveConfig(env: Environment): Config {
   const problems: string[] = [];
@@ -94,7 +93,7 @@ export function resolveConfig(env: Environment): Config {
       return value >= least && value <= most ? value : undefined;
     });
   const milliseconds = <T = number>(name: string, fallback: T | number, least: number): T | number =>
-    whole(name, fallback, least, LONGEST_MS, ' of milliseconds');
+    whole(name, fallback, least, MAX_TIMER_MS, ' of milliseconds');
   const choice = <T extends string>(name: string, fallback: T, options: readonly T[]): T =>
     read(name, fallback, options.join(' or '), (text) =>
       options.find((option) => option === text.toLowerCase()),
@@ -156,7 +155,7 @@ export function resolveConfig(env: Environment): Config {
       readOnly: flag('BOARD_READ_ONLY', false),
     },
     traces: flag('TRACES', false, 'on or off'),
-    // Whatever it holds: https://no-color.org
+    // Any value counts: https://no-color.org
     colors: !env['NO_COLOR'],
     logLevel: choice('LOG_LEVEL', 'info', ['error', 'warn', 'info', 'debug']),
     logFormat: choice<'pretty' | 'json' | ''>('LOG_FORMAT', '', ['pretty', 'json']) || undefined,
@@ -171,7 +170,7 @@ export function resolveConfig(env: Environment): Config {
 
   const { on, host, user, password } = config.board;
   if (on && password === undefined) {
-    // Anyone who reaches the board can retry and delete messages.
+    // Anyone who can reach the board can retry and delete messages.
     if (!isLoopback(host)) {
       problems.push(
         `BOARD_HOST is "${host}" and BOARD_PASSWORD is not set, expected a password beyond loopback`,
@@ -189,14 +188,14 @@ const FLAGS: Record<string, boolean | undefined> = {
   ...{ false: false, off: false, no: false, 0: false },
 };
 
-/** One address, or for LEASE_REDIS_URLS several, separated by commas. */
+/** Parses one address, or, for LEASE_REDIS_URLS, several separated by commas. */
 function readAddresses(
   name: string,
   text: string,
   { caFile, sentinelUsername, sentinelPassword }: Environment,
   problems: string[],
 ): RedisAddress[] | undefined {
-  // A comma may as well stand between the hosts of one URL.
+  // A comma can also separate the hosts of one URL.
   const urls =
     name === 'LEASE_REDIS_URLS' ? text.split(/,(?=\s*[\w+.-]*:\/\/)/).map((url) => url.trim()) : [text];
   try {
@@ -214,7 +213,7 @@ function readAddresses(
   }
 }
 
-/** A value as an error shows it: quoted, control characters escaped, not endless. */
+/** Formats a value for an error: quoted, with control characters escaped, and truncated. */
 function shown(text: string): string {
   return JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text);
 }

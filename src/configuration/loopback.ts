@@ -5,8 +5,8 @@ LOOPBACK.addSubnet('127.0.0.0', 8);
 LOOPBACK.addAddress('::1', 'ipv6');
 
 /**
- * Whether a host name or address, without a port or brackets, always means this machine. Names are `localhost` and those
- * below it: RFC 6761 reserves them for the loopback interface, so that no DNS server decides what they mean.
+ * Whether a host name or address, without a port or brackets, always means this machine. The names are `localhost` and
+ * its subdomains: RFC 6761 reserves them for the loopback interface, so no DNS server decides what they mean.
  */
 export function isLoopback(host: string): boolean {
   const version = isIP(host);

@@ -16,7 +16,7 @@ export const SETTING_NAMES = [
   ...['LOG_LEVEL', 'LOG_FORMAT', 'DEMO_INTERVAL_MS', 'DEMO_HANDLE_MS', 'DEMO_ERROR_RATE'],
 ];
 
-/** Near our names, and common for something else. */
+/** Similar to this program's names, but common names of other programs. */
 const OF_OTHERS: ReadonlySet<string> = new Set(['LOGLEVEL', 'SOURCE', 'TRACE', 'NO_COLOR']);
 
 const SYNONYMS: Readonly<Record<string, readonly string[] | undefined>> = {
@@ -24,14 +24,15 @@ const SYNONYMS: Readonly<Record<string, readonly string[] | undefined>> = {
   REDIS_URL: ['REDISURL'],
 };
 
-/** Shorter names are near too many others. */
+/** Shorter names are similar to too many others. */
 const MIN_LENGTH = 7;
-/** From this length on, two mistakes are still recognized. */
+/** From this length on, two mistakes are tolerated. */
 const LONG_LENGTH = 9;
 
 /**
- * Variables that are probably misspelt names of ours: one mistake away (a letter too many, missing, wrong or swapped), or
- * two in a long name. Not if the right name is set as well: then the other one means something else.
+ * Returns variables that are probably misspelt names of settings: one mistake away (a letter too many, missing, wrong
+ * or swapped), or two in a long name. A variable is skipped if the correct name is set as well, because then it
+ * probably means something else.
  */
 export function findMisspelt(env: Readonly<Record<string, string | undefined>>) {
   const isSet = (known: string) =>
@@ -52,7 +53,7 @@ function maxMistakes({ length }: string): number {
   return length < LONG_LENGTH ? 1 : 2;
 }
 
-/** The distance of Damerau and Levenshtein, with each pair of letters swapped at most once. */
+/** The Damerau-Levenshtein distance, with each pair of letters swapped at most once. */
 function countMistakes(a: string, b: string): number {
   if (Math.abs(a.length - b.length) > 2) return Infinity;
   const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, column) => column)];

@@ -22,29 +22,29 @@ export interface AssembleRolesOptions {
   readonly keys: Keys;
   readonly config: Config;
   readonly queue: Queue;
-  /** Where the error recorder's thread connects to. */
+  /** The Redis that the error recorder's thread connects to. */
   readonly redis: RedisAddress;
   readonly task: Task;
-  /** Names of the sources; undefined: one source without a name. */
+  /** Names of the sources; undefined: one unnamed source. */
   readonly sources?: readonly string[] | undefined;
   readonly traces?: { readonly telemetry: Telemetry } | undefined;
   readonly supervisor: Supervisor;
   readonly metrics: Metrics | undefined;
-  /** Emits `changed` when this instance leads a role, or leads it no longer. */
+  /** Emits `changed` when this instance starts or stops leading a role. */
   readonly events: EventEmitter;
-  /** Told which generator roles this instance leads, or leads no longer. */
+  /** Receives the generator roles that this instance starts or stops leading. */
   readonly hostEvents: Pick<HostEvents, 'emit'>;
   readonly logger: Logger;
 }
 
-/** The roles that this instance campaigns for: the keeper's, and if it can generate, one for each source. */
+/** The roles that this instance campaigns for: the keeper, and, if it can generate, one generator for each source. */
 export function assembleRoles(
   options: AssembleRolesOptions,
   worker: Pick<MessageWorker, 'pause' | 'resume'>,
 ) {
   const { connections, keys, config, queue, redis, supervisor, logger } = options;
   const { control } = connections;
-  // Watches from the start: an instance that becomes the keeper has to know whom it has seen.
+  // Watches from the start: if this instance becomes the keeper, it must know which instances it has seen.
   const deadInstances = new DeadInstances({ client: control, keys });
   const generators = createGenerators(options);
   const keeper: Duty = {
@@ -84,7 +84,7 @@ function observe(
     changed(role, event, term) {
       gate.decided(role.id, event === 'elected');
       if (event === 'elected' && role.kind === 'generator' && !config.generatorHandles)
-        logger.info('the generator handles no messages itself (GENERATOR_HANDLES=false)');
+        logger.info('the generator does not handle messages itself (GENERATOR_HANDLES=false)');
       events.emit('changed');
       if (role.kind === 'generator' && term !== undefined)
         hostEvents.emit(event, { role: role.id, source: role.source ?? null, term });
@@ -97,7 +97,7 @@ function observe(
   };
 }
 
-/** One for each source, unless this instance or its task does not generate. */
+/** Creates one generator for each source, unless this instance or its task does not generate. */
 function createGenerators({
   connections,
   keys,
@@ -115,11 +115,11 @@ function createGenerators({
   });
 }
 
-/** Whether this instance handles messages now: with GENERATOR_HANDLES=false, not while it generates. */
+/** Decides whether this instance handles messages now: with GENERATOR_HANDLES=false, it does not while it generates. */
 class HandlingGate {
   readonly #worker: Pick<MessageWorker, 'pause' | 'resume'>;
   readonly #always: boolean;
-  /** Whether it leads each generator role; undefined until that is known. */
+  /** Whether this instance leads each generator role; undefined until that is known. */
   readonly #leads: Map<string, boolean | undefined>;
 
   constructor(
@@ -132,7 +132,7 @@ class HandlingGate {
     this.#leads = new Map(generatorRoles.map((id) => [id, undefined]));
   }
 
-  /** Begins to handle, unless it must first be known whether this instance generates. */
+  /** Starts handling, unless it is not yet known whether this instance generates. */
   open(): void {
     const states = [...this.#leads.values()];
     if (this.#always || states.every((leads) => leads === false)) this.#worker.resume();

@@ -13,7 +13,7 @@ export interface BalancerOptions {
   readonly control: Redis;
   readonly keys: Keys;
   readonly instance: string;
-  /** Who leads what, as last read, this instance included. */
+  /** Which instance leads which roles, as last read, including this instance. */
   readonly holders: () => readonly Pick<Holder, 'instance' | 'holdings'>[];
   /** Roles that this instance leads. */
   readonly led: () => readonly Role[];
@@ -21,22 +21,22 @@ export interface BalancerOptions {
   readonly logger: Logger;
 }
 
-/** Most roles that are handed over at a time, so that a group of many sources is even in time. */
+/** Maximum number of roles handed over at a time, so that a group of many sources is balanced quickly. */
 const MAX_MOVES = 16;
-/** How long an instance that did not take what was handed to it is given nothing more, in milliseconds. */
+/** How long an instance that did not take a handed-over role is given no other role, in milliseconds. */
 const DECLINED_FOR_MS = 15_000;
-/** How long after its next attempt a source that failed still counts as failing, in milliseconds. */
+/** How long after its next attempt a failed source still counts as failing, in milliseconds. */
 const FAILING_FOR_MS = 30_000;
-/** How long the successors chosen for one role also hold for the others, in milliseconds. */
+/** How long successors chosen for one role remain valid for the others, in milliseconds. */
 const CHOICE_VALID_MS = 1000;
 
-/** Hands over what this instance leads too much of, once membership is stable, and chooses who leads next. */
+/** Hands over surplus roles once membership is stable, and chooses successors. */
 export class Balancer {
   readonly #options: BalancerOptions;
   #seen = { members: '', since: performance.now() };
-  /** Of which it is not known yet who leads them now. */
+  /** Roles handed over whose new leader is not known yet. */
   #handedOver: Move[] = [];
-  /** Instances that did not take a role, and until when they are given none. */
+  /** Instances that did not take a role, and the time until which they are given none. */
   readonly #declined = new Map<string, number>();
   #choice: { readonly successors: Promise<Map<string, string>>; readonly at: number } | undefined;
 
@@ -44,7 +44,7 @@ export class Balancer {
     this.#options = options;
   }
 
-  /** Runs until the signal aborts. An instance that leads nothing asks Redis nothing. */
+  /** Runs until the signal aborts. An instance that leads nothing sends no commands to Redis. */
   async run({ signal, progress }: Activity): Promise<void> {
     for (let pause: number = WATCH_TIMINGS.balancePoll; !signal.aborted;) {
       await sleep(pause, signal);
@@ -54,9 +54,9 @@ export class Balancer {
     }
   }
 
-  /** Who should lead the role when this instance no longer does. */
+  /** Chooses the instance that should lead the role after this one. */
   async chooseSuccessor(role: Role): Promise<string | undefined> {
-    // An instance that stops asks for all its roles at once: each is asked for alone, but they are chosen together.
+    // A stopping instance asks for each of its roles separately, but they are all chosen together.
     if (this.#choice === undefined || performance.now() - this.#choice.at > CHOICE_VALID_MS) {
       const { instance, led } = this.#options;
       this.#choice = { successors: this.chooseSuccessors([...led(), role], instance), at: performance.now() };
@@ -64,13 +64,13 @@ export class Balancer {
     return (await this.#choice.successors).get(role.id);
   }
 
-  /** Who should take over the roles of an instance that stops, or is dead. */
+  /** Chooses the instances that should take over the roles of an instance that is stopping or dead. */
   async chooseSuccessors(roles: readonly Role[], leaving: string): Promise<Map<string, string>> {
     const distinct = [...new Map(roles.map((role) => [role.id, role])).values()];
     return chooseSuccessors(distinct, leaving, await this.#members());
   }
 
-  /** Hands roles over, if that is due. Returns how long to wait before the next check, in milliseconds. */
+  /** Hands roles over if needed. Returns how long to wait before the next check, in milliseconds. */
   async #balance(): Promise<number> {
     const { instance, handOver, logger } = this.#options;
     this.#noteDeclined();
@@ -90,13 +90,13 @@ export class Balancer {
     return moves.length === 0 ? WATCH_TIMINGS.balancePoll : WATCH_TIMINGS.betweenMoves;
   }
 
-  /** An instance that is paused looks alive for a while and takes nothing: it gets nothing more for now. */
+  /** A paused instance looks alive for a while but takes no role: give it no more roles for now. */
   #noteDeclined(): void {
     const { holders, led, instance, logger } = this.#options;
     const holderOf = (id: string) => {
       if (led().some((role) => role.id === id)) return instance;
       const holder = holders().find(({ holdings }) => holdings.some(({ role }) => role.id === id));
-      // What was read before it was handed over does not count.
+      // Ignore what was read before the hand-over.
       return holder?.instance === instance ? undefined : holder?.instance;
     };
     this.#handedOver = this.#handedOver.filter(({ role, to }) => {
@@ -109,8 +109,8 @@ export class Balancer {
   }
 
   /**
-   * The living instances with what they lead. Sources that fail are left out: each failure moves them to another instance,
-   * and that must not make the others move.
+   * Returns the living instances with the roles that they lead. Failing sources are left out: each failure moves them
+   * to another instance, and that must not make the other sources move.
    */
   async #members(): Promise<Member[]> {
     const { control, keys, instance, holders, led } = this.#options;
@@ -118,7 +118,7 @@ export class Balancer {
     const held = new Map<string, readonly Role[]>(
       holders().map((holder) => [holder.instance, holder.holdings.map(({ role }) => role)]),
     );
-    // Of itself, an instance knows best.
+    // An instance knows its own roles best.
     held.set(instance, led());
     const failing = new Set(
       living.flatMap(({ roles = [] }) =>

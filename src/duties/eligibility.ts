@@ -5,30 +5,33 @@ import { livingInstances } from '../membership/registry';
 import type { Activity } from '../supervision/supervisor';
 import { sleep } from '../time';
 
-/** When to look first, so that instances that start together can report, and how often from then on, in milliseconds. */
-const FIRST_LOOK_MS = 1500;
+/**
+ * Delay of the first check, which gives instances that start together time to report, and the interval after it, in
+ * milliseconds.
+ */
+const FIRST_CHECK_DELAY_MS = 1500;
 const POLL_INTERVAL_MS = 10_000;
 
-/** Run by an instance that cannot generate: warns when no living instance can, once each time that this becomes so. */
+/** Run by an instance that cannot generate: warns each time the group loses its last instance that can. */
 export async function watchEligibility(
   { control, keys, logger }: { control: Redis; keys: Keys; logger: Pick<Logger, 'info' | 'warn'> },
   { signal, progress }: Activity,
 ): Promise<void> {
   let warned = false;
-  for (let pause = FIRST_LOOK_MS; !signal.aborted; pause = POLL_INTERVAL_MS) {
+  for (let pause = FIRST_CHECK_DELAY_MS; !signal.aborted; pause = POLL_INTERVAL_MS) {
     await sleep(pause, signal);
     if (signal.aborted) return;
     const living = await livingInstances(control, keys);
-    const somebodyCan = living.some(({ generates }) => generates);
-    if (!somebodyCan && !warned) {
+    const anyCanGenerate = living.some(({ generates }) => generates);
+    if (!anyCanGenerate && !warned) {
       logger.warn(
-        'no living instance can generate: start one without CAN_GENERATE=false whose task has a generate function',
+        'no living instance can generate: start an instance whose task has a generate function, without CAN_GENERATE=false',
         { instances: living.length },
       );
-    } else if (somebodyCan && warned) {
+    } else if (anyCanGenerate && warned) {
       logger.info('an instance that can generate has joined');
     }
-    warned = !somebodyCan;
+    warned = !anyCanGenerate;
     progress();
   }
 }

@@ -23,10 +23,13 @@ export interface GeneratorDutyOptions {
   readonly logger: Logger;
 }
 
-/** What a generator is doing: `finished` when `generate` has returned, `failed` when Redis holds what no commit can use. */
+/**
+ * State of a generator. `finished`: `generate` has returned. `failed`: data in Redis is invalid, so nothing can be
+ * committed.
+ */
 export type GeneratingState = 'generating' | 'finished' | 'paused' | 'failed';
 
-/** What an instance does while it leads a source: it runs the task's `generate` and commits what that yields. */
+/** What an instance does while it leads a source: it runs the task's `generate` and commits what it yields. */
 export class GeneratorDuty {
   readonly #options: GeneratorDutyOptions;
   #isFinished = false;
@@ -43,22 +46,24 @@ export class GeneratorDuty {
     return this.#pauses?.pause === undefined ? 'generating' : 'paused';
   }
 
-  /** Takes note that generating is paused now, or not any more, if this instance generates. */
+  /** Records whether generation is paused now, if this instance generates. */
   heardPause(pause: Pause | undefined): void {
     this.#pauses?.heard(pause);
   }
 
-  /** How long a commit has been waiting for an answer, in milliseconds; 0 if none is. */
+  /** How long the pending commit has waited for an answer, in milliseconds; 0 if no commit is pending. */
   get waitingMs(): number {
     return this.#committer?.waitingMs ?? 0;
   }
 
-  /** What somebody has to repair in Redis before anything can be committed. */
+  /** What must be repaired in Redis before anything can be committed. */
   get problem(): string | undefined {
     return this.#committer?.problem;
   }
 
-  /** The work of one term. Resolves when nothing is left to generate or the term is over, and rejects when generating fails. */
+  /**
+   * The work of one term. Resolves when nothing is left to generate or the term is over; rejects when generation fails.
+   */
   async lead(term: Term): Promise<void> {
     const { role, connections, keys, task, config, telemetry } = this.#options;
     const logger = taskLogger(this.#options.logger, {

@@ -20,25 +20,24 @@ export interface KeeperDutyOptions {
   readonly address: RedisAddress;
   readonly keys: Keys;
   readonly config: Pick<Config, 'namespace' | 'onStall'>;
-  /** Knows whom this instance has seen since its control connection was opened. */
+  /** Knows the instances that were seen since the control connection opened. */
   readonly deadInstances: DeadInstances;
   readonly supervisor: Pick<Supervisor, 'start'>;
   readonly logger: Logger;
 }
 
-/** How often reports of instances that are long dead are removed, in milliseconds. */
+/** How often old reports of dead instances are removed, in milliseconds. */
 const SWEEP_INTERVAL_MS = 10_000;
 
 /**
- * How long errors are still recorded after the term, in milliseconds. The recorder of the next keeper takes a second to
- * load, and much longer on a busy machine.
+ * How long errors are still recorded after the term ends, in milliseconds. The recorder of the next keeper takes a
+ * second to load, and much longer on a busy machine.
  */
 const RECORDING_AFTER_MS = 5000;
 
 /**
- * What an instance does while it is the keeper: it keeps the promises that the group makes whatever the task does. None of
- * it is fenced, since a brief overlap between two keepers is harmless: each operation makes something true that may be
- * made true twice.
+ * What an instance does while it is the keeper: the work every task needs. None of it is fenced, since a brief overlap
+ * between two keepers is harmless: each operation is idempotent.
  */
 export function keepPromises(term: Term, options: KeeperDutyOptions): Promise<void> {
   const { control, queue, address, keys, config, supervisor } = options;
@@ -47,7 +46,7 @@ export function keepPromises(term: Term, options: KeeperDutyOptions): Promise<vo
   supervisor.start({
     name: 'error recorder',
     run: (activity) => runRecorderThread({ address, namespace: config.namespace, logger }, activity),
-    // It replaces a thread that is silent, and connections that stall, by itself; a new thread has to load first.
+    // The recorder replaces an unresponsive thread and stalled connections itself; a new thread needs time to load.
     restartAfterMs: 15_000,
     signal: abortedLater(signal, RECORDING_AFTER_MS),
   });
@@ -72,7 +71,7 @@ export function keepPromises(term: Term, options: KeeperDutyOptions): Promise<vo
   return aborted(signal);
 }
 
-/** Aborts `ms` milliseconds after `signal`. Keeps no process alive. */
+/** Returns a signal that aborts `ms` milliseconds after `signal`, without keeping the process alive. */
 function abortedLater(signal: AbortSignal, ms: number): AbortSignal {
   const later = new AbortController();
   void aborted(signal).then(() => setTimeout(() => later.abort(), ms).unref());
@@ -87,7 +86,7 @@ async function sweep(
     await sleep(SWEEP_INTERVAL_MS, signal);
     if (signal.aborted) return;
     await pruneDead(control, keys).catch((error: unknown) =>
-      logger.debug('reports of dead instances were not removed', { error: toError(error) }),
+      logger.debug('reports of dead instances could not be removed', { error: toError(error) }),
     );
     progress();
   }

@@ -3,7 +3,10 @@ import { parsePause } from '../generating/pause';
 import type { Keys } from '../keys';
 import type { GeneratorDuty } from './generator';
 
-/** Tells the generators of this instance what is paused now. A commit would find it anyway; an idle one commits nothing. */
+/**
+ * Tells the generators of this instance what is paused. A commit would detect it anyway, but an idle generator commits
+ * nothing.
+ */
 export async function readPauses(
   control: Redis,
   keys: Pick<Keys, 'paused'>,

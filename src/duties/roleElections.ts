@@ -13,9 +13,9 @@ import type { Logger } from '../logging/logger';
 import { announce, type Announcement } from '../membership/announcements';
 import { sleep, systemClock, withDeadline } from '../time';
 
-/** Longest wait for successors to be chosen after a crash, in milliseconds. */
-const CHOOSING_MS = 250;
-/** Time over which an instance spreads its campaigns for roles that are vacant at once, in milliseconds. */
+/** Maximum time to choose successors after a crash, in milliseconds. */
+const CHOICE_TIMEOUT_MS = 250;
+/** Time over which an instance spreads its campaigns for roles that become vacant together, in milliseconds. */
 const MAX_TURNS_MS = 300;
 
 export interface Duty {
@@ -24,13 +24,13 @@ export interface Duty {
   lead(term: Term): Promise<void>;
 }
 
-/** Told what becomes of this instance's roles. */
+/** Receives what happens to this instance's roles. */
 export interface RoleObserver {
-  /** This instance leads the role, or leads it no longer. */
+  /** This instance has started or stopped leading the role. */
   changed(role: Role, event: 'elected' | 'steppedDown', term: number | undefined): void;
-  /** A campaign for the role was not won: another instance leads. */
+  /** A campaign for the role was lost: another instance leads. */
   following(role: Role): void;
-  /** A renewal of a lease went so. */
+  /** An attempt to renew a lease has ended. */
   renewed(outcome: RenewalOutcome, tookMs: number): void;
   /** This instance took the role over from another. */
   tookOver(role: Role, cause: EndCause): void;
@@ -41,9 +41,9 @@ export interface RoleElectionsOptions {
   readonly keys: Keys;
   readonly config: Pick<Config, 'instanceName' | 'leaseTtlMs'>;
   readonly duties: readonly Duty[];
-  /** Who should take the role over when this instance steps down in order. */
+  /** Chooses who takes the role over when this instance steps down in order. */
   readonly chooseSuccessor: (role: Role) => Promise<string | undefined>;
-  /** Who should take over the roles of an instance that is dead, by the id of the role. */
+  /** Chooses who takes over the roles of a dead instance, by the id of the role. */
   readonly chooseSuccessors: (roles: readonly Role[], dead: string) => Promise<Map<string, string>>;
   readonly observer: RoleObserver;
   readonly logger: Logger;
@@ -77,7 +77,7 @@ export class RoleElections {
     for (const duty of duties) {
       this.#elections.set(duty.role.id, { role: duty.role, election: this.#createElection(duty) });
     }
-    // A Redis that is back may have no leader.
+    // After a restart of Redis there might be no leader.
     for (const node of connections.lease) node.on('ready', () => this.#wakeAll());
   }
 
@@ -88,7 +88,7 @@ export class RoleElections {
     );
   }
 
-  /** Roles whose work failed the last time that this instance led them. */
+  /** Roles whose work failed the last time this instance led them. */
   get failures(): { role: Role; failure: Failure }[] {
     return [...this.#elections.values()].flatMap(({ role, election }) =>
       election.failure === undefined ? [] : [{ role, failure: election.failure }],
@@ -104,7 +104,7 @@ export class RoleElections {
     for (const { election } of this.#elections.values()) election.start();
   }
 
-  /** Gives all roles up. Resolves when they have been given away. */
+  /** Gives all roles up. Resolves when they have been released. */
   async stop(): Promise<void> {
     await Promise.all([...this.#elections.values()].map(({ election }) => election.stop()));
   }
@@ -128,8 +128,8 @@ export class RoleElections {
   }
 
   /**
-   * Nobody leads these roles. Whoever has seen an instance die says who should lead each of its sources, so that they are
-   * spread evenly at once; a single role it takes itself.
+   * Nobody leads these roles. The instance that saw another one die chooses the next leader of each source, so that the
+   * sources are spread evenly at once; it takes a single role itself.
    */
   async #fill(roles: readonly Role[], dead: string | undefined): Promise<void> {
     const { campaignJitter, notNamedDelay } = WATCH_TIMINGS;
@@ -138,9 +138,9 @@ export class RoleElections {
     for (const { id } of roles.filter((role) => !sources.includes(role))) this.#wake(id, 0);
     if (sources.length === 0) return;
     const choosing = this.#options.chooseSuccessors(sources, dead);
-    const successors = await withDeadline(choosing, CHOOSING_MS, 'choosing successors').catch(
+    const successors = await withDeadline(choosing, CHOICE_TIMEOUT_MS, 'choosing successors').catch(
       (error: unknown) => {
-        this.#options.logger.debug('no successors are named', { error: toError(error) });
+        this.#options.logger.debug('no successors could be chosen', { error: toError(error) });
         return undefined;
       },
     );
@@ -153,7 +153,7 @@ export class RoleElections {
     }
   }
 
-  /** Each instance in an order of its own: of many roles that are vacant at once, each gets some. */
+  /** Each instance uses its own random order, so that each gets some of the roles that become vacant together. */
   #wakeInTurn(roles: readonly Role[]): void {
     const { campaignJitter } = WATCH_TIMINGS;
     const step = Math.min(campaignJitter, MAX_TURNS_MS / roles.length);
@@ -209,32 +209,32 @@ export class RoleElections {
       clock: systemClock,
       logger: logger.child(shownRole(role)),
       ttlMs,
-      // A safety net: the crash watch wakes elections for as many roles as there are at no cost for each.
+      // Polling is only a safety net: the crash watch wakes the elections of all roles at no cost for each.
       pollMs: ttlMs * duties.length,
     });
   }
 
-  /** Tells whoever leads next that this term ended in order. Other ends are not for the one who was deposed to tell. */
+  /** Tells the next leader that this term ended in order. A deposed leader does not record how its term ended. */
   #markEnd(role: Role, term: number, cause: StepDownCause): void {
     if (cause !== 'stopped' && cause !== 'failed' && cause !== 'handed over') return;
     const { connections, config, logger } = this.#options;
     const note = cause === 'failed' ? { note: 'generating failed' } : {};
     const end = { instance: config.instanceName, term, cause: 'hand-over', ...note, agoMs: 0 } as const;
-    // Not waited for: the announcement follows on the same connection.
+    // Not awaited: the announcement follows on the same connection.
     markEnd(connections.control, role.keys, end).catch((error: unknown) =>
-      logger.debug('the hand-over is not on record', { error: toError(error) }),
+      logger.debug('the hand-over could not be recorded', { error: toError(error) }),
     );
   }
 
   #announce(event: 'elected' | 'left', { id: role }: Role, successor?: string): void {
     const { connections, keys, config, logger } = this.#options;
     announce(connections.control, keys, { event, who: config.instanceName, role, successor }).catch(
-      (error: unknown) => logger.debug('not announced', { error: toError(error) }),
+      (error: unknown) => logger.debug('the announcement could not be sent', { error: toError(error) }),
     );
   }
 }
 
-/** What log lines about a role carry: a generator without a named source is the generator. */
+/** Returns the log fields of a role. A generator without a named source is simply the generator. */
 function shownRole({ kind, source }: Role): object {
   if (source !== undefined) return { source };
   return kind === 'keeper' ? { role: 'keeper' } : {};

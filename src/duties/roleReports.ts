@@ -2,10 +2,10 @@ import type { RoleReport } from '../membership/member';
 import type { GeneratorDuty } from './generator';
 import type { RoleElections } from './roleElections';
 
-/** Longest text of a failure in a report, in characters. */
+/** Maximum length of a failure's text in a report, in characters. */
 const MAX_TEXT = 2000;
 
-/** What this instance says of its roles: those that it leads, and those whose work has failed. */
+/** Describes the roles that this instance leads, and the roles whose work has failed. */
 export function describeRoles(
   { led, failures }: Pick<RoleElections, 'led' | 'failures'>,
   generators: readonly {

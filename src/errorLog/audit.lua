@@ -1,6 +1,6 @@
--- Compares the failed set with the error log. Returns the id of the newest event ('0-0' if there is none), and by how much
--- the failed jobs outnumber the records, without the jobs of those events that the recorder has not dealt with yet. That
--- number is '' if it cannot be known now: too many events are left, or one that does not name its jobs.
+-- Compares the failed set with the error log. Returns the id of the newest event ('0-0' if there is none), and the
+-- number of failed jobs less the number of records, not counting the jobs of events that the recorder has not processed
+-- yet. That number is '' if it cannot be known now: too many events are left, or one of them does not name its jobs.
 --
 -- KEYS: events, failed, errors
 -- ARGV: id of the last event that was dealt with, how many events to look at

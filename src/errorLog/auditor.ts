@@ -13,13 +13,13 @@ export interface AuditorOptions {
   readonly logger: Logger;
 }
 
-/** A reconciliation is followed by a pause of this many times its length. */
+/** The pause after a reconciliation is this many times its duration. */
 const PAUSE_FACTOR = 10;
 
 /**
- * Finds out whether failures are missing in the error log, by counting: the number by which the failed jobs outnumber the
- * records stays the same while every failure is recorded. It need not be zero, because people write records by hand.
- * Whenever it is another one than after the last reconciliation, the log is reconciled.
+ * Detects failures that are missing in the error log, by counting: the number of failed jobs less the number of records
+ * stays the same while every failure is recorded. It need not be zero, because people can add records manually. If it
+ * differs from the number after the last reconciliation, the log is reconciled.
  */
 export class Auditor {
   readonly #options: AuditorOptions;
@@ -29,24 +29,24 @@ export class Auditor {
   #reconciling = false;
   #notBefore = 0;
 
-  /** @param expected the number that the last auditor has stored; undefined if it is of no use */
+  /** @param expected the number that the last auditor stored; undefined if it is not usable */
   constructor(options: AuditorOptions, expected: number | undefined) {
     this.#options = options;
     this.#expected = expected;
     this.#isOwed = expected === undefined;
   }
 
-  /** Whether failures may be missing. A reconciliation is owed until one has ended well. */
+  /** Whether failures might be missing. A reconciliation is due until one has succeeded. */
   get isOwed(): boolean {
     return this.#isOwed;
   }
 
   /**
-   * Audits, and reconciles in the background if need be.
+   * Audits the log, and reconciles it in the background if necessary.
    *
-   * @param position id of the last event that was dealt with
+   * @param position id of the last processed event
    * @param progress called while it reconciles
-   * @returns false if the stream does not have that event anymore, nor a later one
+   * @returns false if the stream no longer has that event or any later one
    */
   async audit(position: string, progress: () => void): Promise<boolean> {
     if (this.#reconciling) return true;
@@ -64,7 +64,7 @@ export class Auditor {
     try {
       await errorLog.reconcile(signal, progress);
       const { difference } = await errorLog.audit(position);
-      // Unknown while too much is under way: then it is still owed.
+      // Unknown while too many events are pending; then the reconciliation is still due.
       if (signal.aborted || difference === undefined) return;
       await control.hset(keys.recorder, 'difference', difference);
       this.#expected = difference;

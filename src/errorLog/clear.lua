@@ -1,7 +1,7 @@
--- Removes each record that still equals the given one, and takes its job out of the failed set. Returns the ids it took:
--- they are in no set anymore, so nobody can retry them while their jobs are deleted.
+-- Removes each record that still equals the given one, and removes its job from the failed set. Returns the removed
+-- ids: they are in no set anymore, so nothing can retry them while their jobs are deleted.
 --
--- How many jobs were cleared is counted: what was added and is nowhere else has completed.
+-- The cleared jobs are counted: a job that was added, not cleared, and is in no set has completed.
 --
 -- KEYS: errors, failed, recorder
 -- ARGV: id and record of each error

@@ -1,6 +1,6 @@
 import { types } from 'node:util';
 
-/** What is known of an error: its text, and what it was caused by. */
+/** The known details of an error: its text and its causes. */
 export interface ErrorDetails {
   readonly name: string;
   readonly message: string;
@@ -11,22 +11,22 @@ export interface ErrorDetails {
   readonly errors?: readonly ErrorDetails[];
 }
 
-/** How deep causes are followed, and how many errors of one AggregateError. */
+/** Maximum depth of causes, and maximum number of errors of one AggregateError. */
 const MAX_DEPTH = 6;
 const MAX_ERRORS = 10;
-/** Characters of the texts of causes. */
+/** Maximum length of the texts of causes, in characters. */
 export const MAX_MESSAGE = 2000;
 const MAX_STACK = 4000;
 const MAX_NAME = 200;
-/** JSON characters of all causes together, after which no further one is added. */
+/** Once all causes together exceed this many characters of JSON, no further cause is added. */
 const MAX_CAUSES = 16_000;
 
-/** Reads errors that may be hostile: proxies, getters and conversions that throw, cycles. Never throws. */
+/** Reads errors that can be hostile: proxies, getters and conversions that throw, cycles. Never throws. */
 export function describe(thrown: unknown): ErrorDetails {
   return new Describer().describe(thrown, Infinity, Infinity);
 }
 
-/** The text, cut to a length, as Redis stores it: half a surrogate pair is no character in UTF-8. */
+/** Truncates the text the way Redis stores it: half a surrogate pair is not a character in UTF-8. */
 export function bounded(text: string, length: number): string {
   return text.slice(0, length).replace(/\p{Cs}/gu, '\ufffd');
 }
@@ -57,7 +57,7 @@ class Describer {
   #describeCause(cause: unknown): ErrorDetails | undefined {
     if (cause === undefined || cause === null) return undefined;
     if (this.#path.size >= MAX_DEPTH || this.#path.has(cause) || this.#left <= 0) return undefined;
-    // Deducted before its own causes are described, or the innermost would come first.
+    // Deducted before its own causes are described; otherwise the innermost would come first.
     this.#left -= 200;
     const details = this.describe(cause, MAX_MESSAGE, MAX_STACK);
     this.#left -= details.message.length + details.stack.length;
@@ -76,7 +76,7 @@ class Describer {
   }
 }
 
-/** An error of another realm (vm, Jest) is no instance of this one's Error. */
+/** An error of another realm (vm, Jest) is not an instance of this realm's Error. */
 function isError(value: unknown): value is object {
   try {
     return value instanceof Error || types.isNativeError(value);
@@ -89,7 +89,7 @@ function isArray(value: unknown): value is object {
   try {
     return Array.isArray(value);
   } catch {
-    // A proxy that was revoked.
+    // The proxy was revoked.
     return false;
   }
 }
@@ -117,19 +117,19 @@ function codeOf(error: object): string | number | undefined {
   return typeof code === 'number' && Number.isFinite(code) ? code : undefined;
 }
 
-/** A name is one line: it stands at the head of the stack. */
+/** A name must be one line, because it starts the stack. */
 function nameOf(error: object): string {
   const name = textIn(error, 'name');
   return name === '' || /[\r\n]/.test(name) ? 'Error' : name;
 }
 
-/** What can be said of something that was thrown and is no error. */
+/** Describes a thrown value that is not an error. */
 function textOf(thrown: unknown): string {
   let text: string | undefined;
   try {
     text = typeof thrown === 'string' ? thrown : JSON.stringify(thrown);
   } catch {
-    // Circular or hostile: its type is all that can be said.
+    // It is circular or hostile: only its type can be stated.
   }
   return text === '' ? 'Error' : (text ?? `a value of type ${typeof thrown} was thrown`);
 }

@@ -1,12 +1,12 @@
 /*
- * The error log: the hash of error records, kept true to BullMQ's failed set.
+ * The error log: the hash of error records, kept consistent with BullMQ's failed set.
  *
- * There is one operation, `sync`: look whether the job is in the failed set now, and write or remove its record
- * accordingly, in one script. What happened to the job in the meantime does not matter, nor how often or in which
- * order it is synced. Every event about a job is only a hint to sync it, and reconciling is syncing whatever looks
- * amiss.
+ * There is one operation, `sync`: in one script, check whether the job is in the failed set now, and write or remove
+ * its record accordingly. It does not matter what happened to the job in the meantime, or how often and in which order
+ * it is synced. Every event about a job is only a hint to sync it, and reconciling means syncing everything that looks
+ * inconsistent.
  *
- * A failure is recognized by its place in the failed set, never by its text: BullMQ drops an empty one.
+ * A failure is recognized by its place in the failed set, never by its text, because BullMQ drops an empty text.
  */
 import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
@@ -15,9 +15,9 @@ import { loadScript } from '../redis/scripts';
 import { errorPages, BATCH_CHARS, type ErrorOrder, type StoredError } from './pages';
 import { type ErrorRecord, errorRecordOf, type FailedJob, parseErrorRecord, RECORD_FIELDS } from './record';
 
-/** Ids examined in one round trip. */
+/** Number of ids examined in one round trip. */
 const PAGE_SIZE = 500;
-/** Events that an audit looks at. */
+/** Number of events that an audit reads. */
 const MAX_AUDITED_EVENTS = 2000;
 
 const SYNC = loadScript(__dirname, 'sync');
@@ -30,7 +30,7 @@ const UNMATCHED = loadScript(__dirname, 'unmatched');
 export interface Audit {
   /** Id of the newest event; `0-0` if there is none. */
   readonly lastEvent: string;
-  /** Failed jobs less records, without those under way; undefined if it cannot be known now. */
+  /** Failed jobs less records, not counting pending events; undefined if it cannot be known now. */
   readonly difference: number | undefined;
 }
 
@@ -39,7 +39,7 @@ export class ErrorLog {
   readonly #queue: Pick<Queue, 'remove'>;
   readonly #keys: Keys;
 
-  /** @param queue for removing jobs */
+  /** @param queue removes jobs */
   constructor(client: Redis, queue: Pick<Queue, 'remove'>, keys: Keys) {
     this.#client = client;
     this.#queue = queue;
@@ -47,9 +47,9 @@ export class ErrorLog {
   }
 
   /**
-   * Makes the records of these jobs true.
+   * Makes the records of these jobs match the failed set.
    *
-   * @param position of the event stream up to which the caller has then dealt with everything, stored with the
+   * @param position position in the event stream up to which the caller has then processed everything; stored with the
    * records in one step
    */
   async sync(ids: readonly string[], position = ''): Promise<void> {
@@ -64,7 +64,7 @@ export class ErrorLog {
       const record = Number.isFinite(finishedOn) ? JSON.stringify(errorRecordOf(id, job)) : '';
       args.push(id, record === '' ? 0 : finishedOn, record);
       size += record.length;
-      // Large records are written in several batches; the position comes with the last one, when all are written.
+      // Large records are written in several batches; the position is written with the last one.
       if (size < BATCH_CHARS || index === ids.length - 1) continue;
       await this.#client.eval(SYNC, 3, errors, failed, recorder, '', ...args);
       [args, size] = [[], 0];
@@ -85,9 +85,9 @@ export class ErrorLog {
   }
 
   /**
-   * Compares the failed set with the records, without looking at each.
+   * Compares the failed set with the records, without reading each one.
    *
-   * @param position id of the last event that was dealt with
+   * @param position id of the last processed event
    */
   async audit(position: string): Promise<Audit> {
     const { events, failed, errors } = this.#keys;
@@ -99,7 +99,7 @@ export class ErrorLog {
   /**
    * Syncs every failed job that has no record, and every record whose job exists but has not failed.
    *
-   * @param progress called whenever Redis has answered
+   * @param progress called after each reply of Redis
    */
   async reconcile(signal: AbortSignal, progress: () => void = () => undefined): Promise<void> {
     for await (const ids of this.#scan(UNRECORDED, signal)) {
@@ -113,7 +113,7 @@ export class ErrorLog {
     }
   }
 
-  /** Removes the records of jobs that were removed in bulk: that event does not name the jobs. */
+  /** Removes the records of jobs that were removed in bulk; the event for that does not name the jobs. */
   async pruneRemoved(signal: AbortSignal, progress: () => void = () => undefined): Promise<void> {
     const { errors, failed, jobCounter } = this.#keys;
     for await (const ids of this.#scan(UNMATCHED, signal)) {
@@ -127,12 +127,12 @@ export class ErrorLog {
     return this.#client.hlen(this.#keys.errors);
   }
 
-  /** Every record: see errorPages. */
+  /** Yields every record: see errorPages. */
   pages(order: ErrorOrder = 'oldestFirst'): AsyncGenerator<StoredError[]> {
     return errorPages(this.#client, this.#keys, order);
   }
 
-  /** Every record, the oldest first, without what is no record: data in Redis is untrusted. */
+  /** Yields every valid record, oldest first; data in Redis is untrusted. */
   async *records(): AsyncGenerator<ErrorRecord, void, undefined> {
     for await (const page of this.pages()) {
       for (const { json } of page) {
@@ -142,13 +142,13 @@ export class ErrorLog {
     }
   }
 
-  /** The record of one job; undefined if there is none. */
+  /** Returns the record of one job; undefined if there is none. */
   async read(id: string): Promise<StoredError | undefined> {
     const json = await this.#client.hget(this.#keys.errors, id);
     return json === null ? undefined : { id, json };
   }
 
-  /** Removes records that still are what was given, with their failed jobs. */
+  /** Removes the records that are still as given, together with their failed jobs. */
   async clear(records: readonly StoredError[]): Promise<void> {
     if (records.length === 0) return;
     const { errors, failed, recorder } = this.#keys;
@@ -157,7 +157,7 @@ export class ErrorLog {
     await Promise.all(taken.map((id) => this.#queue.remove(id)));
   }
 
-  /** Pages of ids, some of them empty, as the script finds them. An id can occur twice, as with every SCAN. */
+  /** Yields pages of ids from the script; some are empty. As with every SCAN, an id can occur twice. */
   async *#scan(script: string, signal: AbortSignal): AsyncGenerator<string[]> {
     const { failed, errors } = this.#keys;
     let cursor = '0';

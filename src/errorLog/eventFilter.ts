@@ -4,11 +4,11 @@ import type { Keys } from '../keys';
 import { loadScript } from '../redis/scripts';
 import { sleep } from '../time';
 
-/** Events read in one step: a millisecond or two of Redis's time. */
+/** Events read in one step: it takes Redis a millisecond or two. */
 const BATCH_SIZE = 1000;
-/** The least time from one read to the next, in milliseconds: failures are recorded with up to this delay. */
+/** Minimum time between two reads, in milliseconds: recording a failure is delayed by up to this. */
 const READ_INTERVAL_MS = 25;
-/** How long to wait for the next event in one command, in milliseconds. BullMQ replaces the connection 1 s after that. */
+/** How long one command waits for the next event, in milliseconds. BullMQ replaces the connection 1 s after that. */
 const BLOCK_MS = 750;
 const RETRY_MS = 100;
 
@@ -17,13 +17,13 @@ const READ_EVENTS = loadScript(__dirname, 'readEvents');
 type Event = [id: string, fields: string[]];
 
 /**
- * The backend for a QueueEvents that is interested in errors alone. On its own, QueueEvents blocks until the next event,
- * so that Redis wakes it for every message, and parses some five events for each: as much work as handling it.
+ * The backend for a QueueEvents that receives only errors. By itself, QueueEvents blocks until the next event, so that
+ * Redis wakes it for every message, and it parses about five events for each: as much work as handling the message.
  *
- * It never rejects: after a failed read, QueueEvents would pause for 5 s. It waits for nothing without a deadline: the
- * connection that blocks only serves to be woken, and the events are read on `control`.
+ * It never rejects, because QueueEvents pauses for 5 s after a failed read. It never waits without a deadline: the
+ * blocking connection only wakes it, and the events are read on `control`.
  *
- * @param onRead told of each read, and whether it reached the end of the stream
+ * @param onRead called after each read with whether it reached the end of the stream
  */
 export function readingErrors(
   control: Redis,
@@ -48,7 +48,7 @@ export function readingErrors(
       onRead(count < BATCH_SIZE);
       nextAt = performance.now() + (count < BATCH_SIZE ? READ_INTERVAL_MS : 0);
       if (count > 0) return [[keys.events, found]];
-      // One that does not come back is not followed by another, which would only queue up behind it.
+      // If a blocking read does not return, no other follows it, because it would only queue up behind it.
       waiting ??= waitForNext(id, BLOCK_MS)
         .catch(() => sleep(RETRY_MS))
         .finally(() => (waiting = undefined));

@@ -2,7 +2,7 @@
 -- errors.
 --
 -- KEYS: errors, failed
--- ARGV: how many, the longest record in bytes, then further ids to look up
+-- ARGV: number of errors, maximum length of a record in bytes, then further ids to look up
 local found = {}
 local add = function(id, score)
   local size = redis.call('HSTRLEN', KEYS[1], id)

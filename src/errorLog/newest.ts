@@ -2,27 +2,27 @@ import type { Redis } from 'ioredis';
 import type { Keys } from '../keys';
 import { loadScript } from '../redis/scripts';
 
-/** A record, and when its job failed; without a time there is no failed job of that id. */
+/** A record and the time at which its job failed. Without a time, no failed job has that id. */
 export interface NewestError {
   readonly id: string;
   /** Milliseconds since 1970. */
   readonly failedAt: number | undefined;
-  /** Undefined: it is larger than what was asked for. */
+  /** Undefined: the record exceeds the requested length. */
   readonly json: string | undefined;
 }
 
 type Source = Pick<Keys, 'errors' | 'failed'>;
 
-/** Records without a failed job are looked for only among so few: Redis has no order for them. */
-const MOST_UNORDERED = 1000;
+/** Records without a failed job are read only if there are at most this many records: Redis does not order them. */
+const MAX_UNORDERED = 1000;
 
 const NEWEST = loadScript(__dirname, 'newest');
 
 /**
- * The newest error records: those of failed jobs, the newest first, and where they are fewer than `most`, records without
- * a failed job, in no order.
+ * Returns the newest error records: first those of failed jobs, newest first, then, if these are fewer than `most`,
+ * records without a failed job, unordered.
  *
- * @param longest bytes of a record; of longer ones only the id is read
+ * @param longest maximum length of a record in bytes; for longer records only the id is read
  */
 export async function newestErrors(
   client: Redis,
@@ -33,7 +33,7 @@ export async function newestErrors(
   const newest = await ask(client, keys, most, longest, []);
   if (newest.length >= most) return newest;
   const total = await client.hlen(keys.errors);
-  if (total <= newest.length || total > MOST_UNORDERED) return newest;
+  if (total <= newest.length || total > MAX_UNORDERED) return newest;
   const ids = await client.hkeys(keys.errors);
   const scores = await client.zmscore(keys.failed, ...ids);
   const unordered = ids.filter((_, index) => scores[index] === null);

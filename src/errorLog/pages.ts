@@ -8,7 +8,7 @@ export interface StoredError {
   readonly json: string;
 }
 
-/** Characters of records that are written or read in one round trip. */
+/** Characters of records written or read in one round trip. */
 export const BATCH_CHARS = 2_000_000;
 
 const FIRST_PAGE_SIZE = 100;
@@ -19,9 +19,9 @@ type Source = Pick<Keys, 'errors' | 'failed'>;
 export type ErrorOrder = 'oldestFirst' | 'newestFirst';
 
 /**
- * Every error record, page by page, in the order of the failures; at the end, also sorted, those whose job is gone. Pages
- * are small where records are large, so that memory does not grow with their number or size. What has been yielded can
- * be cleared or retried before the next page is asked for.
+ * Yields every error record, page by page, in the order of the failures, and finally, also sorted, the records whose
+ * job no longer exists. Pages are small if records are large, so memory does not grow with their number or size. A
+ * yielded page can be cleared or retried before the next one is requested.
  */
 export async function* errorPages(
   client: Redis,
@@ -48,7 +48,7 @@ export async function* errorPages(
   if (total > seen) yield* orphans(client, keys, order);
 }
 
-/** Records page by page, in no order. A record can occur twice, as with HSCAN. */
+/** Yields the records page by page, unordered. As with HSCAN, a record can occur twice. */
 export async function* scanErrors(
   client: Redis,
   keys: Source,
@@ -72,7 +72,7 @@ interface Place {
   readonly score: number;
 }
 
-/** The next members of the failed set after `last`, which need not be in it anymore; none at its end. */
+/** Returns the next members of the failed set after `last`, which need not be in it anymore; empty at the end. */
 async function placesAfter(
   client: Redis,
   keys: Source,
@@ -96,7 +96,7 @@ async function placesAfter(
   }
 }
 
-/** The rank of the member after `last`, or a lower one. */
+/** Returns the rank of the member after `last`, or a lower one. */
 async function rankAfter(
   client: Redis,
   keys: Source,
@@ -115,12 +115,12 @@ async function rankAfter(
     : client.zcount(keys.failed, `(${last.score}`, '+inf');
 }
 
-/** As Redis orders a sorted set: by score, and members of one score by their bytes. */
+/** Compares as Redis orders a sorted set: by score, then by the bytes of the member. */
 function compare(a: Place, b: Place): number {
   return a.score - b.score || Buffer.compare(Buffer.from(a.id), Buffer.from(b.id));
 }
 
-/** Records whose job is not in the failed set, sorted by time. Only times and ids are held for all of them. */
+/** Yields the records whose job is not in the failed set, sorted by time. Only times and ids are kept in memory. */
 async function* orphans(client: Redis, keys: Source, order: ErrorOrder): AsyncGenerator<StoredError[]> {
   const ids: string[] = [];
   const times: number[] = [];
@@ -138,7 +138,7 @@ async function* orphans(client: Redis, keys: Source, order: ErrorOrder): AsyncGe
   if (order === 'newestFirst') sorted.reverse();
   let previous: string | undefined;
   for (let start = 0, size = FIRST_PAGE_SIZE; start < sorted.length;) {
-    // Given twice by the scan, a record is its own neighbour now.
+    // If the scan returned a record twice, the two are adjacent now.
     const page = [...sorted.subarray(start, start + size)].map((index) => ids[index]!);
     const distinct = page.filter((id, index) => id !== (index === 0 ? previous : page[index - 1]));
     previous = page.at(-1);
@@ -155,14 +155,14 @@ async function read(client: Redis, keys: Source, ids: readonly string[]): Promis
   return ids.flatMap((id, index) => (typeof values[index] === 'string' ? [{ id, json: values[index] }] : []));
 }
 
-/** How many records to ask for next, so that a page holds about a batch. */
+/** Returns how many records to request next, so that a page holds about one batch. */
 function pageSize(records: readonly StoredError[]): number {
   if (records.length === 0) return FIRST_PAGE_SIZE;
   const average = records.reduce((sum, { json }) => sum + json.length, 0) / records.length;
   return Math.max(1, Math.min(MAX_PAGE_SIZE, Math.floor(BATCH_CHARS / average)));
 }
 
-/** Milliseconds since 1970; 0 if the record does not say. */
+/** Returns milliseconds since 1970; 0 if the record has no time. */
 function failedAtOf(json: string): number {
   return Date.parse(parseErrorRecord(json)?.failedAt ?? '') || 0;
 }

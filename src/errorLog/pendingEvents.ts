@@ -1,19 +1,19 @@
 import { sleep } from '../time';
 
-/** Events that have been read but not dealt with. */
+/** Events that have been read but not processed. */
 export class PendingEvents {
   #jobs: { eventId: string; jobId: string }[] = [];
   #read: string;
   #taken: string;
   #arrived = new AbortController();
 
-  /** @param start id of the last event that was dealt with */
+  /** @param start id of the last processed event */
   constructor(start: string) {
     this.#read = start;
     this.#taken = start;
   }
 
-  /** Id of the last event that `take` has returned, or that lies before everything it will return. */
+  /** Id of the last event that `take` returned, or of one before everything that it will return. */
   get position(): string {
     return this.#taken;
   }
@@ -29,14 +29,14 @@ export class PendingEvents {
     this.#arrived.abort();
   }
 
-  /** Resolves when there are jobs to sync, after `ms` milliseconds at the latest. */
+  /** Resolves when there are jobs to sync, or after `ms` milliseconds. */
   async wait(ms: number, signal: AbortSignal): Promise<void> {
     if (this.#jobs.length > 0) return;
     this.#arrived = new AbortController();
     await sleep(ms, this.#arrived.signal, signal);
   }
 
-  /** The next jobs to sync, and the position reached with them; without a position, nothing has happened. */
+  /** Returns the next jobs to sync and the position reached with them; without a position, nothing has happened. */
   take(max: number): { ids: Set<string>; position: string | undefined } {
     const taken = this.#jobs.splice(0, max);
     const position = this.#jobs.length === 0 ? this.#read : taken.at(-1)!.eventId;
@@ -46,7 +46,7 @@ export class PendingEvents {
   }
 }
 
-/** Negative, zero or positive, as stream ids `milliseconds-sequence` are ordered. */
+/** Compares stream ids `milliseconds-sequence`; returns a negative number, zero or a positive number. */
 export function compareIds(a: string, b: string): number {
   const [aTime = 0, aSequence = 0] = a.split('-').map(Number);
   const [bTime = 0, bSequence = 0] = b.split('-').map(Number);

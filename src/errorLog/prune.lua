@@ -1,5 +1,5 @@
--- Removes the records of jobs that existed and have been deleted. A record whose id no job ever had was written by hand,
--- and belongs to whoever wrote it.
+-- Removes the records of jobs that existed and have been deleted. A record whose id no job ever had was added manually
+-- and is kept.
 --
 -- KEYS: errors, failed, the job counter, then the job of each id
 -- ARGV: the ids

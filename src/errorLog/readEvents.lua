@@ -1,5 +1,5 @@
--- Reads the next events of the stream. Returns those that concern errors, and in any case the last one, so that the
--- reader knows the position; and how many there were.
+-- Reads the next events of the stream. Returns the events that concern errors and always the last one, so that the
+-- reader knows the position; also returns how many there were.
 --
 -- KEYS: events
 -- ARGV: id of the last event read, how many to read at most

@@ -3,7 +3,7 @@ import { JOB_NAME } from '../keys';
 
 export type { ErrorDetails };
 
-/** What is kept of a failed message: the value of one field of the errors hash. Its shape is public. */
+/** What is stored about a failed message: the value of one field of the errors hash. Its shape is public. */
 export interface ErrorRecord {
   readonly id: string;
   /** The message's data. */
@@ -20,12 +20,12 @@ export interface ErrorRecord {
 }
 
 /**
- * A field of the job's hash beside BullMQ's own, which keep only a message and a stack: what errorDetails returns. It is
- * written together with BullMQ's failedReason.
+ * A field of the job's hash in addition to BullMQ's own, which keep only a message and a stack. It holds what
+ * errorDetails returns, and is written together with BullMQ's failedReason.
  */
 export const ERROR_FIELD = 'error';
 
-/** The fields of a job's hash that make up its error record, in the order of FailedJob's properties. */
+/** The fields of a job's hash from which its error record is built, in the order of FailedJob's properties. */
 export const RECORD_FIELDS = [
   'name',
   'data',
@@ -47,10 +47,10 @@ const MAX_PARSED_DEPTH = 20;
 const described = new WeakMap<Error, ErrorDetails>();
 
 /**
- * The error in the form that BullMQ can store: BullMQ keeps a message and a stack but no name, so the name goes to the
- * head of the stack. An error without a message gets one. The copy is a plain Error, because BullMQ treats some names
- * (such as DelayedError) and one message as instructions, and a message that failed with one of those would never
- * finish; its causes are copies as well, which are safe to log. Never throws, whatever was thrown.
+ * Returns the error in a form that BullMQ can store. BullMQ keeps a message and a stack but no name, so the name is put
+ * at the head of the stack. An error without a message gets one. The copy is a plain Error, because BullMQ treats some
+ * names (such as DelayedError) and one message as instructions, and a message that failed with one of them would never
+ * finish. Its causes are copies as well, which are safe to log. Never throws, whatever was thrown.
  */
 export function storableError(thrown: unknown): Error {
   if (described.has(thrown as Error)) return thrown as Error;
@@ -62,21 +62,23 @@ export function storableError(thrown: unknown): Error {
   return copy;
 }
 
-/** What is known of a storable error; its name, causes and code included. */
+/** Returns the details of a storable error, including its name, causes and code. */
 export function detailsOf(error: Error): ErrorDetails {
   return described.get(error) ?? describe(error);
 }
 
-/** Makes a copy of a storable error one as well. */
+/** Gives a copy of a storable error the same details. */
 export function withDetailsOf(error: Error, copy: Error): Error {
   described.set(copy, detailsOf(error));
   return copy;
 }
 
-/** JSON for ERROR_FIELD: name, message, stack, code, cause and errors, bounded in depth and size. Never throws. */
+/**
+ * Returns JSON for ERROR_FIELD: name, message, stack, code, cause and errors, bounded in depth and size. Never throws.
+ */
 export function errorDetails(thrown: unknown): string {
   const details = described.get(storableError(thrown))!;
-  // Message and stack are stored by BullMQ as well; here they tell to which failure the causes belong.
+  // BullMQ stores message and stack too; here they identify the failure to which the causes belong.
   return JSON.stringify({
     ...details,
     message: bounded(details.message, MAX_MESSAGE),
@@ -84,10 +86,10 @@ export function errorDetails(thrown: unknown): string {
   });
 }
 
-/** The error record of a job that finished with a failure. */
+/** Builds the error record of a job that finished with a failure. */
 export function errorRecordOf(id: string, job: FailedJob): ErrorRecord {
   const stack = lastStack(job.stacktrace);
-  // Empty if it was written by a program other than this one: BullMQ stores whatever message the error has.
+  // Empty if another program wrote it: BullMQ stores the error's message unchanged.
   const stored = parseDetails(parseJson(job[ERROR_FIELD]));
   const name = nameIn(stack, job.failedReason ?? '');
   const message = job.failedReason || headOf(stack) || name;
@@ -153,7 +155,7 @@ function asObject(value: unknown): Record<string, unknown> | undefined {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
 }
 
-/** BullMQ keeps the stacks of the last attempts. */
+/** Returns the last of the stacks that BullMQ keeps. */
 function lastStack(stacktrace: string | null): string {
   const stacks = parseJson(stacktrace);
   const last: unknown = Array.isArray(stacks) ? stacks.at(-1) : undefined;
@@ -174,8 +176,8 @@ function withName(details: ErrorDetails): Error {
 }
 
 /**
- * The usual head of a stack is "Name: message"; an error that was renamed after it was made does not carry its name. The
- * frames are looked for behind the message, which may have lines that look like them.
+ * The usual head of a stack is "Name: message". An error that was renamed after its creation does not carry its new
+ * name. The frames are searched for after the message, which can have lines that look like frames.
  */
 function withHead({ name, message, stack }: ErrorDetails, text: string): string {
   const end = stack.indexOf(message);
@@ -184,20 +186,20 @@ function withHead({ name, message, stack }: ErrorDetails, text: string): string 
   return `${name}: ${text}${frames === -1 ? '' : `\n${tail.slice(frames)}`}`;
 }
 
-/** What precedes the message at the head of a stack. */
+/** Returns what precedes the message at the head of a stack. */
 function nameIn(stack: string, message: string): string {
   const end = message === '' ? -1 : stack.indexOf(`: ${message}`);
   const head = end === -1 ? /^[\p{L}_$][\p{L}\p{N}_$.-]*(?=:|\n|$)/u.exec(stack)?.[0] : stack.slice(0, end);
   return head === undefined || head === '' || head.includes('\n') ? 'Error' : head;
 }
 
-/** ISO 8601, of 1970 for what is no time. */
+/** Returns the time as ISO 8601; 1970 for an invalid time. */
 function isoTime(ms: number): string {
   const date = new Date(ms);
   return (Number.isNaN(date.getTime()) ? new Date(0) : date).toISOString();
 }
 
-/** What follows the name at the head of a stack, on its first line. */
+/** Returns what follows the name on the first line of a stack. */
 function headOf(stack: string): string {
   return /^[^\n:]*: (.+)/.exec(stack)?.[1] ?? '';
 }

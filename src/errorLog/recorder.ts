@@ -1,15 +1,16 @@
 /*
- * The error recorder: while this instance is the keeper, it listens to BullMQ's event stream and keeps the error log true.
+ * The error recorder: while this instance is the keeper, it reads BullMQ's event stream and keeps the error log up to
+ * date.
  *
- * Events are dealt with in their order, a batch at a time, and the position in the stream is stored together with the
- * records: if batches ran side by side, a later position could be stored before an earlier record, and a crash in between
- * would lose that record.
+ * Events are processed in order, one batch at a time, and the position in the stream is stored together with the
+ * records: if batches ran concurrently, a later position could be stored before an earlier record, and a crash in
+ * between would lose that record.
  *
- * The stream forgets (BullMQ keeps about 10,000 events), and so does a Redis that fails over. Therefore the log is audited
- * every second, and reconciled with the failed set when failures are missing: see auditor.ts.
+ * The stream is trimmed (BullMQ keeps about 10,000 events), and a failover of Redis can lose events. Therefore the log
+ * is audited every second, and reconciled with the failed set when failures are missing: see auditor.ts.
  *
- * Nothing here waits for Redis without a deadline. A step that fails is repeated until it succeeds; when Redis has not
- * answered for so long that the connections themselves are suspect, recording rejects, to be started anew.
+ * Nothing here waits for Redis without a deadline. A failed step is repeated until it succeeds; if Redis has not
+ * answered for so long that the connections themselves are suspect, recording rejects, so that it is restarted.
  */
 import { QueueEvents } from 'bullmq';
 import type { Redis } from 'ioredis';
@@ -23,8 +24,8 @@ import { readingErrors } from './eventFilter';
 import { compareIds, PendingEvents } from './pendingEvents';
 
 /**
- * `upToDate`: every failure whose event can be read is recorded. `working`: Redis has answered, more is to be done.
- * `waiting`: Redis has not answered, or has refused.
+ * `upToDate`: every failure whose event can be read is recorded. `working`: Redis has answered, and more events remain.
+ * `waiting`: Redis has not answered, or has refused a command.
  */
 export type RecorderState = 'upToDate' | 'working' | 'waiting';
 
@@ -34,26 +35,26 @@ export interface ErrorRecorderOptions {
   readonly control: Redis;
   readonly keys: Keys;
   readonly errorLog: ErrorLog;
-  /** Told several times a second how it is going. */
+  /** Called with the current state several times a second. */
   readonly onState?: (state: RecorderState) => void;
   /** Recording ends when it aborts. */
   readonly signal: AbortSignal;
   readonly logger: Logger;
 }
 
-/** Jobs synced in one step. */
+/** Number of jobs synced in one step. */
 const BATCH_SIZE = 200;
-/** How often the state is told, at least and at most, in milliseconds. */
+/** Longest and shortest interval between two reports of the state, in milliseconds. */
 const STATE_INTERVAL_MS = 400;
 const MIN_STATE_INTERVAL_MS = 200;
 const AUDIT_INTERVAL_MS = 1000;
 const RETRY_MS = 100;
-/** How old the last read to the end of the stream can be for the recorder to be up to date, in milliseconds. */
+/** Maximum age of the last read to the end of the stream for the recorder to be up to date, in milliseconds. */
 const MAX_READ_AGE_MS = 1500;
 const CLOSE_TIMEOUT_MS = 300;
-/** After so long without an answer, connections are opened anew, in milliseconds. */
+/** After this time without an answer, connections are reopened, in milliseconds. */
 const MAX_SILENCE_MS = 10_000;
-/** Stands for jobs that were removed in bulk: their event does not name them. No job has an empty id. */
+/** Represents jobs that were removed in bulk, whose event does not name them. No job has an empty id. */
 const BULK = '';
 
 /**
@@ -77,7 +78,7 @@ class Recorder {
     this.#options = options;
   }
 
-  /** Listens from where the last recorder stopped. Ends when the signal aborts or the stream has lost events. */
+  /** Reads events from where the last recorder stopped. Ends when the signal aborts or the stream has lost events. */
   async listen(): Promise<void> {
     const { connection, control, keys, logger } = this.#options;
     const start = await this.#repeat(() => readStart(control, keys));
@@ -101,7 +102,7 @@ class Recorder {
     try {
       await this.#record(pending, new Auditor(this.#options, start.difference));
     } finally {
-      // It does not resolve while Redis is away.
+      // It does not resolve while Redis is unreachable.
       await Promise.race([events.close().catch(() => undefined), sleep(CLOSE_TIMEOUT_MS)]);
     }
   }
@@ -125,7 +126,7 @@ class Recorder {
 
   async #process(ids: ReadonlySet<string>, position: string | undefined): Promise<void> {
     const { errorLog, signal } = this.#options;
-    // Before the position is stored: the next recorder starts behind it.
+    // Done before the position is stored, because the next recorder starts after it.
     if (ids.has(BULK)) await errorLog.pruneRemoved(signal, () => this.#tell('working'));
     if (signal.aborted || position === undefined) return;
     await errorLog.sync(
@@ -134,7 +135,7 @@ class Recorder {
     );
   }
 
-  /** Repeats a step until it succeeds. Undefined if the signal aborts first. */
+  /** Repeats a step until it succeeds. Returns undefined if the signal aborts first. */
   async #repeat<T>(step: () => Promise<T>): Promise<T | undefined> {
     const { signal, logger } = this.#options;
     while (!signal.aborted) {
@@ -155,7 +156,7 @@ class Recorder {
   #tell(state: RecorderState): void {
     const now = performance.now();
     if (state !== 'waiting') this.#answeredAt = now;
-    // Without delay for what matters most, and otherwise not for each of a thousand answers.
+    // Report important changes immediately; limit the rate of all others.
     if (now - this.#toldAt < MIN_STATE_INTERVAL_MS && state !== 'upToDate') return;
     this.#toldAt = now;
     this.#options.onState?.(state);
@@ -164,7 +165,7 @@ class Recorder {
 
 interface Start {
   readonly position: string;
-  /** See Auditor; undefined if the stream has forgotten where the last recorder stopped. */
+  /** See Auditor; undefined if the stream no longer has the position at which the last recorder stopped. */
   readonly difference: number | undefined;
 }
 
@@ -179,7 +180,7 @@ async function readStart(client: Redis, keys: Keys): Promise<Start> {
     typeof position === 'string' && compareIds(position, oldest) >= 0 && compareIds(position, newest) <= 0;
   if (resumes)
     return { position, difference: typeof difference === 'string' ? Number(difference) : undefined };
-  // Without the number, every recorder from now on owes a reconciliation, until one has been done.
+  // Until a reconciliation has been done, the missing number makes every recorder start one.
   await client.multi().hset(keys.recorder, 'position', newest).hdel(keys.recorder, 'difference').exec();
   return { position: newest, difference: undefined };
 }

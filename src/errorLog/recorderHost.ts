@@ -10,22 +10,22 @@ export interface RecorderHostOptions extends RecorderData {
   readonly logger: Logger;
 }
 
-/** Built, also where this file is not. */
+/** The built thread, even when this file runs from its source. */
 const THREAD = join(__dirname, '..', '..', 'dist', 'errorLog', 'recorderThread.js');
 /** What it reads is garbage soon: a small young generation keeps V8 from letting that pile up. The rest is V8's default. */
 const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 4 };
 const RESTART_DELAY_MS = 250;
-/** A thread that says nothing for so long is replaced, in milliseconds. Loading its modules can take longer. */
+/** A thread that is silent for this long is replaced, in milliseconds. Loading its modules can take longer. */
 const MAX_SILENCE_MS = 4500;
 const MAX_LOADING_MS = 30_000;
 const SILENCE_CHECK_MS = 500;
-/** What a thread has said while this one computed is delivered within this time, in milliseconds. */
+/** Messages that a thread sent while this thread was busy are delivered within this time, in milliseconds. */
 const DELIVERY_MS = 50;
-/** How long the thread can take to end when it is told to, and how long to terminate, in milliseconds. */
+/** How long the thread can take to end when asked, and to terminate, in milliseconds. */
 const END_TIMEOUT_MS = 700;
 const TERMINATE_TIMEOUT_MS = 250;
 
-/** Records errors in a thread of its own until the signal aborts. Never rejects: a thread that ends is replaced. */
+/** Records errors in a separate thread until the signal aborts. Never rejects: a thread that ends is replaced. */
 export async function runRecorderThread(options: RecorderHostOptions, activity: Activity): Promise<void> {
   const { signal } = activity;
   while (!signal.aborted) {
@@ -42,7 +42,7 @@ async function runThread(
 ): Promise<void> {
   const { signal } = activity;
   const workerData: RecorderData = { address, namespace };
-  // Without the options of the process: what it preloads is not meant for here.
+  // Started without the options of the process, because its preloaded modules are not meant for the thread.
   const thread = new Worker(THREAD, { workerData, execArgv: [], resourceLimits: RESOURCE_LIMITS });
   const ended = new AbortController();
   const startedAt = performance.now();
@@ -63,7 +63,7 @@ async function runThread(
   while (!signal.aborted && !ended.signal.aborted) {
     await sleep(SILENCE_CHECK_MS, signal, ended.signal);
     if (signal.aborted || ended.signal.aborted || !(await isSilent())) continue;
-    logger.warn('the error recorder says nothing: restarting it');
+    logger.warn('the error recorder does not respond: restarting it');
     break;
   }
   if (signal.aborted) {
@@ -71,7 +71,7 @@ async function runThread(
     await sleep(END_TIMEOUT_MS, ended.signal);
   }
   if (ended.signal.aborted) return;
-  // One that does not end is abandoned, and must not keep the process.
+  // A thread that does not end is abandoned, and must not keep the process alive.
   const terminated = thread.terminate().catch(() => undefined);
   await Promise.race([terminated, sleep(TERMINATE_TIMEOUT_MS)]);
   thread.unref();

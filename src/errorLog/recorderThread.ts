@@ -1,5 +1,5 @@
 /*
- * The error recorder's own thread, which recorderHost.ts starts. The event stream has some five events for each message;
+ * The error recorder's thread, which recorderHost.ts starts. The event stream has about five events for each message;
  * reading them in the thread that generates and handles would take a quarter of its time.
  */
 import { parentPort, workerData } from 'node:worker_threads';
@@ -11,13 +11,13 @@ import { ErrorLog } from './errorLog';
 import { recordErrors, type RecorderState } from './recorder';
 import { openQueue } from '../redis/queue';
 
-/** What the thread is given. */
+/** Data that the thread receives. */
 export interface RecorderData {
   readonly address: RedisAddress;
   readonly namespace: string;
 }
 
-/** What the thread tells. */
+/** Messages that the thread sends. */
 export type RecorderNews =
   | { readonly state: RecorderState }
   | {
@@ -26,7 +26,10 @@ export type RecorderNews =
       readonly fields?: object | undefined;
     };
 
-/** Shorter than an instance's: what stalls is replaced well within the 2 s in which failures are to be recorded. */
+/**
+ * Shorter than an instance's, so that a stalled connection is replaced well within the 2 s in which failures must be
+ * recorded.
+ */
 const RETRY = { retryStrategy: (attempt: number) => Math.min(attempt * 20, 200), connectTimeout: 2500 };
 const CONTROL = { ...RETRY, socketTimeout: 1500, commandTimeout: 1500 };
 /** Longer than the listener blocks: see eventFilter.ts. */
@@ -62,7 +65,7 @@ async function run(tell: (news: RecorderNews) => void, signal: AbortSignal): Pro
   }
 }
 
-// Only in the thread: others import the types.
+// Runs only in the thread: other modules import the types.
 if (parentPort !== null) {
   const port = parentPort;
   const ending = new AbortController();

@@ -14,21 +14,21 @@ export interface RetrySource {
 
 export interface RetryResult {
   readonly retried: number;
-  /** Ids that no failed message has. */
+  /** Ids that belong to no failed message. */
   readonly unknown: readonly string[];
-  /** If Redis failed: why, and what is still where it was. */
+  /** If Redis failed: the reason, and what was not retried. */
   readonly failure?: { readonly error: Error; readonly left: string };
 }
 
 /**
- * How long to go on while Redis fails, in milliseconds: a failover is often over by then, and commands promise to give up
- * within 5 s.
+ * How long to retry while Redis fails, in milliseconds: a failover is often over by then, and commands promise to give
+ * up within 5 s.
  */
-const GIVE_UP_MS = 3500;
-const REPEAT_MS = 100;
+const RETRY_TIMEOUT_MS = 3500;
+const RETRY_INTERVAL_MS = 100;
 const BATCH_SIZE = 100;
 
-/** Puts the given failed messages back in the queue, with all their attempts, and takes them out of the error log. */
+/** Requeues the given failed messages with all their attempts, and removes them from the error log. */
 export async function retryErrors(source: RetrySource, ids: readonly string[]): Promise<RetryResult> {
   const unknown: string[] = [];
   let retried = 0;
@@ -44,14 +44,14 @@ export async function retryErrors(source: RetrySource, ids: readonly string[]): 
   return { retried, unknown };
 }
 
-/** Puts all messages that have failed until now back in the queue. */
+/** Requeues all messages that have failed so far. */
 export async function retryAllErrors(source: RetrySource): Promise<RetryResult> {
   const { client, keys } = source;
   let retried = 0;
   let left: number | undefined;
   const result = () => ({ retried, unknown: [] });
   try {
-    // As many as there are now and no more: one that fails again at once would otherwise be retried again and again.
+    // Only as many as have failed now; otherwise a message that fails again at once would be retried again and again.
     left = await persist(() => client.zcard(keys.failed));
     while (left > 0) {
       const last = String(Math.min(left, BATCH_SIZE) - 1);
@@ -62,7 +62,7 @@ export async function retryAllErrors(source: RetrySource): Promise<RetryResult> 
       left -= results.filter(({ status }) => status === 'fulfilled').length;
       const refused = results.find((each) => each.status === 'rejected');
       if (refused) throw refused.reason;
-      // A failed message whose data is gone cannot be retried, and would stay first for ever.
+      // A failed message without data cannot be retried, and would stay first forever.
       if (done === 0) break;
     }
   } catch (error) {
@@ -72,7 +72,7 @@ export async function retryAllErrors(source: RetrySource): Promise<RetryResult> 
   return result();
 }
 
-/** Whether there was such a failed message. What was asked of Redis without an answer may have been done. */
+/** Returns whether there was such a failed message. A command that got no answer might have been executed. */
 async function retryOne({ queue, errorLog }: RetrySource, id: string): Promise<boolean> {
   let asked = false;
   return persist(async () => {
@@ -80,26 +80,26 @@ async function retryOne({ queue, errorLog }: RetrySource, id: string): Promise<b
     if (job === undefined) return false;
     if (!(await job.isFailed())) return asked;
     asked = true;
-    // Attempts that have started are counted on: `attempt` is a fencing token (see docs/tasks.md).
+    // The count of started attempts continues: `attempt` is a fencing token (see docs/tasks.md).
     await job.retry('failed', { resetAttemptsMade: true });
-    // Without it, the error recorder removes the record.
+    // If this fails, the error recorder removes the record.
     await errorLog.sync([id]).catch(() => undefined);
     return true;
   });
 }
 
-/** Repeats a step that fails because of Redis. Rejects with what went wrong first. */
+/** Repeats a step that fails because of Redis. Rejects with the first error. */
 async function persist<T>(step: () => Promise<T>): Promise<T> {
-  const giveUpAt = performance.now() + GIVE_UP_MS;
+  const giveUpAt = performance.now() + RETRY_TIMEOUT_MS;
   let reason: Error | undefined;
   for (;;) {
     const left = giveUpAt - performance.now();
-    if (reason !== undefined && left < REPEAT_MS) throw reason;
+    if (reason !== undefined && left < RETRY_INTERVAL_MS) throw reason;
     try {
       return await withDeadline(step(), left, 'Redis');
     } catch (error) {
       reason ??= toError(error);
-      await sleep(REPEAT_MS);
+      await sleep(RETRY_INTERVAL_MS);
     }
   }
 }

@@ -1,5 +1,5 @@
 -- Writes or removes the error records of jobs, according to whether each is in the failed set now. A job that failed
--- again since it was read is skipped: another event announces that failure.
+-- again after it was read is skipped: another event announces that failure.
 --
 -- KEYS: errors, failed, recorder
 -- ARGV: stream position ('' leaves it), then id, finishedOn and record of each job

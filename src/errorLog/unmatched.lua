@@ -1,4 +1,4 @@
--- Returns the next cursor and, of one page of the records, the ids whose job is not in the failed set.
+-- Returns the next cursor and, from one page of the records, the ids whose job is not in the failed set.
 --
 -- KEYS: failed, errors
 -- ARGV: cursor of HSCAN, how many to look at

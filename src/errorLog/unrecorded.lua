@@ -1,5 +1,5 @@
--- Returns the next cursor and, of one page of the failed set, the ids that have no record. Only ids leave Redis: records
--- can be many and large.
+-- Returns the next cursor and, from one page of the failed set, the ids without a record. Only ids leave Redis, because
+-- records can be many and large.
 --
 -- KEYS: failed, errors
 -- ARGV: cursor of ZSCAN, how many to look at

@@ -3,12 +3,12 @@ import type { Logger } from '../logging/logger';
 import { sleep } from '../time';
 import { StateError } from './position';
 
-/** A commit without an answer for so long is logged, in milliseconds. */
+/** A commit that is unanswered for this long is logged, in milliseconds. */
 const SLOW_MS = 3000;
-/** Longest pause between attempts: while Redis does not answer, and until somebody has repaired what it holds. */
+/** Longest pause between attempts: while Redis does not answer, and while invalid data in Redis awaits repair. */
 const MAX_PAUSE_MS = { redis: 500, state: 2000 };
 
-/** Repeats what a commit asks of Redis for as long as the term lasts, and knows what it is waiting for. */
+/** Repeats the Redis operations of a commit until the term ends, and tracks what the commit is waiting for. */
 export class Attempts {
   readonly #term: { readonly number: number; readonly signal: AbortSignal };
   readonly #logger: Logger;
@@ -18,7 +18,7 @@ export class Attempts {
   #reported: string | undefined;
   #wasRefused = false;
 
-  /** @param onFailure called after each attempt that failed: the connection is not to be used again */
+  /** @param onFailure called after each failed attempt: the connection must not be used again */
   constructor(
     term: { readonly number: number; readonly signal: AbortSignal },
     logger: Logger,
@@ -29,12 +29,12 @@ export class Attempts {
     this.#onFailure = onFailure;
   }
 
-  /** How long an answer has been awaited, in milliseconds; 0 if none is. */
+  /** How long the pending answer has been awaited, in milliseconds; 0 if none is pending. */
   get waitingMs(): number {
     return this.#waitingSince === undefined ? 0 : performance.now() - this.#waitingSince;
   }
 
-  /** What somebody has to repair in Redis before an attempt can succeed. */
+  /** What must be repaired in Redis before an attempt can succeed. */
   get problem(): string | undefined {
     return this.#problem;
   }
@@ -44,7 +44,7 @@ export class Attempts {
     return this.#wasRefused;
   }
 
-  /** Repeats `attempt` until it gives an answer. Rejects with a DeposedError when the term is over. */
+  /** Repeats `attempt` until it gets an answer. Rejects with a DeposedError when the term is over. */
   async persist<T>(attempt: () => Promise<T>): Promise<T> {
     const { signal, number } = this.#term;
     this.#waitingSince = performance.now();
@@ -74,7 +74,7 @@ export class Attempts {
     }
   }
 
-  /** Logged once for each cause: Redis might be away for long. */
+  /** Logs each cause only once, because Redis might be unavailable for a long time. */
   #report(error: Error): void {
     const isState = error instanceof StateError;
     this.#problem = isState ? error.message : undefined;
@@ -82,11 +82,11 @@ export class Attempts {
     if (this.#reported === error.message) return;
     this.#reported = error.message;
     if (isState) this.#logger.error(error.message);
-    else this.#logger.warn('a commit failed; looking up whether it took effect', { error });
+    else this.#logger.warn('a commit failed; checking whether it took effect', { error });
   }
 
   #reportSlow(): void {
-    // After a blocked event loop the answer might have arrived already: sockets are read after timers.
+    // After the event loop was blocked, the answer might already be there: timers run before sockets are read.
     setImmediate(() => {
       if (this.waitingMs < SLOW_MS || this.#problem !== undefined) return;
       this.#logger.warn(`Redis has not answered a commit for ${SLOW_MS / 1000} s; waiting for it`);

@@ -1,6 +1,6 @@
 import type { Batch } from '../tasks/task';
 
-/** A batch as it is stored: each message and the cursor as JSON. */
+/** An encoded batch: each message and the cursor as JSON. */
 export interface EncodedBatch {
   readonly messages: readonly string[];
   readonly cursorJson: string;
@@ -14,9 +14,9 @@ export interface BatchLimits {
 }
 
 /**
- * How large a batch may be. A batch is one transaction, and while Redis executes it no lease can be renewed: a batch that
- * takes longer than the lease is committed by nobody, again and again. Redis adds 30,000 to 50,000 messages a second, so
- * that a batch within these limits takes about a third of the lease.
+ * The maximum size of a batch. A batch is one transaction, and Redis cannot renew a lease while it executes one: a
+ * batch that takes longer than the lease can never be committed. Redis adds 30,000 to 50,000 messages a second, so a
+ * batch within these limits takes about a third of the lease.
  *
  * @param leaseTtlMs LEASE_TTL_MS, in milliseconds. The default, 5000, allows 50,000 messages and 64 million characters.
  */
@@ -26,9 +26,9 @@ export function batchLimits(leaseTtlMs: number): BatchLimits {
 }
 
 /**
- * Checks what `generate` yielded and turns it into JSON.
+ * Validates what `generate` yielded and encodes it as JSON.
  *
- * @throws TypeError or RangeError saying what was found and what was expected
+ * @throws TypeError or RangeError that states what was found and what was expected
  */
 export function encodeBatch(value: unknown, limits: BatchLimits): EncodedBatch {
   const { messages, cursor } = (typeof value === 'object' && value !== null ? value : {}) as Partial<Batch>;
@@ -53,7 +53,7 @@ export function describe(value: unknown): string {
   return `a value of type ${typeof value}`;
 }
 
-/** undefined, functions and symbols have no JSON. */
+/** undefined, functions and symbols have no JSON form. */
 function jsonOf(what: string, value: unknown): string {
   const json = JSON.stringify(value) as string | undefined;
   if (json !== undefined) return json;

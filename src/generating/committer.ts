@@ -3,14 +3,14 @@
  *
  *     WATCH leader cursor paused → read them → is the term mine? is the position the one I left? → MULTI … EXEC
  *
- * The fence is the WATCH: whoever takes a newer term writes `leader`, and Redis itself then refuses any EXEC of an older
- * term that is still under way, however long it was delayed. In the same way no EXEC succeeds once generating is paused.
- * Nothing that another source writes is watched, so that commits of several sources do not collide.
+ * The fence is the WATCH: an instance that takes a newer term writes `leader`, and Redis itself then refuses any
+ * pending EXEC of an older term, however long it was delayed. In the same way no EXEC succeeds once generation is
+ * paused. Keys that other sources write are not watched, so that commits of several sources do not collide.
  *
- * A commit is never resent; its outcome is looked up. When the outcome of an EXEC is unknown, because the connection broke
- * or the reply was an error, the connection is closed and the position is read on a new one. If it has moved to where this
- * batch leads, the batch is committed; if it has not moved, the batch is committed again. Should the first EXEC still
- * arrive in between, it changes the watched cursor, and Redis refuses the second.
+ * A commit is never resent; its outcome is looked up. When the outcome of an EXEC is unknown, because the connection
+ * broke or the reply was an error, the connection is closed and the position is read on a new one. If it has moved to
+ * the end of this batch, the batch is committed; if it has not moved, the batch is committed again. If the first EXEC
+ * still arrives in between, it changes the watched cursor, and Redis refuses the second.
  *
  * A leader first reads the position after it has taken its term, never before: from then on no older commit can succeed.
  */
@@ -35,12 +35,15 @@ import {
 import { checkTypes } from './keyTypes';
 import { type Connection, execute } from './transaction';
 
-/** A position from which to commit. May hold what was read right behind the EXEC that led to it, to save a round trip. */
+/**
+ * A position from which to commit. To save a round trip, it can include what was read right after the EXEC that led to
+ * it.
+ */
 export interface PreparedPosition extends Position {
   readonly ahead?: ReadAhead;
 }
 
-/** Valid until the next EXEC on its connection: from then on, what was watched with it is not watched any more. */
+/** Valid until the next EXEC on its connection, which ends the WATCH. */
 interface ReadAhead {
   readonly connection: Connection;
   readonly execs: number;
@@ -51,16 +54,16 @@ export type CommitResult =
   | { readonly outcome: 'committed'; readonly position: PreparedPosition }
   /** The backlog is full (MAX_BACKLOG). Nothing was committed. */
   | { readonly outcome: 'full' }
-  /** Generating is paused. Nothing was committed. */
+  /** Generation is paused. Nothing was committed. */
   | { readonly outcome: 'paused'; readonly pause: Pause }
-  /** Redis holds another position than the given one, in the same term: it has lost writes. Nothing was committed. */
+  /** In the same term, Redis holds a position other than the given one: it has lost writes. Nothing was committed. */
   | { readonly outcome: 'diverged' };
 
 export interface CommitterOptions {
   /** Opens a connection of the role `commit`. */
   connect(): Promise<Redis>;
   readonly keys: Keys;
-  /** Keys of the source that is generated from: `keys.source(name)`. */
+  /** Keys of the source: `keys.source(name)`. */
   readonly source: SourceKeys;
   /** Name of the source; undefined without named sources. */
   readonly sourceName?: string | undefined;
@@ -81,7 +84,7 @@ export class Committer {
   readonly #positionKeys: PositionKeys;
   #connection: Connection | undefined;
   readonly #attempts: Attempts;
-  /** The connection on which Redis last held the position that is known here. */
+  /** The connection on which the position known here was last read or written. */
   #seenOn: Connection | undefined;
   #isDeleted = false;
 
@@ -89,21 +92,21 @@ export class Committer {
     this.#options = options;
     this.#positionKeys = { source: options.source, keys: options.keys, name: options.sourceName };
     this.#attempts = new Attempts(options.term, options.logger, () => this.#disconnect());
-    // At the end of the term everything under way is cut off: what has not been sent by then never will be.
+    // Close all connections at the end of the term, so that nothing that is not yet sent is ever sent.
     options.term.signal.addEventListener('abort', () => this.#disconnect(), { once: true });
   }
 
-  /** How long a commit has been waiting for an answer, in milliseconds; 0 if none is. */
+  /** How long the pending commit has waited for an answer, in milliseconds; 0 if none is pending. */
   get waitingMs(): number {
     return this.#attempts.waitingMs;
   }
 
-  /** What somebody has to repair in Redis before anything can be committed. */
+  /** What must be repaired in Redis before anything can be committed. */
   get problem(): string | undefined {
     return this.#attempts.problem;
   }
 
-  /** Reads where to continue from. Waits for Redis as long as the term lasts. */
+  /** Reads the position to continue from. Waits for Redis until the term ends. */
   async position(): Promise<PreparedPosition & { readonly pause?: Pause | undefined }> {
     return this.#attempts.persist(async () => {
       const { generated, cursorJson, pause, isStored } = await this.#read();
@@ -131,7 +134,7 @@ export class Committer {
         }
         this.#seenOn = this.#connection;
         if (found.pause) return { outcome: 'paused', pause: found.pause };
-        // After an attempt of unknown outcome, it would be untrue that nothing was committed.
+        // After an attempt with an unknown outcome, it would be wrong to report that nothing was committed.
         if (!attempted && found.waiting >= this.#options.maxBacklog) return { outcome: 'full' };
         attempted = true;
         const next = await this.#execute(to, batch);
@@ -140,16 +143,16 @@ export class Committer {
     });
   }
 
-  /** What was read ahead, if that still decides anything; otherwise it is read now. */
+  /** Returns the snapshot that was read ahead if it is still decisive; otherwise reads a new one. */
   async #readAfter(ahead: ReadAhead | undefined): Promise<Snapshot> {
     const isValid = ahead?.connection === this.#connection && ahead?.execs === ahead?.connection.execs;
     if (ahead === undefined || !isValid) return this.#read();
     const found = await ahead.snapshot;
-    // Handled messages make room, and a pause ends.
+    // Read again: handled messages make room, and a pause can end.
     return found.pause || found.waiting >= this.#options.maxBacklog ? this.#read() : found;
   }
 
-  /** @throws StateError if a position that is missing now was there on this very connection */
+  /** @throws StateError if the position is missing but was present on this very connection */
   async #checkDeleted(known: Position): Promise<void> {
     if (!this.#isDeleted && this.#seenOn !== this.#connection) return;
     const { term, instance } = this.#options;
@@ -166,7 +169,7 @@ export class Committer {
   async #read(): Promise<Snapshot> {
     const connection = (this.#connection ??= await this.#connect());
     const { instance, term } = this.#options;
-    // What is watched stays watched: if it has changed since, Redis refuses the EXEC, and it is read once more.
+    // A WATCH stays in effect: if a key has changed since, Redis refuses the EXEC, and the position is read again.
     const reading = readPosition(connection.client, this.#positionKeys, !connection.watches);
     connection.watches = true;
     const { leader, ...snapshot } = await reading;
@@ -176,12 +179,12 @@ export class Committer {
     );
   }
 
-  /** Returns what was read behind the EXEC; undefined if a watched key had changed, and nothing was committed. */
+  /** Returns what was read after the EXEC; undefined if a watched key had changed and nothing was committed. */
   async #execute(to: Position, batch: EncodedBatch): Promise<ReadAhead | undefined> {
     const connection = this.#connection!;
     const { queue } = connection;
     const { term, jobName } = this.#options;
-    // BullMQ's own methods that add jobs propagate the trace; a transaction made by hand has to do it itself.
+    // BullMQ's own methods that add jobs propagate the trace; this transaction has to do it itself.
     return queue.trace(SpanKind.PRODUCER, 'commit', queue.name, async (span, trace) => {
       span?.setAttributes({ [TelemetryAttributes.BulkCount]: batch.messages.length });
       if (!term.isTrusted()) {
@@ -195,7 +198,7 @@ export class Committer {
           ...(trace !== undefined && { telemetry: { metadata: trace } }),
         },
         onWritten: () => {
-          // What the next commit needs travels right behind. However long it is until then, it stays watched.
+          // Read what the next commit needs right after the EXEC. The keys stay watched until then.
           ahead = { connection, execs: connection.execs, snapshot: this.#read() };
           ahead.snapshot.catch(() => undefined);
         },

@@ -1,13 +1,14 @@
 /*
- * Group commit: while one commit is under way, whatever the task yields next is gathered and then committed as one batch,
- * with the last cursor. A task that yields one message at a time would otherwise wait for Redis after each of them.
+ * Group commit: while one commit is pending, everything that the task yields is gathered and then committed as one
+ * batch, with the last cursor. Otherwise a task that yields one message at a time would wait for Redis after each
+ * message.
  *
- * Only for tasks that say `groupCommits: true`: for them, resuming after a `yield` does not mean that the batch is
+ * Used only for tasks that set `groupCommits: true`: for them, resuming after a `yield` does not mean that the batch is
  * committed.
  */
 import type { BatchLimits, EncodedBatch } from './batch';
 
-/** Gives one batch after the other; undefined when there is no more. */
+/** Returns one batch after the other; undefined at the end. */
 export interface BatchSource {
   next(): Promise<EncodedBatch | undefined>;
 }
@@ -32,7 +33,7 @@ export class Gatherer implements BatchSource {
     );
   }
 
-  /** What has been gathered since the last call, waiting for it if that is nothing. An error comes after what preceded it. */
+  /** Returns what was gathered since the last call, or waits for it. An error follows the batches that preceded it. */
   async next(): Promise<EncodedBatch | undefined> {
     while (this.#cursorJson === undefined) {
       if (this.#end !== undefined) {

@@ -11,27 +11,27 @@ export interface GeneratorOptions {
   readonly committer: Pick<Committer, 'position' | 'commit'>;
   /** Name of the source; undefined without named sources. */
   readonly source?: string | undefined;
-  /** How large a batch may be. Default: for a lease of 5000 ms. */
+  /** Maximum size of a batch. Default: that of a lease of 5000 ms. */
   readonly limits?: BatchLimits;
-  /** Most messages that a group commit gathers. Default 1000. */
+  /** Maximum number of messages that a group commit gathers. Default 1000. */
   readonly commitMaxMessages?: number;
-  /** What is known of the pause. Default: only what commits find. */
+  /** Tracks whether generation is paused. Default: only commits detect a pause. */
   readonly pauses?: PauseState;
-  /** The term: generating ends when it aborts. */
+  /** The signal of the term: generation ends when it aborts. */
   readonly signal: AbortSignal;
   readonly logger: Logger;
 }
 
-/** How often to try again while nothing may be committed, in milliseconds. */
+/** Retry interval while committing is not possible, in milliseconds. */
 const RETRY_INTERVAL_MS = { full: 100, paused: 250 };
-/** Time for the task's generator to clean up after itself, in milliseconds. */
+/** Time that the task's generator has to clean up, in milliseconds. */
 const CLEAN_UP_TIMEOUT_MS = 500;
-/** Most JSON that a group commit gathers, in characters. */
+/** Maximum JSON that a group commit gathers, in characters. */
 const GATHERED_CHARS = 4_000_000;
 
 /**
- * Runs the task's `generate` for one term and commits what it yields, starting from the cursor committed last. Ends when
- * `generate` returns or the term is over; rejects with what the task throws, or with a DeposedError.
+ * Runs the task's `generate` for one term and commits what it yields, starting from the last committed cursor. Resolves
+ * when `generate` returns or the term is over; rejects with what the task throws, or with a DeposedError.
  */
 export async function generateMessages(given: GeneratorOptions): Promise<void> {
   const { signal, logger } = given;
@@ -42,7 +42,7 @@ export async function generateMessages(given: GeneratorOptions): Promise<void> {
     if (position === undefined) return;
     logger.info('generating', { generated: position.generated, cursor: position.cursorJson });
     outcome = await generateFrom(position, options);
-    // Continuing would leave out what Redis has lost.
+    // Continuing would skip the messages that Redis has lost.
     if (outcome === 'diverged')
       logger.warn('Redis has lost commits; generating again from the cursor that it kept');
   } while (outcome === 'diverged' && !signal.aborted);
@@ -50,7 +50,10 @@ export async function generateMessages(given: GeneratorOptions): Promise<void> {
 
 type RunningOptions = GeneratorOptions & { readonly pauses: PauseState };
 
-/** Where to start from, once generating is not paused: an upstream that is maintained is not asked. Undefined if the term ends. */
+/**
+ * Waits until generation is not paused, then reads the start position; during a pause `generate` is not called, because
+ * an upstream might be under maintenance. Returns undefined if the term ends.
+ */
 async function positionWhenAllowed({
   committer,
   pauses,
@@ -104,7 +107,9 @@ async function generateFrom(start: PreparedPosition, options: RunningOptions): P
   }
 }
 
-/** Commits the batch, waiting while the backlog is full or generating is paused. Undefined if the term ends meanwhile. */
+/**
+ * Commits the batch; waits while the backlog is full or generation is paused. Returns undefined if the term ends first.
+ */
 async function commitWhenAllowed(
   from: PreparedPosition,
   batch: EncodedBatch,
@@ -116,7 +121,7 @@ async function commitWhenAllowed(
     pauses.heard(result.outcome === 'paused' ? result.pause : undefined);
     if (result.outcome === 'committed' || result.outcome === 'diverged') return result;
     if (result.outcome === 'full' && !isFull)
-      logger.info('the backlog is full (MAX_BACKLOG); generation waits');
+      logger.info('the backlog is full (MAX_BACKLOG); generation is paused');
     isFull = result.outcome === 'full';
     await pauses.wait(RETRY_INTERVAL_MS[result.outcome], signal);
     if (signal.aborted) return undefined;

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { type PositionKeys, StateError } from './position';
 
-/** @throws StateError naming the first key that a commit uses and that holds another type than it must. */
+/** @throws StateError naming the first key of a commit that has the wrong type */
 export async function checkTypes(client: Redis, { source, keys }: PositionKeys): Promise<void> {
   const expected = [
     [source.leader, 'hash'],

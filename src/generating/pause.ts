@@ -2,10 +2,10 @@ import * as v from 'valibot';
 
 const pause = v.object({ by: v.optional(v.string()), since: v.optional(v.string()) });
 
-/** Since when (ISO 8601) something is paused, and by whom, as far as that is known. */
+/** When (ISO 8601) a pause began, and who started it, as far as known. */
 export type Pause = Readonly<v.InferOutput<typeof pause>>;
 
-/** Undefined where nothing is paused. Whatever is stored there pauses. */
+/** Returns undefined if nothing is paused. Any stored value counts as a pause. */
 export function parsePause(json: string | undefined): Pause | undefined {
   if (json === undefined) return undefined;
   try {

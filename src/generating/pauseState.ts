@@ -2,7 +2,7 @@ import type { Logger } from '../logging/logger';
 import { sleep } from '../time';
 import type { Pause } from './pause';
 
-/** What a generator knows of the pause of its source. Whoever waits for its end is woken by the news of it. */
+/** What a generator knows about the pause of its source. A change wakes whatever waits for the pause to end. */
 export class PauseState {
   readonly #logger: Pick<Logger, 'info'>;
   #pause: Pause | undefined;
@@ -12,12 +12,12 @@ export class PauseState {
     this.#logger = logger;
   }
 
-  /** Undefined unless generating is paused. */
+  /** Undefined unless generation is paused. */
   get pause(): Pause | undefined {
     return this.#pause;
   }
 
-  /** @param pause what Redis holds now; undefined: generating is not paused */
+  /** @param pause what Redis holds now; undefined: generation is not paused */
   heard(pause: Pause | undefined): void {
     if ((pause === undefined) === (this.#pause === undefined)) return;
     this.#pause = pause;
@@ -26,7 +26,7 @@ export class PauseState {
     this.#wake.abort();
   }
 
-  /** Waits for news, no longer than `ms` milliseconds. */
+  /** Waits for a change, for at most `ms` milliseconds. */
   async wait(ms: number, signal: AbortSignal): Promise<void> {
     this.#wake = new AbortController();
     await sleep(ms, signal, this.#wake.signal);

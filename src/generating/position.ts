@@ -3,7 +3,7 @@ import type { Keys, SourceKeys } from '../keys';
 import { loadScript } from '../redis/scripts';
 import { type Pause, parsePause } from './pause';
 
-/** Redis holds something that no commit can continue from until a person repairs it. The message says how. */
+/** Redis holds invalid data from which no commit can continue until it is repaired. The message says how. */
 export class StateError extends Error {
   override name = 'StateError';
 }
@@ -18,11 +18,11 @@ export interface Position {
 
 /** What a commit needs to know before its EXEC. */
 export interface Snapshot extends Position {
-  /** Number of messages that wait to be handled. */
+  /** Number of messages waiting to be handled. */
   readonly waiting: number;
-  /** Undefined unless generating is paused. */
+  /** Undefined unless generation is paused. */
   readonly pause: Pause | undefined;
-  /** False: Redis holds no position, as before the first commit. */
+  /** False if Redis holds no position, as before the first commit. */
   readonly isStored: boolean;
 }
 
@@ -36,18 +36,18 @@ export interface PositionKeys {
 const READ_SCRIPT = loadScript(__dirname, 'readPosition');
 
 /**
- * Reads the keys that decide about a commit and, if `watch` is set, watches them first, in one round trip. Redis refuses the
- * next EXEC on this connection if any watched key has changed by then.
+ * Reads the keys that a commit depends on, in one round trip. If `watch` is set, it watches them first, and Redis
+ * refuses the next EXEC on this connection if any of them has changed by then.
  *
- * @throws StateError if Redis holds a position that cannot be understood
+ * @throws StateError if Redis holds an invalid position
  */
 export async function readPosition(
   client: Redis,
   { source: { leader, cursor }, keys: { paused, waiting }, name }: PositionKeys,
   watch: boolean,
 ): Promise<Snapshot & { leader: { instance: string | null; term: string | null } }> {
-  // Two commands, one after the other on the same connection. A pipeline of ioredis would first create a function for each
-  // of BullMQ's scripts, which takes longer than the commands.
+  // Two consecutive commands on the same connection. An ioredis pipeline would first create a function for each of
+  // BullMQ's scripts, which takes longer than the commands.
   const watching = watch ? client.watch(leader, cursor, paused) : undefined;
   const field = name === undefined ? 'generating' : `generating:${name}`;
   const reading = client.eval(READ_SCRIPT, 4, leader, cursor, paused, waiting, field);

@@ -1,4 +1,4 @@
--- Reads all that a commit depends on, in one round trip.
+-- Reads everything that a commit depends on, in one round trip.
 -- KEYS: 1 leader, 2 cursor, 3 paused, 4 waiting
 -- ARGV: 1 field of `paused` that stops this source
 -- Returns instance, term, generated, cursor, who paused (all or this source), number of waiting messages.

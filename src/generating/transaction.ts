@@ -3,12 +3,13 @@
  *
  *     MULTI, HSET term, note the job counter, add each job, check the counter and write the position, EXEC
  *
- * Redis executes a transaction as a whole only if all of its commands can be queued; a command that fails during EXEC does
- * not stop the others. Two things make it whole. The plain HSET makes Redis refuse the entire EXEC when it is out of
- * memory or disk, which Redis checks for each queued command but cannot see inside scripts. And the last script writes the
- * position only if the job counter has advanced by exactly the number of messages.
+ * Redis executes a transaction as a whole only if all of its commands can be queued; a command that fails during EXEC
+ * does not stop the others. Two things make the transaction all-or-nothing. The plain HSET makes Redis refuse the
+ * entire EXEC when it is out of memory or disk, which Redis checks for each queued command but cannot check inside
+ * scripts. And the last script writes the position only if the job counter has advanced by exactly the number of
+ * messages.
  *
- * Both scripts are sent as text, never by their hash: they must not be missing when they are needed.
+ * Both scripts are sent as text, never by hash, so that they cannot be missing.
  */
 import { Job, type JobsOptions, type Queue, type RedisQueueBackend } from 'bullmq';
 import type { Redis } from 'ioredis';
@@ -37,14 +38,16 @@ export interface Transaction {
   readonly jobOptions: JobsOptions;
   readonly batch: EncodedBatch;
   readonly to: Position;
-  /** Called once the EXEC has been written and before it is sent: what it sends travels right behind. */
+  /** Called when the EXEC has been written but not yet sent: commands issued here are sent right after it. */
   readonly onWritten: () => void;
 }
 
-/** Resolves with false if a watched key has changed: Redis has then refused the EXEC. Rejects when the outcome is unknown. */
+/**
+ * Resolves with false if a watched key has changed, so that Redis refused the EXEC. Rejects if the outcome is unknown.
+ */
 export async function execute(connection: Connection, transaction: Transaction): Promise<boolean> {
   const { client } = connection;
-  // All of it in one write. Not an ioredis pipeline, which would first create a function for each of BullMQ's scripts.
+  // All commands go out in one write. An ioredis pipeline would first create a function for each of BullMQ's scripts.
   client.stream.cork();
   const executing = write(connection, transaction);
   connection.watches = false;
@@ -66,7 +69,7 @@ function write(
   const queued: Promise<unknown>[] = [client.multi({ pipeline: false })];
   queued.push(client.hset(cursor, 'term', term));
   queued.push(client.eval(NOTE_SCRIPT, 2, cursor, jobCounter));
-  // One job as BullMQ makes it. The others differ only in their data, which is JSON already.
+  // One job as BullMQ creates it. The others differ only in their data, which is already JSON.
   const envelope = new Job(queue, jobName, {}, jobOptions).asJSON();
   for (const data of batch.messages) {
     queued.push(backend.addJobToTransaction(bull, { ...envelope, data }, ''));

@@ -1,5 +1,5 @@
 -- Last script of a commit: writes the position if every message has been added since noteCounter.lua ran. BullMQ's own
--- scripts can fail, for example with NOSCRIPT after a SCRIPT FLUSH, and EXEC runs the remaining commands all the same.
+-- scripts can fail, for example with NOSCRIPT after a SCRIPT FLUSH, and EXEC still runs the remaining commands.
 -- KEYS: 1 cursor, 2 job counter
 -- ARGV: 1 number of messages, 2 cursor as JSON, 3 messages generated so far
 local counted = redis.call('HGET', KEYS[1], 'counted')

@@ -2,7 +2,7 @@ import type { ErrorDetails } from '../errorLog/record';
 
 /** One error of a chain: the error itself, a cause, or one of the errors of an AggregateError. */
 export interface ErrorLink {
-  /** How it relates to the one above it; empty for the error itself. */
+  /** How it relates to its parent; empty for the error itself. */
   readonly relation: string;
   /** How deep it is nested, from 0. */
   readonly depth: number;
@@ -13,13 +13,13 @@ export interface ErrorLink {
   readonly stack: string;
 }
 
-/** Bounds of a chain that is shown: errors, and characters of a message, of a stack, and of all together. */
+/** Limits of a displayed chain: number of errors, and characters of a message, of a stack, and of the whole chain. */
 const MAX_LINKS = 30;
 const MAX_MESSAGE = 2000;
 const MAX_STACK = 8000;
 const MAX_CHARS = 40_000;
 
-/** An error, its causes and the errors inside it, in the order in which they are read. Bounded in number and size. */
+/** Lists an error, its causes and its nested errors in reading order. Bounded in number and size. */
 export function errorChain(error: ErrorDetails): ErrorLink[] {
   const links: ErrorLink[] = [];
   let left = MAX_CHARS;
@@ -44,13 +44,13 @@ function linkOf({ name, message, stack, code }: ErrorDetails, relation: string, 
   };
 }
 
-/** What follows the head of a stack; all of it where there are no frames to be found. */
+/** Returns what follows the head of a stack; the whole stack if it has no frames. */
 export function framesOf(stack: string): string {
   const start = stack.search(/^[ \t]+at /m);
   return start === -1 ? stack : stack.slice(start);
 }
 
-/** Cuts a text, and shows that it was cut. */
+/** Truncates a text, and marks it as truncated. */
 export function cut(text: string, longest: number): string {
   return text.length > longest ? `${text.slice(0, longest)}…` : text;
 }

@@ -16,18 +16,18 @@ export interface GroupErrorsOptions {
   readonly errorLog: ErrorLog;
 }
 
-/** Errors shown, and bytes of a record that is read for it. */
-const SHOWN = 20;
-const LONGEST_RECORD = 64 * 1024;
-/** Bytes of a record that is read to be shown in full, and characters shown of its message's data. */
-const LONGEST_DETAILS = 1024 * 1024;
-const LONGEST_DATA = 4000;
-/** Characters shown of an error's text, and of a message's data. */
-const LONGEST = { text: 600, data: 300, name: 200 };
-/** How long what was read is good while nothing seems to have changed, in milliseconds. */
-const GOOD_FOR_MS = 10_000;
+/** Number of errors shown, and maximum length of a record that is read for the list, in bytes. */
+const MAX_SHOWN = 20;
+const MAX_RECORD_BYTES = 64 * 1024;
+/** Maximum length of a record that is read for its details, in bytes, and of its message's data, in characters. */
+const MAX_DETAILS_BYTES = 1024 * 1024;
+const MAX_DATA_CHARS = 4000;
+/** Maximum length of an error's text, a message's data and a name in the list, in characters. */
+const MAX_CHARS = { text: 600, data: 300, name: 200 };
+/** How long the last read stays valid while nothing seems to have changed, in milliseconds. */
+const MAX_AGE_MS = 10_000;
 
-/** The errors of the group: the newest of them to be looked at, and what can be done with them. */
+/** The errors of the group: lists the newest ones, and retries or clears errors. */
 export class GroupErrors {
   readonly #options: GroupErrorsOptions;
   #read: { key: string; at: number; errors: LiveErrors } | undefined;
@@ -36,23 +36,23 @@ export class GroupErrors {
     this.#options = options;
   }
 
-  /** Records are read again when something has changed: they may be large. */
+  /** Records are read again only when something has changed, because they can be large. */
   async read(): Promise<LiveErrors> {
     const { client, keys } = this.#options;
     const [total, newest] = await Promise.all([
       client.hlen(keys.errors),
-      client.zrange(keys.failed, '0', String(SHOWN - 1), 'REV', 'WITHSCORES'),
+      client.zrange(keys.failed, '0', String(MAX_SHOWN - 1), 'REV', 'WITHSCORES'),
     ]);
     const key = [total, ...newest].join(' ');
     const known = this.#read;
-    if (known?.key === key && performance.now() - known.at < GOOD_FOR_MS) return known.errors;
-    const found = await newestErrors(client, keys, SHOWN, LONGEST_RECORD);
+    if (known?.key === key && performance.now() - known.at < MAX_AGE_MS) return known.errors;
+    const found = await newestErrors(client, keys, MAX_SHOWN, MAX_RECORD_BYTES);
     const errors = {
       total,
       newest: found.map(toLiveError).sort(byTime),
     };
-    // A job that failed just now may not have its record yet: then it is looked for again.
-    const complete = found.length === Math.min(SHOWN, total);
+    // A job that has just failed might not have its record yet; then it is read again.
+    const complete = found.length === Math.min(MAX_SHOWN, total);
     this.#read = complete ? { key, at: performance.now(), errors } : undefined;
     return errors;
   }
@@ -81,20 +81,20 @@ export class GroupErrors {
     const size = await client.hstrlen(keys.errors, id);
     if (size === 0) return undefined;
     const nothing = { failedAt: '', chain: [], data: '' };
-    if (size > LONGEST_DETAILS)
-      return { ...nothing, note: 'The record is too large to be shown here: getErrors prints it.' };
+    if (size > MAX_DETAILS_BYTES)
+      return { ...nothing, note: 'The record is too large to show here; use getErrors to print it.' };
     const record = parseErrorRecord((await client.hget(keys.errors, id)) ?? '');
     if (record === undefined)
-      return { ...nothing, note: 'This is not an error record: getErrors prints it.' };
+      return { ...nothing, note: 'This is not a valid error record; use getErrors to print it.' };
     return {
       failedAt: record.failedAt,
       chain: errorChain(record.error),
-      data: cut(JSON.stringify(record.message, undefined, 2) ?? '', LONGEST_DATA),
+      data: cut(JSON.stringify(record.message, undefined, 2) ?? '', MAX_DATA_CHARS),
       note: '',
     };
   };
 
-  /** As many as there are now and no more: those that fail from now on come last. */
+  /** Clears only as many as exist now; new failures come last. */
   async #clearAll() {
     const { errorLog } = this.#options;
     let done = 0;
@@ -109,7 +109,7 @@ export class GroupErrors {
     return { done, left: [] };
   }
 
-  /** What has failed again since it was shown is another error, which nobody has seen yet. */
+  /** A message that has failed again since it was shown has a new error, which the user has not seen yet. */
   async #clearThese(which: readonly ShownError[]) {
     const { client, keys, errorLog } = this.#options;
     const records: StoredError[] = [];
@@ -124,26 +124,26 @@ export class GroupErrors {
   }
 }
 
-/** The newest first. Those of the same millisecond stay in the order of the failed set. */
+/** Sorts newest first. Errors of the same millisecond stay in the order of the failed set. */
 function byTime(a: LiveError, b: LiveError): number {
   return a.failedAt === b.failedAt ? 0 : a.failedAt < b.failedAt ? 1 : -1;
 }
 
-/** Anybody can write into Redis: nothing is taken for what it should be. */
+/** Data in Redis is untrusted, so every field is checked. */
 function toLiveError({ id, failedAt, json }: NewestError): LiveError {
   const retriable = failedAt !== undefined;
   const record = json === undefined ? undefined : parseErrorRecord(json);
   if (json === undefined || record === undefined) {
     const text =
       json === undefined
-        ? 'the record is too large to be shown here: getErrors prints it'
+        ? 'the record is too large to show here; use getErrors to print it'
         : `not readable: ${json}`;
     const at = json === undefined && retriable ? new Date(failedAt).toISOString() : '';
     return {
       id,
       failedAt: at,
       name: '',
-      text: cut(text, LONGEST.text),
+      text: cut(text, MAX_CHARS.text),
       data: '',
       attempts: 0,
       instance: '',
@@ -153,11 +153,11 @@ function toLiveError({ id, failedAt, json }: NewestError): LiveError {
   return {
     id,
     failedAt: record.failedAt,
-    name: cut(record.error.name, LONGEST.name),
-    text: cut(record.error.message, LONGEST.text),
-    data: cut(JSON.stringify(record.message) ?? '', LONGEST.data),
+    name: cut(record.error.name, MAX_CHARS.name),
+    text: cut(record.error.message, MAX_CHARS.text),
+    data: cut(JSON.stringify(record.message) ?? '', MAX_CHARS.data),
     attempts: record.attempts,
-    instance: cut(record.instance, LONGEST.name),
+    instance: cut(record.instance, MAX_CHARS.name),
     retriable,
   };
 }

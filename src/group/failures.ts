@@ -2,13 +2,16 @@ import { cut, framesOf } from './errorChain';
 import type { LiveFailure } from './live';
 import type { GroupState, RoleState } from './read';
 
-/** Characters shown of a failure's message and of its stack. */
+/** Maximum length of a failure's message and of its stack, in characters. */
 const MAX_TEXT = 1000;
 const MAX_STACK = 2000;
 /** How long a failure is shown after another instance has taken the role over, in milliseconds. */
 const SHOWN_FOR_MS = 10 * 60_000;
 
-/** The last failure of each role, as the instances that failed report it: roles that fail now come first. */
+/**
+ * The last failure of each role, as reported by the instances on which it failed; roles that are failing now come
+ * first.
+ */
 export function failuresOf({ now, instances, keeper, sources }: GroupState): LiveFailure[] {
   const roles = new Map<string, RoleState>([keeper, ...sources].map((state) => [state.role.id, state]));
   const newest = new Map<string, LiveFailure>();

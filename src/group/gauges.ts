@@ -1,18 +1,18 @@
 import type { GroupState } from './read';
 
-/** What Redis knows of the whole group, in a few numbers. */
+/** The state of the whole group as a few numbers. */
 export interface Gauges {
   readonly waiting: number;
   readonly active: number;
   readonly delayed: number;
-  /** Error records. */
+  /** Number of error records. */
   readonly errors: number;
-  /** Whether generating, and handling, is paused for the whole group. */
+  /** Whether generation, and handling, is paused for the whole group. */
   readonly paused: { readonly generating: boolean; readonly handling: boolean };
-  /** The source's name is empty without named sources. */
+  /** The source's name; empty without named sources. */
   readonly sources: readonly {
     readonly source: string;
-    /** Messages ever committed. */
+    /** Number of messages ever committed. */
     readonly generated: number;
     /** Number of the newest term; 0 before the first. */
     readonly term: number;

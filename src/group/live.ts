@@ -4,53 +4,53 @@ import type { ErrorLink } from './errorChain';
 /** What the live view shows of a group of instances, and what it can do there. Times are milliseconds since 1970 on Redis's clock. */
 export interface LiveGroup {
   read(): Promise<LiveState>;
-  /** Puts failed messages back in the queue: those of the given errors, or all that have failed so far. */
+  /** Requeues failed messages: those of the given errors, or all that have failed so far. */
   retry(which: readonly ShownError[] | 'all'): Promise<{ done: number; left: readonly string[] }>;
   /** Removes errors: the given ones unless they have changed, or all that exist now. */
   clear(which: readonly ShownError[] | 'all'): Promise<{ done: number; left: readonly string[] }>;
-  /** One error in full: its stack and causes. Undefined if there is none by that id. */
+  /** Returns one error in full, with its stack and causes. Undefined if no error has that id. */
   details(id: string): Promise<LiveErrorDetails | undefined>;
 }
 
-/** An error in full, as a row of the page unfolds to it. */
+/** One error in full, as shown when a row of the page is expanded. */
 export interface LiveErrorDetails {
   readonly failedAt: string;
-  /** The error, its causes and the errors inside it. */
+  /** The error, its causes and its nested errors. */
   readonly chain: readonly ErrorLink[];
-  /** The message's data as JSON, cut where it is very long. */
+  /** The message's data as JSON, truncated if it is very long. */
   readonly data: string;
-  /** Says why there is no more to show; empty if there is. */
+  /** Explains why there is nothing more to show; empty otherwise. */
   readonly note: string;
 }
 
-/** An error as a page names it. A message that fails again at another time is a different error. */
+/** An error as a page identifies it. If a message fails again, that is a different error. */
 export interface ShownError {
   readonly id: string;
   readonly failedAt: string;
 }
 
-/** The state of the group. Each section is sent to the pages when it has changed. */
+/** The state of the group. A section is sent to the pages whenever it has changed. */
 export interface LiveState {
   readonly now: number;
   readonly leader: LiveLeader;
-  /** Who keeps the group's promises; without `instance`, nobody. */
+  /** The keeper; without `instance` there is none. */
   readonly keeper: { readonly instance?: string; readonly term?: number; readonly since: number };
-  /** The oldest first. */
+  /** Oldest first. */
   readonly instances: readonly LiveInstance[];
-  /** By name; without named sources one, whose name is null. */
+  /** Sorted by name. Without named sources there is one, whose name is null. */
   readonly sources: readonly LiveSource[];
   readonly messages: LiveMessages;
-  /** By whom and since when, as far as that is known; null while it is not paused. */
+  /** Who paused and when, as far as known; null while not paused. */
   readonly paused: { readonly generating: LivePause | null; readonly handling: LivePause | null };
-  /** The last failure of each role whose work has failed: those that nobody leads now come first. */
+  /** The last failure of each role whose work has failed; roles without a leader come first. */
   readonly failures: readonly LiveFailure[];
   readonly errors: LiveErrors;
-  /** The newest first. */
+  /** Newest first. */
   readonly terms: readonly LiveTerm[];
   readonly history: LiveHistory;
 }
 
-/** The generator. Without `instance`, nobody holds the lease. */
+/** The generator. Without `instance`, no instance holds the lease. */
 export interface LiveLeader {
   readonly instance?: string;
   readonly term?: number;
@@ -68,16 +68,16 @@ export interface LiveInstance {
   readonly startedAt: number;
   readonly handled: number;
   readonly failed: number;
-  /** Messages completed or failed per second, over the last ten seconds; null until that is known. */
+  /** Messages completed or failed per second, over the last ten seconds; null until known. */
   readonly rate: number | null;
   /** `silent`: its process is connected but has not reported for longer than it should. `dead`: it is not connected. */
   readonly state: 'alive' | 'silent' | 'dead';
   /** Whether it can become a generator. */
   readonly generates: boolean;
-  /** Messages that have been active there for unusually long, and background activities that make no progress. */
+  /** Number of unusually long-running messages, and names of stalled background activities. */
   readonly slow: number;
   readonly stalled: readonly string[];
-  /** When it last reported; of one that is not alive only. */
+  /** Time of its last report; present only if it is not alive. */
   readonly heardAt?: number;
   /** The address of its own board. */
   readonly board?: { readonly host: string; readonly port: number };
@@ -95,11 +95,11 @@ export interface LiveSource {
   readonly term: number | null;
   /** Messages ever committed. */
   readonly generated: number;
-  /** JSON, cut where it is long; empty before the first commit. */
+  /** JSON, truncated if long; empty before the first commit. */
   readonly cursor: string;
   readonly state: 'generating' | 'finished' | 'paused' | 'failed' | 'vacant';
   readonly pause: LivePause | null;
-  /** Messages committed a second, over the last ten seconds; null until that is known. */
+  /** Messages committed per second, over the last ten seconds; null until known. */
   readonly rate: number | null;
 }
 
@@ -108,14 +108,14 @@ export interface LiveFailure {
   /** Id of the role. */
   readonly role: string;
   readonly source: string | null;
-  /** Where it failed. */
+  /** The instance on which it failed. */
   readonly instance: string;
-  /** Who leads the role now. */
+  /** The instance that leads the role now. */
   readonly leader: string | null;
   readonly name: string;
   readonly text: string;
   readonly stack: string;
-  /** Since when it fails, and when that instance tries again. */
+  /** When it first failed, and when that instance retries. */
   readonly since: number;
   readonly retryAt: number;
 }
@@ -131,7 +131,7 @@ export interface LiveMessages {
   readonly failed: number;
   /** Total number of messages that have failed on their last attempt, including those retried since. */
   readonly everFailed: number;
-  /** Somebody has paused the queue: no message is handled. */
+  /** Handling is paused: no message is handled. */
   readonly paused: boolean;
 }
 
@@ -148,11 +148,11 @@ export interface LiveError extends ShownError {
   readonly data: string;
   readonly attempts: number;
   readonly instance: string;
-  /** Whether there is a failed message to retry. A record that was added by hand has none. */
+  /** Whether there is a failed message to retry. A record that was added manually has none. */
   readonly retriable: boolean;
 }
 
-/** A term, with its source where sources have names. */
+/** A term, with its source if the sources have names. */
 export type LiveTerm = TermEntry & { readonly source?: string };
 
 export interface LiveHistory {

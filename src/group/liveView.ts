@@ -11,12 +11,12 @@ export interface LiveViewOptions extends GroupErrorsOptions, GroupSource {
   readonly queue: Queue;
 }
 
-/** Terms shown, and sources whose terms are read. */
+/** Number of terms shown, and of sources whose terms are read. */
 const MAX_TERMS = 20;
 const MAX_TERM_SOURCES = 64;
-/** Longest cursor shown, in characters of JSON. */
+/** Maximum length of a displayed cursor, in characters of JSON. */
 const MAX_CURSOR = 200;
-/** Over how long a rate is taken, and the least, in milliseconds. */
+/** Longest and shortest period over which a rate is computed, in milliseconds. */
 const RATE_MS = { max: 10_000, min: 900 };
 
 /** The state of the whole group, as the live view of any one instance shows it. */
@@ -113,7 +113,7 @@ export class LiveView implements LiveGroup {
     };
   }
 
-  /** Messages a second, from what this process itself has seen. */
+  /** Messages per second, computed from what this process has observed. */
   #rateOf(instance: string, done: number): number | null {
     const at = performance.now();
     const seen = (this.#rates.get(instance) ?? []).filter((look) => at - look.at <= RATE_MS.max);

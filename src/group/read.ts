@@ -1,5 +1,5 @@
 /*
- * The one place that reads the state of the group. Status, live view and metrics are projections of what it gives.
+ * The only module that reads the state of the group. Status, live view and metrics are projections of it.
  */
 import type { Redis } from 'ioredis';
 import type { Keys } from '../keys';
@@ -16,10 +16,10 @@ export interface GroupSource {
   readonly leases: Pick<LeaseNodes, 'holders'>;
 }
 
-/** Who leads a role. */
+/** The leader of a role. */
 export interface RoleState {
   readonly role: Role;
-  /** Undefined while nobody holds the lease. */
+  /** Undefined while no instance holds the lease. */
   readonly leader: LeaderRecord | undefined;
   /** The fencing record, whether or not its lease is held. */
   readonly record: LeaderRecord | undefined;
@@ -29,7 +29,7 @@ export const SOURCE_STATES = ['generating', 'finished', 'paused', 'failed', 'vac
 
 export interface SourceState extends RoleState {
   readonly role: GeneratorRole;
-  /** Messages ever committed. */
+  /** Number of messages ever committed. */
   readonly generated: number;
   /** JSON; undefined before the first commit. */
   readonly cursorJson: string | undefined;
@@ -41,27 +41,27 @@ export interface GroupState {
   readonly namespace: string;
   /** Milliseconds since 1970 on Redis's clock. */
   readonly now: number;
-  /** The oldest first. */
+  /** Oldest first. */
   readonly instances: readonly KnownInstance[];
   readonly keeper: RoleState;
-  /** By name; without named sources one, without a name. */
+  /** Sorted by name. Without named sources there is one, without a name. */
   readonly sources: readonly SourceState[];
   readonly messages: {
     readonly generated: number;
     readonly waiting: number;
     readonly active: number;
     readonly delayed: number;
-    /** Ever, also those that are no longer kept. */
+    /** Total number, including messages that are no longer stored. */
     readonly completed: number;
     readonly failed: number;
   };
   readonly paused: {
-    /** Generating of all sources. */
+    /** Generation of all sources. */
     readonly generating: Pause | undefined;
-    /** Handling: BullMQ's own pause. By whom is known only if it was a command of ours. */
+    /** Handling: BullMQ's own pause. Who paused it is known only if it was one of this program's commands. */
     readonly handling: Pause | undefined;
   };
-  /** Error records. */
+  /** Number of error records. */
   readonly errors: number;
 }
 
@@ -76,7 +76,7 @@ export async function readGroup({ client, keys, namespace, leases }: GroupSource
   const keeper = keeperRole(keys);
   const everyRole = [keeper, ...roles];
   const [secrets, leaders, cursors, unnamed, paused, everything] = await Promise.all([
-    // Without a majority of its nodes nobody holds a lease.
+    // Without a majority of nodes no instance holds a lease.
     leases.holders(everyRole.map((role) => role.keys.lease)).catch((): undefined[] => []),
     Promise.all(everyRole.map((role) => client.hgetall(role.keys.leader))),
     Promise.all(roles.map((role) => client.hgetall(role.keys.cursor))),
@@ -119,7 +119,8 @@ export async function readGroup({ client, keys, namespace, leases }: GroupSource
     sources,
     messages: {
       ...{ generated, waiting, active, delayed, failed },
-      // Whatever was ever added and is nowhere else has completed. BullMQ could count it, at a cost for every message.
+      // Every message that was added and is in no other state has completed. BullMQ could count it, at a cost for every
+      // message.
       completed: Math.max(0, lastId - waiting - active - delayed - failed - cleared),
     },
     paused: { generating, handling: handlingPaused > 0 ? (parsePause(paused['handling']) ?? {}) : undefined },
@@ -127,7 +128,10 @@ export async function readGroup({ client, keys, namespace, leases }: GroupSource
   };
 }
 
-/** Those that an instance names, and those that ever had a generator. One without a name if there are none. */
+/**
+ * Returns the sources that an instance reports, and the sources that ever had a generator; one without a name if there
+ * are none.
+ */
 function sourceNames(instances: readonly KnownInstance[], roles: Hash): (string | undefined)[] {
   const prefix = generatorRole({ source: () => undefined as never }, '').id;
   const recorded = Object.keys(roles).filter((id) => id.startsWith(prefix));
@@ -166,7 +170,7 @@ function countsOf(replies: readonly [Error | null, unknown][] | null): number[] 
   });
 }
 
-/** What is no count, and was not written by us, counts as none. */
+/** An invalid count, which this program did not write, counts as 0. */
 function countOf(value: unknown): number {
   const count = Number(value ?? 0);
   return Number.isFinite(count) && count > 0 ? count : 0;

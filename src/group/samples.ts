@@ -1,9 +1,9 @@
 /*
  * Samples: how many messages were in which state over the last minutes.
  *
- * The keeper takes a sample every few seconds and keeps it in Redis, so that it is the whole group's, outlives any
- * instance, and is there before anybody looks. Where no sample is, there was no keeper. A brief overlap between two
- * keepers is harmless: the script takes no sample that comes too soon after the last.
+ * The keeper takes a sample every few seconds and keeps it in Redis, so that it covers the whole group, outlives any
+ * instance, and is available before anybody opens a page. A gap means that there was no keeper. A brief overlap between
+ * two keepers is harmless: the script takes no sample too soon after the last one.
  */
 import type { Redis } from 'ioredis';
 import * as v from 'valibot';
@@ -14,14 +14,14 @@ import { sleep } from '../time';
 
 /** Time between two samples, in milliseconds. */
 export const SAMPLE_INTERVAL_MS = 5000;
-/** Samples kept: fifteen minutes. */
+/** Number of samples kept: fifteen minutes. */
 const SAMPLES_KEPT = 180;
 
 const figure = v.pipe(v.number(), v.finite());
 
 /**
- * Milliseconds since 1970 on Redis's clock; messages waiting, active, delayed; and of all time, completed, failed for good,
- * added to the queue.
+ * Milliseconds since 1970 on Redis's clock; messages waiting, active, delayed; and the total counts of completed,
+ * finally failed, and added to the queue.
  */
 const sample = v.tuple([figure, figure, figure, figure, figure, figure, figure]);
 
@@ -53,7 +53,7 @@ export async function recordSamples(
   }
 }
 
-/** What is stored, the oldest first; anything that is no sample is left out. */
+/** Parses stored samples, oldest first; drops invalid ones. */
 export function parseSamples(stored: readonly string[]): Sample[] {
   return stored.flatMap((json) => {
     try {

@@ -6,7 +6,7 @@ export async function readStatus(source: GroupSource): Promise<Status> {
   return toStatus(await readGroup(source));
 }
 
-/** A projection of the state of the group. Its shape is a promise. */
+/** Projects the state of the group. Its shape is a public contract. */
 export function toStatus({
   namespace,
   instances,
@@ -44,7 +44,7 @@ export function toStatus({
   };
 }
 
-/** A cursor that is not JSON, which nobody can have committed, is shown as it is. */
+/** A cursor that is not JSON, which no commit can have written, is returned unchanged. */
 function cursorOf(json: string | undefined): unknown {
   if (json === undefined) return null;
   try {

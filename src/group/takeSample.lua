@@ -1,7 +1,7 @@
 -- Stores one sample of the queue, unless the last one is too recent.
 --
 -- KEYS: 1 history, 2 waiting, 3 active, 4 delayed, 5 failed, 6 job counter, 7 recorder
--- ARGV: 1 least time since the last sample in ms, 2 samples kept
+-- ARGV: 1 minimum time since the last sample in ms, 2 number of samples kept
 -- include clock
 local last = redis.call('LINDEX', KEYS[1], -1)
 local lastAt = last and tonumber(string.match(last, '^%[(%d+)'))

@@ -10,9 +10,9 @@ export class ActiveMessage {
   /** On the monotonic clock. */
   readonly startedAt = performance.now();
   readonly context: HandleContext;
-  /** What its handler threw, in the form that is stored beside BullMQ's fields. */
+  /** What its handler threw, in the form in which it is stored with BullMQ's fields. */
   errorDetails: string | undefined;
-  /** Whether the log already says that it takes unusually long. */
+  /** Whether the log already reports that it takes unusually long. */
   isReportedSlow = false;
   readonly #parentLogger: Logger;
   #logger: Logger | undefined;
@@ -31,7 +31,7 @@ export class ActiveMessage {
     return this.#aborted !== undefined;
   }
 
-  /** Tells the handler that the message is no longer its to finish, and why. The first reason is kept. */
+  /** Tells the handler that it no longer owns the message, and why. The first reason is kept. */
   abort(reason: string): void {
     this.#aborted ??= new DOMException(reason, 'AbortError');
     this.#controller?.abort(this.#aborted);
@@ -51,8 +51,9 @@ export class ActiveMessage {
 }
 
 /**
- * What a handler gets. Signal and logger are created on first use, since most handlers use neither. The getters are on
- * the prototype: as properties of each object they would take 4 µs a message, a tenth of all that handling one costs.
+ * The context that a handler receives. Signal and logger are created on first use, since most handlers use neither. The
+ * getters are on the prototype: as properties of each object they would take 4 µs a message, a tenth of the total cost
+ * of handling one.
  */
 class Context implements HandleContext {
   readonly id: string;

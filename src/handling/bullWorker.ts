@@ -4,16 +4,16 @@ import type { Config } from '../configuration/config';
 import { type Keys, QUEUE_NAME } from '../keys';
 import { MAX_BLOCK_S } from './persistentBackend';
 
-/** BullMQ's worker, and a way to leave it that waits for nothing. */
+/** BullMQ's worker, with a way to abandon it without waiting. */
 export class BullWorker extends Worker {
   /**
    * Ends its timers and its blocking connection, whatever is still active: a handler that never ends must not keep the
-   * process alive. close() alone would wait for it.
+   * process alive, and close() would wait for it.
    */
   abandon(): void {
     void this.close(true).catch(() => undefined);
     void this.lockManager.close();
-    // Private in BullMQ's types alone. It ends the pause between two checks for stalled messages.
+    // Private only in BullMQ's types. It ends the pause between two checks for stalled messages.
     (this['stalledCheckStopper'] as (() => void) | undefined)?.();
     void this.backend.close(true).catch(() => undefined);
   }
@@ -27,7 +27,7 @@ export interface BullWorkerOptions {
   readonly telemetry?: Telemetry | undefined;
 }
 
-/** A worker that does not run yet. */
+/** Creates a worker that does not run yet. */
 export function openBullWorker(
   { connection, keys, instance, config, telemetry }: BullWorkerOptions,
   process: (job: Job, token: string) => Promise<void>,
@@ -41,17 +41,18 @@ export function openBullWorker(
     concurrency: config.concurrency,
     lockDuration: config.jobLockMs,
     drainDelay: MAX_BLOCK_S,
-    // An expired lock is noticed within half as long again: at the second check after it.
+    // An expired lock is detected within half its duration: at the second check after it.
     stalledInterval: Math.ceil(config.jobLockMs / 4),
     // `fail`: BullMQ gives a stalled message to a worker, which fails it without handling it.
     maxStalledCount: config.onStall === 'fail' ? 0 : Number.MAX_SAFE_INTEGER,
-    // BullMQ's default, 15 s, is longer than most outages of a Redis that restarts.
+    // BullMQ's default, 15 s, is longer than most restarts of Redis take.
     runRetryDelay: 500,
-    // There is no such limit for failed jobs: they stay until they are retried or cleared, because the error log is
-    // reconciled with them.
+    // Failed jobs have no such limit: they stay until they are retried or cleared, because the error log is reconciled
+    // with them.
     removeOnComplete: { count: config.keepCompleted },
     ...(telemetry && { telemetry }),
   };
-  // Two parameters: with a third, BullMQ makes an AbortSignal for every message, at 5 % of what handling one takes.
+  // Two parameters: with a third, BullMQ creates an AbortSignal for every message, which costs 5 % of the handling
+  // time.
   return new BullWorker(QUEUE_NAME, (job: Job, token) => process(job, token!), options, backend);
 }

@@ -1,5 +1,5 @@
--- Returns the active messages of one instance: id, attempt and lock token of each. All three are read in one step, so
--- that the token belongs to this delivery.
+-- Returns the active messages of one instance: id, attempt and lock token of each. One step reads all three, so that
+-- the token belongs to this delivery.
 -- KEYS: active
 -- ARGV: prefix of the keys of jobs, instance
 local deliveries = {}

@@ -4,11 +4,11 @@ import { JOB_NAME, type Keys } from '../keys';
 import { loadScript } from '../redis/scripts';
 import { withDeadline } from '../time';
 
-/** A message in the hands of an instance, as Redis has it. */
+/** A message that is active on an instance, as stored in Redis. */
 export interface Delivery {
   readonly id: string;
   readonly attempt: number;
-  /** Token of its lock, without which nothing can be done to the message: the holder might have finished it by then. */
+  /** Token of its lock. Every change of the message requires it, because the holder might have finished it by then. */
   readonly token: string;
 }
 
@@ -18,12 +18,12 @@ const DELIVERIES = loadScript(__dirname, 'deliveries');
 /** Longest wait for the queue's connection, in milliseconds. */
 const QUEUE_TIMEOUT_MS = 5000;
 
-/** The instances that hold active messages. */
+/** Returns the instances that hold active messages. */
 export async function holders(client: Redis, keys: Pick<Keys, 'active' | 'job'>): Promise<string[]> {
   return (await client.eval(HOLDERS, 1, keys.active, keys.job(''))) as string[];
 }
 
-/** The active messages of one instance; those whose lock has expired are left to BullMQ. */
+/** Returns the active messages of one instance. BullMQ handles those whose lock has expired. */
 export async function deliveriesTo(
   instance: string,
   client: Redis,
@@ -38,12 +38,12 @@ export async function deliveriesTo(
 }
 
 /**
- * Puts the message back into the queue, where it is next.
+ * Puts the message back at the head of the queue.
  *
  * @throws if its lock has another token by now
  */
 export async function requeue(queue: Queue, { id, token }: Delivery): Promise<void> {
-  // Made of its id alone: the message might be large.
+  // Created from its id alone, because the message might be large.
   const job = new Job(queue, JOB_NAME, undefined, {}, id);
   await withDeadline(job.moveToWait(token), QUEUE_TIMEOUT_MS, 'requeueing a message');
 }

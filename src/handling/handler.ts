@@ -26,7 +26,7 @@ export async function runHandler(
   await withHandleTimeout(handler, config.handleTimeoutMs, (timeout) => {
     message.abort(timeout.message);
     const ignore = (fields: object) =>
-      logger.debug('the outcome of a handler that had timed out is ignored', { id, attempt, ...fields });
+      logger.debug('ignored the outcome of a handler that had timed out', { id, attempt, ...fields });
     handler.then(
       () => ignore({}),
       (thrown: unknown) => ignore({ error: inFull(thrown) }),
@@ -43,7 +43,7 @@ export class HandleTimeoutError extends Error {
   }
 }
 
-/** What the handler settles to, or a rejection with a HandleTimeoutError. The handler itself is not stopped. */
+/** Settles as the handler does, or rejects with a HandleTimeoutError. The handler itself is not stopped. */
 function withHandleTimeout(
   handler: Promise<unknown>,
   timeoutMs: number,
@@ -59,20 +59,20 @@ function withHandleTimeout(
   });
 }
 
-/** Whether a failure says that further attempts are pointless: `retryable: false`, or BullMQ's UnrecoverableError. */
+/** Whether a failure makes further attempts pointless: `retryable: false`, or BullMQ's UnrecoverableError. */
 export function isPermanent(thrown: unknown): boolean {
   try {
     if (thrown instanceof UnrecoverableError) return true;
-    // By name as well: the error might come from another copy of BullMQ, or from another realm.
+    // Check the name too: the error might come from another copy of BullMQ, or from another realm.
     const { retryable, name } = Object(thrown) as { retryable?: unknown; name?: unknown };
     return retryable === false || name === 'UnrecoverableError';
   } catch {
-    // Hostile getters: an ordinary failure.
+    // A getter threw: treat it as an ordinary failure.
     return false;
   }
 }
 
-/** An error that BullMQ does not retry, with the message, stack and details of a storable one. */
+/** Returns an error that BullMQ does not retry, with the message, stack and details of a storable one. */
 export function permanent(error: Error): Error {
   const copy = new UnrecoverableError(error.message);
   copy.name = error.name;

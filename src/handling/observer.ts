@@ -4,23 +4,23 @@ import type { FailedMessage } from '../instance/shapes';
 
 export type MessageOutcome = 'completed' | 'failed' | 'retried';
 
-/** Told how handling goes. Called for every message: it costs next to nothing, and never throws. */
+/** Receives the progress of handling. Called for every message, so it must be cheap and never throw. */
 export interface HandlingObserver {
   /**
-   * The handler has ended, one way or the other. In milliseconds.
+   * The handler has ended, whether it succeeded or failed. Times are in milliseconds.
    *
-   * @param waited from the commit until now; undefined for what had been tried or retried before
+   * @param waited time from the commit until now; undefined if the message had been attempted or retried before
    */
   handled(took: number, waited: number | undefined): void;
-  /** What became of the message; `retried` will be tried again. */
+  /** The outcome of the message; a `retried` message will be attempted again. */
   ended(outcome: MessageOutcome): void;
   /** What the handler threw. Called while the span of the message is active. */
   threw?(error: ErrorDetails): void;
-  /** The message has failed in its last attempt. */
+  /** The message has failed on its last attempt. */
   failed?(message: FailedMessage): void;
 }
 
-/** Measured with the clocks of two machines, so it can be slightly wrong. */
+/** Computed from the clocks of two machines, so it can be slightly wrong. */
 export function waitedMs({
   attemptsStarted,
   stacktrace,

@@ -1,12 +1,13 @@
 /*
- * BullMQ's worker repeats what it could not store only after connection errors. If Redis refuses for another reason
- * (NOREPLICAS, MISCONF, OOM, BUSY, READONLY, LOADING, a changed password, too many clients), BullMQ turns the success of a
- * handler into a failure, and drops a failure: the message stays active until its lock expires, and is handled again.
+ * When BullMQ's worker cannot store an outcome, it retries only after connection errors. If Redis refuses for another
+ * reason (NOREPLICAS, MISCONF, OOM, BUSY, READONLY, LOADING, a changed password, too many clients), BullMQ turns the
+ * success of a handler into a failure, and drops a failure: the message stays active until its lock expires, and is
+ * handled again.
  *
- * This backend repeats whatever stores the outcome of a message until Redis gives its verdict. The only verdicts are the
- * status codes of BullMQ's scripts. One of them needs care: "the lock is missing" is also the answer to a command that
- * was sent a second time, by ioredis or here, because the first answer was lost. So it is checked whether the outcome is
- * in Redis already.
+ * This backend repeats whatever stores the outcome of a message until Redis gives a definite result. The only definite
+ * results are the status codes of BullMQ's scripts. One of them needs care: "the lock is missing" is also the reply to
+ * a command that ioredis or this backend sent a second time because the first reply was lost. In that case the backend
+ * checks whether the outcome is already in Redis.
  */
 import { type BackendFactory, createRedisBackend, type RedisQueueBackend } from 'bullmq';
 import { toError } from '../errors';
@@ -17,17 +18,17 @@ export interface PersistentBackendOptions {
   readonly lockMs: number;
   /** Reads fields of a job's hash; null for a field, or a job, that does not exist. */
   readonly readJob: (id: string, ...fields: string[]) => Promise<(string | null)[]>;
-  /** What belongs into ERROR_FIELD of a message that failed; undefined if its handler did not run. */
+  /** The value of ERROR_FIELD for a failed message; undefined if its handler did not run. */
   readonly errorDetails: (id: string) => string | undefined;
-  /** Called when nothing more will be stored about a delivered message. */
+  /** Called when nothing more will be stored for a delivered message. */
   readonly onSettled: (id: string, token: string) => void;
   /** Called when the lock of a message was lost before its outcome was stored. */
   readonly onLost: (id: string) => void;
   /** Called when Redis refuses a command that will be repeated. */
   readonly onRefused: (error: Error) => void;
-  /** Whether the worker takes no further messages. */
+  /** Whether the worker takes no more messages. */
   readonly isClosing: () => boolean;
-  /** Aborts when the worker gives up whatever is still active. */
+  /** Aborts when the worker abandons whatever is still active. */
   readonly abandoned: AbortSignal;
 }
 
@@ -36,7 +37,7 @@ export const MAX_BLOCK_S = 4;
 
 const MIN_BACKOFF_MS = 10;
 const MAX_BACKOFF_MS = 500;
-/** Stacks kept of a message's failed attempts, the newest last. */
+/** Number of stacks kept for a message's failed attempts, newest last. */
 const MAX_STACKS = 5;
 
 interface Delivery {
@@ -55,18 +56,18 @@ export function persistentBackend(options: PersistentBackendOptions): BackendFac
   };
 }
 
-/** A refused fetch is repeated with a backoff; BullMQ would repeat it at once, thousands of times a second. */
+/** Repeats a refused fetch with a backoff; BullMQ would repeat it immediately, thousands of times a second. */
 function persistFetch(backend: RedisQueueBackend, options: PersistentBackendOptions): void {
   const { abandoned, isClosing, onRefused } = options;
   const moveToActive = backend.moveToActive.bind(backend);
   backend.moveToActive = (token, workerName) =>
-    // A worker that was replaced could not store what becomes of another message.
+    // A replaced worker could not store the outcome of another message.
     abandoned.aborted
       ? Promise.resolve([])
       : repeat(() => moveToActive(token, workerName), { until: isClosing, abandoned, onRefused });
 }
 
-/** Refused renewals are repeated sooner than BullMQ would; the next ones follow in any case. */
+/** Repeats refused renewals sooner than BullMQ would; the regular renewals continue in any case. */
 function persistLocks(backend: RedisQueueBackend, options: PersistentBackendOptions): void {
   const { lockMs, abandoned, onRefused } = options;
   const extendLocks = backend.extendLocks.bind(backend);
@@ -87,7 +88,7 @@ function persistOutcomes(backend: RedisQueueBackend, options: PersistentBackendO
   };
   const failureIsStored = async (id: string, { stacktrace }: Record<string, unknown>) => {
     const [stored] = await readJob(id, 'stacktrace');
-    // Later attempts append theirs.
+    // Later attempts append their own stacks.
     return typeof stacktrace === 'string' && !!stored?.startsWith(stacktrace.slice(0, -1));
   };
 
@@ -96,7 +97,7 @@ function persistOutcomes(backend: RedisQueueBackend, options: PersistentBackendO
     store({ id: job.id!, token }, () => moveToCompleted(job, value, keep, token, fetchNext), {
       isStored: async () => {
         const [finishedOn, returned, starts] = await readJob(job.id!, 'finishedOn', 'returnvalue', 'ats');
-        // A job that no longer exists was completed and dropped (KEEP_COMPLETED), or deleted by hand.
+        // A job that no longer exists was completed and dropped (KEEP_COMPLETED), or deleted manually.
         if (typeof starts !== 'string') return true;
         return finishedOn !== null && returned !== null && isStart(job, starts);
       },
@@ -136,7 +137,7 @@ function persistOutcomes(backend: RedisQueueBackend, options: PersistentBackendO
 
   const moveToWait = backend.moveJobFromActiveToWait.bind(backend);
   backend.moveJobFromActiveToWait = (id, token = '0') =>
-    // Whoever has it by now: it is no longer with this instance, which is what was wanted.
+    // The message is no longer active on this instance, whichever instance has it now. That is the goal.
     store<unknown>({ id, token }, () => moveToWait(id, token), {
       isStored: () => Promise.resolve(true),
       value: 0,
@@ -144,13 +145,13 @@ function persistOutcomes(backend: RedisQueueBackend, options: PersistentBackendO
 }
 
 interface Stored<T> {
-  /** Whether Redis has the outcome, though it refused to store it this time. */
+  /** Whether Redis has the outcome although it refused to store it this time. */
   readonly isStored: () => Promise<boolean>;
-  /** The result in that case. */
+  /** The result if it is stored. */
   readonly value: T;
 }
 
-/** Stores the outcome of a message, however long it takes, and renews its lock meanwhile. */
+/** Stores the outcome of a message, however long it takes, and keeps its lock renewed. */
 function storing(backend: RedisQueueBackend, options: PersistentBackendOptions) {
   const { lockMs, abandoned, onSettled, onLost, onRefused } = options;
   const extendLock = backend.extendLock.bind(backend);
@@ -161,7 +162,7 @@ function storing(backend: RedisQueueBackend, options: PersistentBackendOptions) 
       onRefused(error);
       if (performance.now() - renewedAt < lockMs / 4) return;
       renewedAt = performance.now();
-      // Not awaited: whether the lock was lost shows when the outcome is sent again.
+      // Not awaited: a lost lock shows when the outcome is sent again.
       extendLock(id, token, lockMs).catch(() => undefined);
     };
     try {
@@ -183,7 +184,7 @@ interface RepeatOptions {
   readonly onRefused: (error: Error) => void;
 }
 
-/** Repeats until Redis gives its verdict. Rejects with the last error when told to stop. */
+/** Repeats until Redis gives a definite result. Rejects with the last error when it is stopped. */
 async function repeat<T>(send: () => Promise<T>, { until, abandoned, onRefused }: RepeatOptions): Promise<T> {
   for (let backoffMs = MIN_BACKOFF_MS; ; backoffMs = Math.min(2 * backoffMs, MAX_BACKOFF_MS)) {
     try {
@@ -196,7 +197,7 @@ async function repeat<T>(send: () => Promise<T>, { until, abandoned, onRefused }
   }
 }
 
-/** Whether a script of BullMQ answered: its errors carry a negative status. All others are temporary. */
+/** Whether a BullMQ script replied: its errors carry a negative status. All other errors are temporary. */
 export function isVerdict(thrown: unknown): boolean {
   return typeof (thrown as { code?: unknown } | undefined)?.code === 'number';
 }

@@ -1,8 +1,9 @@
 /*
- * Redelivery: messages in the hands of an instance that is dead are requeued, long before their locks expire.
+ * Redelivery: the keeper requeues the active messages of dead instances, for the whole group, long before the locks of
+ * the messages expire.
  *
- * The keeper does it, for all. `JOB_LOCK_MS` remains the answer to instances that are alive but silent; it can stay long
- * for the sake of handlers that block the event loop.
+ * `JOB_LOCK_MS` still covers instances that are alive but silent; it can stay long to allow handlers that block the
+ * event loop.
  */
 import { type Queue, UnrecoverableError } from 'bullmq';
 import type { Redis } from 'ioredis';
@@ -17,7 +18,7 @@ export interface RedeliveryOptions {
   readonly client: Redis;
   readonly queue: Queue;
   readonly keys: Pick<Keys, 'active' | 'job'>;
-  /** Of the given instances, those that are dead. */
+  /** Returns the dead ones among the given instances. */
   readonly filterDead: (instances: readonly string[]) => Promise<Set<string>>;
   readonly onStall: 'retry' | 'fail';
   readonly logger: Logger;
@@ -33,8 +34,8 @@ export function redelivery(options: RedeliveryOptions): (activity: Activity) => 
       try {
         for (const instance of await filterDead(await holders(client, keys))) {
           const deliveries = await deliveriesTo(instance, client, keys);
-          // The verdict comes after the tokens were read: an instance that has come back since the first verdict may have
-          // been handed the same message again, under the token that was just read.
+          // Check again after the tokens were read: an instance that has returned since the first check might have
+          // received the same message again, under the token that was just read.
           if (!(await filterDead([instance])).has(instance)) continue;
           for (const delivery of deliveries) {
             if (signal.aborted) return;
@@ -56,16 +57,16 @@ async function redeliver(delivery: Delivery, instance: string, options: Redelive
   try {
     if (onStall === 'retry') {
       await requeue(queue, delivery);
-      logger.warn('redelivering a message of an instance that is gone', fields);
+      logger.warn('redelivering a message of a dead instance', fields);
     } else {
       const job = await queue.getJob(delivery.id);
-      // Unrecoverable, or ATTEMPTS would retry it.
-      const error = new UnrecoverableError('the instance that handled it is gone');
+      // Unrecoverable; otherwise ATTEMPTS would retry it.
+      const error = new UnrecoverableError('the instance that handled it is dead');
       await job?.moveToFailed(error, delivery.token);
-      logger.warn('a message of an instance that is gone has failed', fields);
+      logger.warn('a message of a dead instance has failed', fields);
     }
   } catch (error) {
-    // It was finished, or redelivered by another keeper, at this very moment.
-    logger.debug('a message was not redelivered', { ...fields, error: toError(error) });
+    // It was finished, or redelivered by another keeper, in the meantime.
+    logger.debug('a message could not be redelivered', { ...fields, error: toError(error) });
   }
 }

@@ -1,6 +1,6 @@
 /*
- * When a connection breaks, Redis may have delivered a message in an answer that was lost. For all other instances such
- * a message is active here. Each instance requeues those of its own.
+ * When a connection breaks, Redis might have delivered a message in a reply that was lost. To all other instances such
+ * a message looks active here. Each instance requeues its own lost messages.
  */
 import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
@@ -23,12 +23,12 @@ export interface UndeliveredOptions {
   readonly logger: Logger;
 }
 
-/** Between two checks. A message that is missing here in both was lost: answers may be slow, but not this slow. */
+/** Interval between two checks. A message that is missing here in both was lost: no reply is delayed for that long. */
 const CHECK_INTERVAL_MS = 1000;
 
 /**
- * After each reconnect, requeues what Redis believes to be active here and is not. Runs until the signal aborts. A check
- * that fails is repeated until it succeeds.
+ * After each reconnect, requeues the messages that Redis considers active here but that never arrived. Runs until the
+ * signal aborts. A failed check is repeated until it succeeds.
  */
 export function reclaimUndelivered(options: UndeliveredOptions): (activity: Activity) => Promise<void> {
   const { connection, logger } = options;
@@ -51,7 +51,7 @@ export function reclaimUndelivered(options: UndeliveredOptions): (activity: Acti
           progress();
         } catch (error) {
           isDue = true;
-          logger.debug('messages that never arrived were not reclaimed', { error: toError(error) });
+          logger.debug('messages that never arrived could not be reclaimed', { error: toError(error) });
         }
       }
     } finally {
@@ -60,14 +60,14 @@ export function reclaimUndelivered(options: UndeliveredOptions): (activity: Acti
   };
 }
 
-/** Requeues the suspects that are still missing. Returns those that are missing for the first time. */
+/** Requeues the suspects that are still missing. Returns the messages that are missing for the first time. */
 async function check(suspects: ReadonlySet<string>, options: UndeliveredOptions): Promise<Set<string>> {
   const { client, queue, keys, instance, worker, logger } = options;
   const missing = (await deliveriesTo(instance, client, keys)).filter(({ id }) => !worker.isActive(id));
   for (const delivery of missing) {
     if (!suspects.has(nameOf(delivery)) || worker.isActive(delivery.id)) continue;
     worker.rejectDelivery(delivery.id, delivery.attempt);
-    // Its handler never ran, so that it is redelivered whatever ON_STALL says.
+    // Its handler never ran, so it is redelivered regardless of ON_STALL.
     await requeue(queue, delivery);
     logger.warn('requeued a message that was delivered to this instance but never arrived', {
       id: delivery.id,

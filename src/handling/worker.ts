@@ -18,24 +18,24 @@ export interface MessageWorkerOptions extends BullWorkerOptions, HandlerOptions 
 }
 
 /**
- * `aborting`: the time to finish active messages is over, and their signals have aborted. `broken`: handling ended by
- * itself, which nothing is known to cause.
+ * `aborting`: the time to finish active messages is over, and their signals have aborted. `broken`: the worker ended by
+ * itself, for which no cause is known.
  */
 type State = 'new' | 'running' | 'paused' | 'stopping' | 'aborting' | 'stopped' | 'broken';
 
-/** How long handlers may take to end once their signal has aborted at shutdown, in milliseconds. */
+/** How long handlers can take to end after their signal has aborted at shutdown, in milliseconds. */
 const ABORT_TIMEOUT_MS = 500;
 
-/** Handles messages with a BullMQ worker: takes each from the queue, hands it to the task, and stores the outcome. */
+/** Handles messages with a BullMQ worker: takes each from the queue, passes it to the task, and stores the outcome. */
 export class MessageWorker {
   readonly #options: MessageWorkerOptions;
-  /** Messages that failed finally while this worker was being stopped. */
+  /** Messages that finally failed while this worker was being stopped. */
   readonly failedWhileStopping: string[] = [];
   readonly #active = new ActiveMessages();
-  /** Deliveries that were reclaimed because they had not arrived: should they still do, they are ignored. */
+  /** Deliveries that were reclaimed because they had not arrived. If one arrives later, it is ignored. */
   readonly #rejected = new Set<string>();
   #worker: BullWorker;
-  /** Aborts when #worker gives up whatever is still active. */
+  /** Aborts when #worker abandons whatever is still active. */
   #abandonment = new AbortController();
   #state: State = 'new';
   #handled = 0;
@@ -48,7 +48,7 @@ export class MessageWorker {
     this.#worker = this.#createWorker();
   }
 
-  /** Messages that this instance has completed, and that finally failed on it. */
+  /** Messages that this instance has completed, and messages that finally failed on it. */
   get counts(): { handled: number; failed: number } {
     return { handled: this.#handled, failed: this.#failed };
   }
@@ -57,7 +57,7 @@ export class MessageWorker {
     return this.#state !== 'broken';
   }
 
-  /** Messages that are being handled, or whose outcome is being stored. */
+  /** Messages that are being handled or whose outcome is being stored. */
   get activeCount(): number {
     return this.#active.size;
   }
@@ -72,12 +72,12 @@ export class MessageWorker {
     return this.#active.oldestMs;
   }
 
-  /** Messages ever taken from the queue. */
+  /** Number of messages ever taken from the queue. */
   get taken(): number {
     return this.#taken;
   }
 
-  /** Whether it would take a message, were there one. */
+  /** Whether it would take a message if one were waiting. */
   get isIdle(): boolean {
     return this.#state === 'running' && this.#worker.isRunning() && this.#active.size === 0;
   }
@@ -86,12 +86,12 @@ export class MessageWorker {
     return this.#active.has(id);
   }
 
-  /** Ignores this delivery of a message, should it still arrive. */
+  /** Ignores this delivery of a message if it still arrives. */
   rejectDelivery(id: string, attempt: number): void {
     this.#rejected.add(`${id} ${attempt}`);
   }
 
-  /** Starts to handle messages, or continues after `pause`. */
+  /** Starts handling messages, or continues after `pause`. */
   resume(): void {
     if (this.#state === 'paused') {
       this.#state = 'running';
@@ -102,14 +102,14 @@ export class MessageWorker {
     }
   }
 
-  /** Takes no further message. Active ones are finished. */
+  /** Takes no more messages. Active ones are finished. */
   pause(): void {
     if (this.#state !== 'running') return;
     this.#state = 'paused';
     void this.#worker.pause().catch((error: unknown) => this.#break(error));
   }
 
-  /** Replaces the connections on which it waits for messages. Only while it is idle. */
+  /** Replaces the connections on which it waits for messages. Call it only while the worker is idle. */
   restart(): void {
     const stalled = this.#worker;
     this.#abandonment.abort();
@@ -119,23 +119,23 @@ export class MessageWorker {
     this.#run();
   }
 
-  /** Warns of active messages that take unusually long, once of each. */
+  /** Warns about active messages that take unusually long, once for each. */
   reportSlow(): void {
     for (const message of this.#active.slow()) {
       if (message.isReportedSlow) continue;
       message.isReportedSlow = true;
       const activeMs = Math.round(performance.now() - message.startedAt);
       this.#options.logger.warn(
-        'a message has been active for unusually long; HANDLE_TIMEOUT_MS limits how long a handler may take',
+        'a message has been active for an unusually long time; HANDLE_TIMEOUT_MS limits how long a handler may take',
         { id: message.id, attempt: message.attempt, activeMs },
       );
     }
   }
 
   /**
-   * Takes no further message and lets active ones finish. After `timeoutMs` milliseconds their signals abort; a message
-   * whose handler then throws is requeued, or fails where ON_STALL says that nothing is handled twice. Handlers that
-   * still do not end are abandoned.
+   * Takes no more messages and lets active ones finish. After `timeoutMs` milliseconds their signals abort; a message
+   * whose handler then throws is requeued, or fails if ON_STALL forbids handling a message twice. Handlers that still
+   * do not end are abandoned.
    */
   async stop(timeoutMs: number): Promise<void> {
     const { logger } = this.#options;
@@ -211,7 +211,7 @@ export class MessageWorker {
   async #process(job: Job, token: string): Promise<void> {
     const id = job.id!;
     const attempt = job.attemptsStarted;
-    // A WaitingError tells BullMQ that the job is where it belongs.
+    // A WaitingError tells BullMQ to leave the job where it is.
     if (this.#rejected.size > 0 && this.#rejected.delete(`${id} ${attempt}`)) throw new WaitingError();
     const message = new ActiveMessage(id, attempt, token, this.#options.logger);
     this.#active.add(message);
@@ -234,13 +234,13 @@ export class MessageWorker {
     }
   }
 
-  /** Logs a problem once, since BullMQ and the backend repeat. Lost connections are reported elsewhere. */
+  /** Logs a repeated problem only once, since BullMQ and the backend retry. Lost connections are reported elsewhere. */
   #report(error: Error): void {
     const { logger } = this.#options;
-    // What a script refuses has been reported by the backend.
+    // The backend has already reported what a script refused.
     if (isVerdict(error) || !isNotConnectionError(error) || error.message === this.#lastReport) return;
     this.#lastReport = error.message;
-    logger.warn('Redis refused a command of the worker; it is repeated until Redis accepts it', { error });
+    logger.warn('Redis refused a command of the worker; retrying until Redis accepts it', { error });
   }
 
   #break(error: unknown): void {

@@ -15,15 +15,15 @@ const BOARD_DELAY_MS = 250;
 export interface BoardsOptions extends Pick<BoardOptions, 'group' | 'groupSource' | 'queue'> {
   readonly config: Config;
   readonly probes: Pick<BoardOptions, 'isHealthy' | 'readiness' | 'metrics'>;
-  /** Emits `changed` when who leads has changed. */
+  /** Emits `changed` when the leader of a role changes. */
   readonly events: EventEmitter;
   readonly logger: Logger;
 }
 
 /**
- * The board, on a port of its own. It loads when it is asked for, since that takes longer than all the rest.
+ * The board, on its own port. It is loaded on the first call, because that takes longer than everything else.
  *
- * @returns gives the same board each time; undefined where there is none
+ * @returns a function that returns the same board each time; undefined if there is none
  */
 export function boardLater(options: BoardsOptions, onListening: (port: number) => void) {
   const { config, events, logger } = options;
@@ -31,7 +31,7 @@ export function boardLater(options: BoardsOptions, onListening: (port: number) =
   return () => {
     if (!config.board.on) return Promise.resolve(undefined);
     return (starting ??= start().catch((error: unknown) => {
-      logger.warn('there is no board', { error });
+      logger.warn('the board could not be started', { error });
       return undefined;
     }));
   };
@@ -45,7 +45,7 @@ export function boardLater(options: BoardsOptions, onListening: (port: number) =
   }
 }
 
-/** The web application without a port, for a server of the host. Loads at the first request. */
+/** The web application without a port, for the host's server. It is loaded at the first request. */
 export function mountLater(options: BoardsOptions) {
   let mounted: Mounted | undefined;
   const create = () => {

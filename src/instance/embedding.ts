@@ -17,13 +17,13 @@ export interface EmbeddedOptions {
   readonly task?: Task | undefined;
   readonly env: Environment;
   readonly logger?: HostLogger | undefined;
-  /** Whether metrics are kept without a board as well. */
+  /** Whether metrics are collected even without a board. */
   readonly metrics: boolean;
 }
 
 const OPTIONS = ['task', 'env', 'logger'];
 
-/** @throws TypeError saying what is wrong, and what was expected */
+/** @throws TypeError stating what is wrong and what was expected */
 export function checkOptions(options: unknown): void {
   if (typeof options !== 'object' || options === null)
     throw new TypeError(
@@ -46,7 +46,7 @@ export function checkOptions(options: unknown): void {
   }
 }
 
-/** An instance that can be started once, and asked at any time. */
+/** An instance that can be started once, and queried at any time. */
 export class EmbeddedInstance {
   readonly #options: EmbeddedOptions;
   readonly #events = new HostEvents();

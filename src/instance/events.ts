@@ -6,10 +6,10 @@ import { sleep } from '../time';
 
 export type Listener<Name extends keyof InstanceEvents> = (event: InstanceEvents[Name]) => unknown;
 
-/** Tells listeners of the host what happens. One that throws or rejects harms nobody else. */
+/** Notifies the host's listeners. If one throws or rejects, nothing else is affected. */
 export class HostEvents {
   readonly #emitter = new EventEmitter();
-  /** Where failures of listeners are logged; undefined before the start. */
+  /** The logger for failures of listeners; undefined before the start. */
   logger: Pick<Logger, 'error'> | undefined;
 
   on<Name extends keyof InstanceEvents>(name: Name, listener: Listener<Name>): void {
@@ -31,7 +31,8 @@ export class HostEvents {
   emit<Name extends keyof InstanceEvents>(name: Name, event: InstanceEvents[Name]): void {
     const failed = (thrown: unknown) =>
       this.logger?.error(`a listener of the event ${name} failed`, { error: inFull(toError(thrown)) });
-    // One by one: emit() of Node.js stops at the first that throws. Those of once() remove themselves when called.
+    // Call them one by one: emit() of Node.js stops at the first that throws. Listeners of once() remove themselves
+    // when called.
     for (const listener of this.#emitter.rawListeners(name)) {
       try {
         const returned: unknown = Reflect.apply(listener, undefined, [event]);
@@ -45,7 +46,7 @@ export class HostEvents {
 
 const POLL_INTERVAL_MS = 1000;
 
-/** Emits `ready` and `unready` until the instance stops. While nobody listens, Redis is asked nothing. */
+/** Emits `ready` and `unready` until the instance stops. Sends no commands to Redis while there is no listener. */
 export async function watchReadiness(
   events: Pick<HostEvents, 'emit' | 'hasListeners'>,
   readiness: () => Promise<InstanceEvents['ready']>,

@@ -22,32 +22,32 @@ export interface InstanceOptions {
   readonly config: Config;
   readonly redis: RedisAddress;
   readonly task: Task;
-  /** Names of the sources; undefined: the task has one source without a name. */
+  /** Names of the sources; undefined: the task has one unnamed source. */
   readonly sources?: readonly string[] | undefined;
-  /** Traces messages; undefined: nothing is traced. */
+  /** Traces messages; undefined: tracing is off. */
   readonly traces?: Pick<Traces, 'telemetry' | 'recordException'> | undefined;
-  /** What the host wants to hear of. */
+  /** The events that the host can listen to. */
   readonly hostEvents: HostEvents;
-  /** Whether metrics are kept without a board as well. */
+  /** Whether metrics are collected even without a board. */
   readonly metrics: boolean;
   readonly logger: Logger;
 }
 
-/** What an instance is made of before it has parts that do anything. */
+/** What every part of an instance is built on. */
 export interface Foundation extends Omit<InstanceOptions, 'metrics'> {
   readonly keys: Keys;
   readonly connections: Connections;
   readonly supervisor: Supervisor;
   readonly queue: Queue;
   readonly errorLog: ErrorLog;
-  /** Undefined where nobody could ask for them. */
+  /** Undefined if nothing could read them. */
   readonly metrics: Metrics | undefined;
-  /** Emits `changed` when who leads has changed. */
+  /** Emits `changed` when the leader of a role changes. */
   readonly events: EventEmitter;
   readonly stopped: AbortSignal;
 }
 
-/** Connects, and looks whether this Redis keeps what it is given. */
+/** Connects, and checks whether the settings of this Redis can lose data. */
 export async function layFoundation(
   options: InstanceOptions,
   releases: Releases,

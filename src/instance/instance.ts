@@ -22,12 +22,12 @@ import { withDeadline } from '../time';
 import type { Probes } from '../web/settings';
 import { hostname } from 'node:os';
 
-/** What can be asked of an instance that has started. */
+/** What a running instance offers. */
 export interface RunningInstance extends Probes {
   /** Whether it generates. */
   readonly isLeader: boolean;
   readonly status: () => Promise<Status>;
-  /** Every error record, the oldest first. */
+  /** Yields every error record, oldest first. */
   readonly errors: () => AsyncGenerator<ErrorRecord, void, undefined>;
   /** The web application. */
   readonly fetch: (request: Request) => Promise<Response>;
@@ -35,7 +35,7 @@ export interface RunningInstance extends Probes {
 }
 
 /**
- * One running instance: built by hand from its parts, started in order. Gives what stops it again, in reverse.
+ * Runs one instance: creates its parts, starts them in order, and returns what stops them in reverse order.
  *
  * @throws AppError (exit code 1) if Redis cannot be reached; nothing is left running then.
  */
@@ -64,7 +64,7 @@ export async function runInstance(options: InstanceOptions): Promise<RunningInst
   }
 }
 
-/** How long to wait for an answer from Redis, in milliseconds, before saying that there is none. */
+/** How long to wait for an answer from Redis before reporting that there is none, in milliseconds. */
 const STATUS_TIMEOUT_MS = 5000;
 
 function running({ errorLog }: Foundation, parts: Parts, stop: () => Promise<void>): RunningInstance {
@@ -106,7 +106,7 @@ function buildHandling({ connections, keys, task, config, metrics, traces, hostE
 type Handling = ReturnType<typeof buildHandling>;
 type Leading = ReturnType<typeof assembleRoles>;
 
-/** What others see of this instance. */
+/** Builds the parts that make this instance visible to others. */
 function buildVisible(foundation: Foundation, { worker }: Handling, { elections, generators }: Leading) {
   const { connections, keys, config, queue, errorLog, supervisor, sources, metrics, stopped } = foundation;
   const { instanceName: instance } = config;
@@ -150,7 +150,7 @@ function buildVisible(foundation: Foundation, { worker }: Handling, { elections,
 
 type Parts = Handling & Leading & ReturnType<typeof buildVisible>;
 
-/** Starts the parts in order, so that each finds what it needs, and notes how to stop them. */
+/** Starts the parts in order, so that each finds what it needs, and records how to stop them. */
 async function start(foundation: Foundation, parts: Parts, releases: Releases): Promise<void> {
   const { connections, keys, config, errorLog, supervisor, queue, events, logger } = foundation;
   const { worker, elections, generators, balancer, heartbeat, gate, probes, mount, startBoard } = parts;
@@ -158,14 +158,14 @@ async function start(foundation: Foundation, parts: Parts, releases: Releases): 
   const { instanceName: instance } = config;
   const hear: Parameters<typeof showPresence>[0]['onAnnouncement'] = (announcement) => {
     elections.hear(announcement);
-    // One that cannot be read is found by the next commit.
+    // The next commit detects a pause that could not be read.
     if (announcement.event === 'pause') readPauses(control, keys, generators).catch(() => undefined);
     events.emit('changed');
   };
   await showPresence({ control, subscriber, keys, instance, onAnnouncement: hear, logger });
   await heartbeat.send();
   releases.push('the report', () => heartbeat.leave(worker.activeCount === 0));
-  // If nobody keeps the promises any more, nobody hears of these.
+  // Without a keeper, nothing else would record these.
   releases.push('the last errors', () => errorLog.sync(worker.failedWhileStopping));
   releases.push('the background activities', () => supervisor.stop());
   releases.push('the board', async () => (await startBoard())?.close());

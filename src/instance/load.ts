@@ -5,8 +5,8 @@ import type * as Server from '../web/server';
 import type * as Tracing from '../tracing';
 
 /*
- * Loads what takes long to load, or what only some need, when it is needed. By require: import() would fail in a sandbox
- * such as Jest's, in which an instance may be embedded.
+ * Loads modules on demand that take long to load or that only some instances need. It uses require, because import()
+ * would fail in a sandbox such as Jest's, in which an instance can be embedded.
  */
 
 /* eslint-disable @typescript-eslint/no-require-imports */

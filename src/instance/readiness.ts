@@ -20,7 +20,7 @@ export interface ProbedParts {
   readonly elections: Pick<RoleElections, 'led' | 'overdue'>;
   readonly generators: readonly { readonly duty: Pick<GeneratorDuty, 'waitingMs' | 'problem'> }[];
   readonly supervisor: Pick<Supervisor, 'stalled' | 'names'>;
-  /** Where the state of the group is read. */
+  /** The source of the group's state. */
   readonly group: GroupSource;
   /** Aborts when the instance is stopped. */
   readonly stopped: AbortSignal;
@@ -31,12 +31,12 @@ export interface ProbedParts {
 /** Longest wait for Redis, in milliseconds: probes rarely wait for longer than a second. */
 const DEADLINE_MS = 800;
 
-/** A commit that waits for longer is named, in milliseconds. */
+/** A commit that waits for longer than this is reported, in milliseconds. */
 const MAX_COMMIT_MS = 3000;
 
 const OK = 'ok';
 
-/** What an instance answers to machines that watch it. */
+/** Creates what an instance answers to monitoring. */
 export function createProbes(parts: ProbedParts): Probes {
   const { worker, elections, supervisor, metrics } = parts;
   const stats = (): InstanceStats => {
@@ -63,8 +63,8 @@ export function createProbes(parts: ProbedParts): Probes {
 }
 
 /**
- * Whether this instance does its work: it handles messages, the others can see that it lives, and all its background
- * activities make progress. One that follows is ready. Anybody may read the answer: no text in it comes from elsewhere.
+ * Checks whether this instance works: it handles messages, the others can see that it is alive, and all its background
+ * activities make progress. A follower is ready too. Anyone may read the answer, so it contains no text from outside.
  */
 async function checkReadiness(parts: ProbedParts): Promise<Readiness> {
   const { worker, elections, supervisor, stopped } = parts;
@@ -82,15 +82,15 @@ async function checkReadiness(parts: ProbedParts): Promise<Readiness> {
   return { ready: Object.values(checks).every((found) => found === OK), checks };
 }
 
-/** Whether what this instance generates can be committed. */
+/** Checks whether what this instance generates can be committed. */
 function checkCommits({ generators }: ProbedParts): string {
   if (generators.some(({ duty }) => duty.problem !== undefined))
-    return 'Redis holds what commits cannot use: see the log';
+    return 'Redis holds data that commits cannot use: see the log';
   const longest = Math.max(0, ...generators.map(({ duty }) => duty.waitingMs));
   return longest > MAX_COMMIT_MS ? `Redis has not answered a commit for ${Math.round(longest / 1000)} s` : OK;
 }
 
-/** Whether the others see this instance: one command, which takes a Redis that answers and the subscription. */
+/** Checks whether the other instances see this one, with one command: it needs a working Redis and the subscription. */
 async function askRedis({ connections: { control, queue }, keys, instance }: ProbedParts) {
   const unknown = 'is not known without Redis';
   if (control.status !== 'ready') return { redis: 'is away', presence: unknown };
@@ -99,7 +99,7 @@ async function askRedis({ connections: { control, queue }, keys, instance }: Pro
     const present = await withDeadline(looking, DEADLINE_MS, 'asking Redis');
     return {
       redis: queue.status === 'ready' ? OK : 'is away from the queue',
-      presence: present.has(instance) ? OK : 'is not subscribed: the others take this instance for gone',
+      presence: present.has(instance) ? OK : 'is not subscribed: the other instances consider this one dead',
     };
   } catch {
     return { redis: `did not answer within ${DEADLINE_MS} ms`, presence: unknown };

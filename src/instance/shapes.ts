@@ -1,10 +1,10 @@
 /*
- * The shapes of what an instance tells others as data: in JSON, and through the methods and events of an embedded instance.
- * They are promises, and name no type of a library.
+ * The shapes of the data that an instance exposes: as JSON, and through the methods and events of an embedded instance.
+ * They are a public contract, and refer to no type of a library.
  */
 import type { ErrorDetails } from '../errorLog/details';
 
-/** Who leads a role. */
+/** The leader of a role. */
 export interface Leader {
   readonly instance: string;
   /** 1, 2, 3, ... */
@@ -16,15 +16,15 @@ export interface Leader {
 /** The state of a whole group of instances. */
 export interface Status {
   readonly namespace: string;
-  /** Null while nobody holds the lease; always null with named sources, see `sources`. */
+  /** Null while no instance holds the lease; always null with named sources, see `sources`. */
   readonly leader: Leader | null;
-  /** Null while nobody holds the keeper's lease. */
+  /** Null while no instance holds the keeper's lease. */
   readonly keeper: Leader | null;
   readonly instances: readonly InstanceStatus[];
   readonly messages: MessageCounts;
   readonly paused: { readonly generating: boolean; readonly handling: boolean };
   readonly sources: readonly SourceStatus[];
-  /** Error records. */
+  /** Number of error records. */
   readonly errors: number;
 }
 
@@ -37,7 +37,7 @@ export interface InstanceStatus {
   readonly startedAt: string;
   /** Whether it generates. */
   readonly leader: boolean;
-  /** Messages that it has completed, and that finally failed on it. */
+  /** Messages that it has completed, and messages that finally failed on it. */
   readonly handled: number;
   readonly failed: number;
 }
@@ -48,31 +48,31 @@ export interface MessageCounts {
   readonly waiting: number;
   readonly active: number;
   readonly delayed: number;
-  /** Ever, also those that are no longer kept. */
+  /** Total number, including messages that are no longer stored. */
   readonly completed: number;
   readonly failed: number;
 }
 
-/** What is known of one source. */
+/** The state of one source. */
 export interface SourceStatus {
   /** Null without named sources. */
   readonly source: string | null;
   readonly leader: Leader | null;
-  /** Messages ever committed. */
+  /** Number of messages ever committed. */
   readonly generated: number;
   /** Null before the first commit. */
   readonly cursor: unknown;
   readonly state: 'generating' | 'finished' | 'paused' | 'failed' | 'vacant';
 }
 
-/** Whether an instance does its work now. */
+/** Whether an instance works now. */
 export interface Readiness {
   readonly ready: boolean;
-  /** Each is `ok` or says what is wrong. */
+  /** Each check is `ok` or says what is wrong. */
   readonly checks: Readonly<Record<string, string>>;
 }
 
-/** A message that has failed in its last attempt. */
+/** A message that has failed on its last attempt. */
 export interface FailedMessage<Message = unknown> {
   readonly id: string;
   /** The message's data. */
@@ -82,7 +82,7 @@ export interface FailedMessage<Message = unknown> {
   readonly attempts: number;
 }
 
-/** A generator role that this instance leads, or leads no longer. */
+/** A generator role that this instance has started or stopped leading. */
 export interface Leadership {
   /** `generator`, or `generator:<source>`. */
   readonly role: string;
@@ -91,15 +91,15 @@ export interface Leadership {
   readonly term: number;
 }
 
-/** The events of an instance, and what their listeners get. */
+/** The events of an instance, and the arguments of their listeners. */
 export interface InstanceEvents {
   /** This instance generates. */
   elected: Leadership;
-  /** It no longer does. */
+  /** This instance no longer generates. */
   steppedDown: Leadership;
   /** A message has finally failed on this instance. Its record in the error log follows within two seconds. */
   messageFailed: FailedMessage;
-  /** This instance does its work: what `readiness()` says has changed. Looked at once a second while anybody listens. */
+  /** The result of `readiness()` has changed. Checked once a second while there is a listener. */
   ready: Readiness;
   unready: Readiness;
 }

@@ -1,17 +1,16 @@
 /*
- * The crash watch: one process's eye on the leaders of all roles, so that a leader whose process has died is replaced at
- * once, and one that fell silent right when its lease expires.
+ * Crash watch: each process watches the leaders of all roles. It replaces a leader as soon as its process has died, and
+ * a leader that has stopped answering as soon as its lease expires.
  *
- * Only a leader that was seen alive can be seen to be dead, and seen on this very connection: after a Redis restart, or
- * a reconnect of one's own, nobody is subscribed for a moment. Absent twice in a row, and still the holder of the same
- * leases under the same terms, it loses those leases, and this instance campaigns.
+ * A leader can be declared dead only if it was seen alive on this very connection: after a restart of Redis, or after
+ * this instance reconnects, nobody is subscribed for a moment. A leader that is absent twice in a row, and still holds
+ * the same leases under the same terms, loses those leases, and this instance campaigns.
  *
- * A suspicion can be wrong, as when the leader's subscription alone was cut. That costs a hand-over and never a
+ * A suspicion can be wrong, for example when only the leader's subscription was cut. That costs a hand-over and never a
  * message: the fence makes it safe.
  *
- * What it costs does not depend on the number of roles: one NUMSUB for the leaders of all of them, five times a second;
- * two reads every few seconds; and for each instance that leads anything, one PTTL whenever its lease would have expired
- * if it had not been renewed since the last one.
+ * The cost does not depend on the number of roles: one NUMSUB for the leaders of all roles, five times a second; two
+ * reads every few seconds; and for each leading instance, one PTTL when its lease would have expired without a renewal.
  */
 import type { Redis } from 'ioredis';
 import { toError } from '../errors';
@@ -33,15 +32,15 @@ export interface CrashWatchOptions {
   /** The roles that this instance campaigns for. */
   readonly roles: readonly Role[];
   readonly instance: string;
-  /** Nobody holds the leases of these roles; all of `dead` after a crash of that instance. */
+  /** Nobody holds the leases of these roles. After a crash, `dead` is the instance that held all of them. */
   readonly onVacant: (roles: readonly Role[], why: 'crash' | 'expired' | 'free', dead?: string) => void;
-  /** The newest term of each role, by its id, as last read: an older one is over. */
+  /** The newest term of each role as last read, by the id of the role; older terms are over. */
   readonly onTerms: (terms: ReadonlyMap<string, number>) => void;
   readonly ttlMs: number;
   readonly logger: Logger;
 }
 
-/** How late after its expiry a lease is looked at, in milliseconds: a part of it spreads followers. */
+/** How long after its expiry a lease is checked, in milliseconds. A random part of it spreads the followers. */
 const EXPIRY_SPREAD_MS = 20;
 
 export class CrashWatch {
@@ -54,7 +53,7 @@ export class CrashWatch {
     const { control, keys, leases, roles } = options;
     this.#options = options;
     this.#holders = new Holders(control, keys, leases, roles);
-    // Whom it saw alive proves nothing on another connection.
+    // What was seen on one connection proves nothing on another.
     control.on('close', () => {
       this.#holders.forget();
       this.#holders.forgetTerms();
@@ -62,34 +61,33 @@ export class CrashWatch {
     });
   }
 
-  /** Who leads: the instances by their names, with the roles that they hold, as last read. */
+  /** The leaders as last read: the instances by name, with the roles that they hold. */
   get holders(): readonly Pick<Holder, 'instance' | 'holdings'>[] {
     return this.#holders.all;
   }
 
-  /** For how long the lease of a role had not been renewed when it expired, in milliseconds; asked for once. */
+  /** How long the lease of a role had gone without a renewal when it expired, in milliseconds. Reading it clears it. */
   takeSinceRenewalMs(role: Role): number | undefined {
     const ms = this.#holders.sinceRenewalMs.get(role.id);
     this.#holders.sinceRenewalMs.delete(role.id);
     return ms;
   }
 
-  /** The instance has stepped down in order: that its process ends is no crash of a leader. */
+  /** The instance stepped down in order, so the end of its process is not the crash of a leader. */
   steppedDown(instance: string, roleId: string): void {
     this.#holders.dropHolding(instance, roleId);
   }
 
-  /** The newest term of the role, as far as it was seen on this connection; 0 if none was. */
+  /** The newest term of the role that was seen on this connection; 0 if none was. */
   knownTerm(role: Role): number {
     return this.#holders.terms.get(role.id) ?? 0;
   }
 
-  /** This instance has taken a term. */
   noteTerm(role: Role, term: number): void {
     this.#holders.noteTerm(role, term);
   }
 
-  /** Something has changed: reads at once who leads. */
+  /** Reads the leaders immediately, because something has changed. */
   refresh(): void {
     this.#refreshAt = 0;
     this.#wake.abort();
@@ -107,7 +105,7 @@ export class CrashWatch {
     }
   }
 
-  /** Until the next look, or the next lease expires. */
+  /** Time until the next check or until the next lease expires, whichever is first. */
   #pauseMs(): number {
     const { presencePollMin: min, presencePollMax: max } = WATCH_TIMINGS;
     const pause = min + Math.random() * (max - min);
@@ -130,14 +128,14 @@ export class CrashWatch {
     if (suspects.length === 0) return;
     await sleep(WATCH_TIMINGS.confirmation, signal);
     for (const suspect of await this.#absent(suspects)) {
-      // A connection that broke in between has made everything seen on it void.
+      // If the connection broke in between, everything seen on it is void.
       if (this.#holders.of(suspect.instance) === suspect && !signal.aborted) await this.#evict(suspect);
     }
   }
 
   async #refresh(why: 'expired' | 'free'): Promise<void> {
     const { refreshInterval, presencePollMin } = WATCH_TIMINGS;
-    // A leader reads as often as it renews: it then learns of a newer term though an announcement was lost.
+    // A leader reads as often as it renews, so it learns of a newer term even if an announcement was lost.
     const leads = this.#holders.of(this.#options.instance) !== undefined;
     const interval = leads
       ? Math.min(refreshInterval, timingsOf(this.#options.ttlMs).renewalInterval.ms)
@@ -149,8 +147,8 @@ export class CrashWatch {
   }
 
   /**
-   * Asks for each leader when its leases expire, once they would have if it had not renewed them. Those of one instance are
-   * renewed together.
+   * Checks the leases of each leader at the time at which they would have expired without a renewal. An instance renews
+   * all its leases together.
    */
   async #pollLeases(): Promise<void> {
     const due = this.#others.filter(({ expiresAt = 0 }) => performance.now() >= expiresAt);
@@ -167,7 +165,7 @@ export class CrashWatch {
     if (expired.includes(true)) await this.#refresh('expired');
   }
 
-  /** Those who are not connected now; notes when the others were seen alive. */
+  /** Returns the holders that are not connected now; notes when the others were seen alive. */
   async #absent(holders: readonly Holder[]): Promise<Holder[]> {
     const { control, keys } = this.#options;
     const present = await presentAmong(
@@ -183,7 +181,7 @@ export class CrashWatch {
     return holders.filter(({ instance }) => !present.has(instance));
   }
 
-  /** One line for each role; all sources of an instance share one. */
+  /** Logs one line for each role; all sources of an instance share one line. */
   #reportFollowing({ instance, holdings }: Holder): void {
     const { logger } = this.#options;
     const sources = holdings.flatMap(({ role: { source } }) => (source === undefined ? [] : [source]));
@@ -208,7 +206,7 @@ export class CrashWatch {
     this.#refreshAt = 0;
   }
 
-  /** False: somebody else has taken the role already. */
+  /** Returns false if another instance has already taken the role. */
   async #markCrash({ role, instance, recorded, term }: Holding, aliveAt: number): Promise<boolean> {
     const { control, logger } = this.#options;
     const newest = await readLeader(control, role.keys);
@@ -218,13 +216,13 @@ export class CrashWatch {
       term,
       ...(role.source && { source: role.source }),
     });
-    // Not waited for: a term is taken on this same connection, and finds the mark there.
+    // Not awaited: a term is taken on this same connection, so it finds the mark.
     markEnd(control, role.keys, {
       instance: recorded,
       term,
       cause: 'crash',
       agoMs: performance.now() - aliveAt,
-    }).catch((error: unknown) => logger.debug('the crash is not on record', { error: toError(error) }));
+    }).catch((error: unknown) => logger.debug('the crash could not be recorded', { error: toError(error) }));
     return true;
   }
 }

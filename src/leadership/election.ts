@@ -8,21 +8,21 @@
  *            lease lost · trust deadline passed · the work of the term failed · handed over · told to stop
  *
  * The lease only decides who *should* lead. A paused process cannot know that its lease has expired, so nothing may
- * rest on it alone: every commit is fenced by the term as well (generating/committer.ts).
+ * rely on the lease alone: every commit is also fenced by the term (generating/committer.ts).
  *
- * Trust deadline. Leadership is believed until the start of the last successful acquire or extend, plus the lease's
- * time to live, less a margin, on the monotonic clock, whatever Redis answers or does not answer. It is anchored to
- * the *start* of the command, since Redis cannot have begun to count the time to live any earlier. (The rule of
- * River's elector.)
+ * Trust deadline. A leader trusts its lease until the start of the last successful acquire or extend, plus the lease's
+ * time to live, less a margin, on the monotonic clock, whether or not Redis answers. The deadline is anchored to the
+ * *start* of the command, because Redis cannot have started the time to live any earlier. (The rule of River's
+ * elector.)
  *
- * Order of stepping down: the term's signal aborts; the work of the term ends (waited for, but not for ever: what
- * still runs is refused by the fence); the lease is released; the hand-over is announced. Released any earlier,
- * two leaders would be at work at once, and the fence would have to make up for it.
+ * Order of stepping down: the term's signal aborts; the work of the term ends (with a time limit: the fence refuses
+ * whatever still runs); the lease is released; the hand-over is announced. If the lease were released earlier, two
+ * leaders would work at once, and only the fence would keep them apart.
  *
- * A term whose work fails is given up, and this instance does not campaign again for a while, longer each time in a
- * row, so that another can try. So is a lease under which no term could be taken.
+ * A term whose work fails is given up, and this instance does not campaign again for a while, longer after each failure
+ * in a row, so that another instance can try. The same applies to a lease under which no term could be taken.
  *
- * Followers do not poll often. Whoever knows of a vacancy wakes them: an announcement, or the crash watch, which watches
+ * Followers rarely poll. An announcement wakes them when a role becomes vacant, or the crash watch does, which watches
  * the leases and leaders of all roles for the whole process (crashWatch.ts).
  */
 import { toError } from '../errors';
@@ -59,7 +59,7 @@ export class Election {
     return this.#tenure?.term;
   }
 
-  /** Whether it holds the lease, also while the term is being taken or has ended. */
+  /** Whether this instance holds the lease, including while it takes the term and after the term has ended. */
   get engaged(): boolean {
     return this.#engaged;
   }
@@ -69,7 +69,7 @@ export class Election {
     return this.#tenure?.isLate === true;
   }
 
-  /** Why the last term of this instance failed; undefined once a later one has not. */
+  /** Why the last term of this instance failed; undefined after a later success. */
   get failure(): Failure | undefined {
     return this.#failure;
   }
@@ -78,22 +78,22 @@ export class Election {
     this.#running ??= this.#run();
   }
 
-  /** Steps down, if leading, and ends the election for this instance. Resolves when leadership has been given away. */
+  /** Steps down, if leading, and ends the election for this instance. Resolves when the role has been released. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#running;
   }
 
   /**
-   * Campaigns soon instead of at the next turn: there is reason to think that nobody leads.
+   * Campaigns soon instead of at the next poll, because the role might be vacant.
    *
-   * @param delayMs how long to let others go first, in milliseconds
+   * @param delayMs how long to let other instances go first, in milliseconds
    */
   wake(delayMs = 0): void {
     this.#wake.abort(delayMs);
   }
 
-  /** Steps down, if leading, so that `successor` (or anybody else) can lead. */
+  /** Steps down, if leading, so that `successor` (or any other instance) can lead. */
   handOver(successor: string | undefined): void {
     this.#successor = successor;
     this.#tenure?.end('handed over');
@@ -112,7 +112,7 @@ export class Election {
       await clock.sleep(delay, stopping, this.#wake.signal);
       await this.#options.beforeCampaign?.(stopping);
       if (stopping.aborted) return;
-      // Armed before the attempt: what happens while it is under way is not missed.
+      // Armed before the attempt, so that a wake-up during the attempt is not lost.
       const wake = (this.#wake = new AbortController());
       const cause = await this.#campaign();
       if (cause !== undefined) {
@@ -126,11 +126,14 @@ export class Election {
     }
   }
 
-  /** Leads, if the lease is free. Gives why that has ended; undefined if another instance leads, or nobody knows. */
+  /**
+   * Leads if the lease is free, and returns why that ended. Returns undefined if another instance leads or Redis did
+   * not answer.
+   */
   async #campaign(): Promise<StepDownCause | undefined> {
     const { lease, clock } = this.#options;
     try {
-      // A failed acquire costs a second script, which releases. A look first keeps followers cheap.
+      // A failed acquire costs a second script, which releases. A check first keeps followers cheap.
       const heldForMs = await lease.heldForMs();
       this.#unanswered.reset();
       if (heldForMs > 0) return undefined;
@@ -150,12 +153,12 @@ export class Election {
     if (cause === 'failed')
       return Math.min(failurePause.ms * 2 ** (this.#failuresInARow - 1), maxFailurePause.ms);
     if (cause === 'handed over') return handoverPause.ms;
-    // A newer term exists: another instance leads, or somebody has moved the cursor and nobody does.
+    // A newer term exists: either another instance leads, or somebody moved the cursor and nobody leads.
     if (cause === 'deposed') return 0;
     return cause === 'term not taken' ? failurePause.ms : renewalRetry.ms;
   }
 
-  /** From a lease acquired to leadership given back. */
+  /** Runs from the acquired lease until leadership is given up. */
   async #serve(held: HeldLease, acquiredAt: number): Promise<StepDownCause> {
     const { clock, logger, ttlMs } = this.#options;
     const trust = new TrustDeadline(clock, ttlMs, acquiredAt);
@@ -174,9 +177,12 @@ export class Election {
       successor = await this.#chooseSuccessor(cause, log);
       this.#options.onEnding?.(number, cause);
     } catch (error) {
-      log.warn(`elected ${this.#options.role.kind}, but the term could not be taken: leaving it to others`, {
-        error: toError(error),
-      });
+      log.warn(
+        `elected ${this.#options.role.kind}, but the term could not be taken: leaving it to other instances`,
+        {
+          error: toError(error),
+        },
+      );
       cause = 'term not taken';
     }
     await this.#release(held, trust, log);
@@ -184,7 +190,7 @@ export class Election {
     return cause;
   }
 
-  /** Redis might refuse writes at this moment. Until the lease is released, or expires, nobody else can lead. */
+  /** Redis might refuse writes at this moment. Until the lease is released or expires, no other instance can lead. */
   async #release(held: HeldLease, trust: TrustDeadline, log: Logger): Promise<void> {
     for (;;) {
       try {
@@ -207,7 +213,7 @@ export class Election {
       'choosing a successor',
       clock,
     ).catch((error: unknown) => {
-      log.debug('no successor is named', { error: toError(error) });
+      log.debug('no successor could be chosen', { error: toError(error) });
       return undefined;
     });
   }
@@ -227,7 +233,7 @@ export class Election {
     return end.cause;
   }
 
-  /** A term that lasted longer than the longest pause was no failure in a row. */
+  /** A failure after a term that lasted longer than the longest pause starts a new count. */
   #countFailure({ cause, error, lastedMs }: TenureEnd): void {
     if (error === undefined) {
       this.#failuresInARow = 0;

@@ -1,4 +1,4 @@
--- Marks how and when the newest term of a role has ended. The first to say so is right.
+-- Marks how and when the newest term of a role ended. The first mark stands.
 --
 -- KEYS: 1 leader, 2 ended
 -- ARGV: 1 instance, 2 term, 3 cause, 4 note ('' for none), 5 ms since the last sign of the leader

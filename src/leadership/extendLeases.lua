@@ -1,8 +1,8 @@
--- Extends the leases that still hold the secret they are expected to hold. Leases of others stay as they are.
+-- Extends the leases that still hold the expected secret. Leases of other instances stay unchanged.
 --
 -- KEYS: leases
 -- ARGV: 1 time to live in ms, then the secret of each lease
--- Returns for each lease 1 if it has been extended, 0 if it is no longer held with this secret
+-- Returns 1 for each lease that was extended, 0 for each that no longer holds this secret
 local held = redis.call('MGET', unpack(KEYS))
 local extended = {}
 for i, key in ipairs(KEYS) do

@@ -3,12 +3,12 @@ import type { Keys } from '../keys';
 import type { LeaseNodes } from './lease';
 import type { Role } from './role';
 
-/** A leadership as Redis shows it. */
+/** A leadership as stored in Redis. */
 export interface Holding {
   readonly role: Role;
   /** The instance that holds the lease. */
   readonly instance: string;
-  /** Whom the fencing record names: somebody else for a moment, once a cursor has been moved by hand. */
+  /** The instance that the fencing record names. It differs for a moment after a cursor was moved manually. */
   readonly recorded: string;
   readonly term: number;
   /** The secret of the lease. */
@@ -19,23 +19,26 @@ export interface Holding {
 export interface Holder {
   readonly instance: string;
   readonly holdings: readonly Holding[];
-  /** When it was last seen alive, on the monotonic clock in milliseconds; undefined if it never was on this connection. */
+  /**
+   * When it was last seen alive, on the monotonic clock in milliseconds; undefined if it was never seen on this
+   * connection.
+   */
   aliveAt?: number;
-  /** When its leases expire if it does not renew them, and when it renewed them last; undefined until asked for. */
+  /** When its leases expire without a renewal, and when it last renewed them; undefined until first read. */
   expiresAt?: number;
   renewedAt?: number;
 }
 
-/** Who holds which of the roles, in two round trips however many roles there are. */
+/** Reads which instance holds which role, in two round trips for any number of roles. */
 export class Holders {
   readonly #client: Redis;
   readonly #keys: Pick<Keys, 'roles'>;
   readonly #leases: Pick<LeaseNodes, 'holders'>;
   readonly #roles: readonly Role[];
   #known = new Map<string, Holder>();
-  /** The newest term of each role, by whomever. */
+  /** The newest term of each role, whichever instance took it. */
   readonly terms = new Map<string, number>();
-  /** For how long a lease had not been renewed when it was found to have expired, by role. */
+  /** How long each role's lease had gone without a renewal when it was found expired. */
   readonly sinceRenewalMs = new Map<string, number>();
 
   constructor(
@@ -58,12 +61,12 @@ export class Holders {
     return this.#known.get(instance);
   }
 
-  /** What was seen on a connection that broke proves nothing. */
+  /** Forgets everything seen on a connection that broke: it proves nothing. */
   forget(): void {
     this.#known.clear();
   }
 
-  /** The instance has said that it leads the role no longer. */
+  /** The instance has announced that it no longer leads the role. */
   dropHolding(instance: string, roleId: string): void {
     const holder = this.#known.get(instance);
     const holdings = holder?.holdings.filter(({ role }) => role.id !== roleId) ?? [];
@@ -71,7 +74,7 @@ export class Holders {
     else this.#known.set(instance, { ...holder!, holdings });
   }
 
-  /** A Redis that has restarted may have lost terms; what was known of them proves nothing either. */
+  /** Forgets the terms as well: a Redis that has restarted can have lost some. */
   forgetTerms(): void {
     this.terms.clear();
   }
@@ -84,7 +87,7 @@ export class Holders {
     this.#known.delete(instance);
   }
 
-  /** Reads who holds what. That a leader was seen alive is remembered only for the very same leases. */
+  /** Reads who holds what. A leader still counts as seen alive only while it holds the very same leases. */
   async refresh(): Promise<{ vacant: Role[] }> {
     const [records, secrets] = await Promise.all([
       this.#client.hgetall(this.#keys.roles).then((records) => this.#noteTerms(records)),
@@ -115,7 +118,7 @@ export class Holders {
     return { vacant };
   }
 
-  /** At once, before anything else is waited for: the connection might close, and forget them. */
+  /** Runs before anything else is awaited: the connection could close, and the terms would be forgotten. */
   #noteTerms(records: Record<string, string>): Record<string, string> {
     for (const role of this.#roles) {
       const term = parseInt(records[role.id] ?? '0', 10) || 0;
@@ -124,12 +127,12 @@ export class Holders {
     return records;
   }
 
-  /** A secret belongs to one process, whoever has taken a term since. */
+  /** A secret belongs to one process, even if another instance has taken a term since. */
   #ownerOf(secret: string): string | undefined {
     return this.all.find(({ holdings }) => holdings.some((holding) => holding.secret === secret))?.instance;
   }
 
-  /** For the history: since when the leader that fell silent had not been heard of. */
+  /** Notes for the history when the leader that stopped answering last renewed its lease. */
   #noteExpiry(role: Role): void {
     const holder = this.all.find(({ holdings }) => holdings.some((holding) => holding.role.id === role.id));
     if (holder?.renewedAt === undefined) return;

@@ -5,20 +5,20 @@ import { type Renewal, Renewals } from './renewals';
 import { timingsOf } from './timings';
 
 /**
- * The time-bounded right to a role. Ordinary outcomes are values; a rejection means that too few nodes gave a usable
- * answer, so that nothing is known.
+ * The time-bounded right to a role. Ordinary outcomes are return values; a rejection means that too few nodes gave a
+ * usable answer, so the state of the lease is unknown.
  */
 export interface Lease {
-  /** Milliseconds until it is free, if its holder does not renew it; 0 if it is free. */
+  /** Milliseconds until the lease is free if its holder does not renew it; 0 if it is free. */
   heldForMs(): Promise<number>;
-  /** Undefined: another instance was faster. */
+  /** Returns undefined if another instance was faster. */
   acquire(): Promise<HeldLease | undefined>;
 }
 
 export interface HeldLease {
-  /** `lost`: Redis says that it is no longer ours. */
+  /** `lost`: Redis reports that this instance no longer holds the lease. */
   extend(): Promise<Renewal>;
-  /** Gives it back, if it is still ours. */
+  /** Releases the lease if this instance still holds it. */
   release(): Promise<void>;
 }
 
@@ -29,9 +29,10 @@ export interface LeaseNodesOptions {
 }
 
 /**
- * The Redlock leases of all roles, on the same nodes. The package's own loop (`using`) is not used: with Redis frozen it
- * notices seconds late, and it decides by wall-clock time. Here each call is a single attempt, and the election decides
- * when to call. Its `extend` is not used either, because it renews one lease per round trip (renewals.ts).
+ * The Redlock leases of all roles, on the same nodes. The package's own loop (`using`) is not used: with Redis frozen
+ * it notices seconds late, and it decides by wall-clock time. Here each call is a single attempt, and the election
+ * decides when to call. The package's `extend` is not used either, because it renews one lease per round trip
+ * (renewals.ts).
  */
 export class LeaseNodes {
   readonly #nodes: readonly Redis[];
@@ -39,7 +40,7 @@ export class LeaseNodes {
   readonly #redlock: Redlock;
   readonly #renewals: Renewals;
   readonly #quorum: number;
-  // Redlock never settles when an even number of nodes is divided: each call has a deadline of its own.
+  // Redlock never settles when an even number of nodes is split, so each call has its own deadline.
   readonly #deadlineMs: number;
 
   constructor({ nodes, ttlMs }: LeaseNodesOptions) {
@@ -51,12 +52,12 @@ export class LeaseNodes {
     this.#renewals = new Renewals({ nodes, ttlMs, deadlineMs: this.#deadlineMs });
   }
 
-  /** The lease that is stored under this key. */
+  /** Returns the lease that is stored under this key. */
   lease(key: string): Lease {
     return { heldForMs: () => this.heldForMs(key), acquire: () => this.#acquire(key) };
   }
 
-  /** The secret of whoever holds each lease now; undefined where nobody does. One command for each node. */
+  /** Returns the secret that each lease holds now; undefined for a free lease. Sends one command to each node. */
   async holders(keys: readonly string[]): Promise<(string | undefined)[]> {
     if (keys.length === 0) return [];
     const answers = await this.#ask((node) => node.mget(...keys));
@@ -69,15 +70,18 @@ export class LeaseNodes {
     });
   }
 
-  /** Milliseconds until a majority of nodes is free, if nobody renews; 0 if it is now. */
+  /** Milliseconds until a majority of nodes is free if nobody renews; 0 if a majority is free now. */
   async heldForMs(key: string): Promise<number> {
     const remaining = await this.#ask((node) => node.pttl(key));
-    // -2: no such key. -1: a key that never expires was not written by us, and is waited for like any other.
+    // -2: no such key. -1: the key never expires, so this program did not write it; wait for it like for any other.
     const waits = remaining.map((ms) => (ms === -2 ? 0 : ms === -1 ? this.#ttlMs : Math.max(ms, 1)));
     return waits.sort((a, b) => a - b)[this.#quorum - 1]!;
   }
 
-  /** Takes the lease from the holder with this secret, who is known to be dead. Nothing happens if another has it. */
+  /**
+   * Takes the lease from the holder with this secret, which is known to be dead. Does nothing if another instance holds
+   * it.
+   */
   async evict(key: string, secret: string): Promise<void> {
     await this.#release(new Lock(this.#redlock, [key], secret, [], 0));
   }
@@ -87,7 +91,7 @@ export class LeaseNodes {
     try {
       return this.#hold(key, await withDeadline(attempt, this.#deadlineMs, 'acquiring the lease'));
     } catch (error) {
-      // If it succeeds after all, nobody knows of it: it would stay held until it expires.
+      // If the acquire still succeeds later, nobody holds the lease, and it blocks the role until it expires.
       attempt.then((lock) => lock.release()).catch(() => undefined);
       if (await this.#refused(error)) return undefined;
       throw error;
@@ -113,7 +117,7 @@ export class LeaseNodes {
     }
   }
 
-  /** The answers of the nodes that answer. Rejects when they are no majority. */
+  /** Returns the answers of the nodes that answered. Rejects when they are not a majority. */
   async #ask<T>(question: (node: Redis) => Promise<T>): Promise<T[]> {
     const answers = await Promise.allSettled(this.#nodes.map(question));
     const given = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
@@ -122,7 +126,7 @@ export class LeaseNodes {
     throw failed?.reason ?? new Error('no lease node answered');
   }
 
-  /** Whether a majority of nodes answered that the lease is another's; otherwise too few answered at all. */
+  /** Whether a majority of nodes answered that another instance holds the lease; otherwise too few nodes answered. */
   async #refused(error: unknown): Promise<boolean> {
     if (!(error instanceof ExecutionError)) return false;
     const votes = await error.attempts.at(-1);

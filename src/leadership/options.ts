@@ -10,8 +10,8 @@ export interface Term {
   /** Aborts when this leadership ends, at the trust deadline at the latest. */
   readonly signal: AbortSignal;
   /**
-   * False once the trust deadline has passed, even if the signal could not fire yet because something blocked the
-   * event loop. To be asked right before anything that only a leader may do.
+   * False once the trust deadline has passed, even if a blocked event loop has kept the signal from firing. Check it
+   * right before anything that only a leader may do.
    */
   isTrusted(): boolean;
 }
@@ -20,15 +20,15 @@ export interface Term {
 export type StepDownCause =
   'stopped' | 'handed over' | 'lease lost' | 'trust deadline' | 'deposed' | 'failed' | 'term not taken';
 
-/** Causes after which the leader is there to name a successor and to say why the term has ended. */
+/** Causes after which the leader is still running, so it can name a successor and record why the term ended. */
 export const IN_ORDER: ReadonlySet<StepDownCause> = new Set(['stopped', 'handed over', 'failed']);
 
 export type RenewalOutcome = 'extended' | 'lost' | 'unanswered';
 
-/** What an election tells of itself. */
+/** Why the last term of an election failed. */
 export interface Failure {
   readonly error: Error;
-  /** Milliseconds since 1970: when it first failed without having succeeded since. */
+  /** Milliseconds since 1970: when the first failure since the last success happened. */
   readonly since: number;
   /** Milliseconds since 1970: when this instance campaigns again. */
   readonly retryAt: number;
@@ -37,31 +37,33 @@ export interface Failure {
 export interface ElectionOptions {
   readonly role: Pick<Role, 'id' | 'kind'>;
   readonly lease: Lease;
-  /** Writes this instance into the fencing record and gives the number of the new term. */
+  /** Writes this instance into the fencing record and returns the number of the new term. */
   takeTerm(): Promise<number>;
   /**
-   * The work of a leader. Should end soon after the term's signal aborts. Ending before means that nothing is left
-   * to do: leadership is kept. A rejection gives leadership up; with a DeposedError, because a newer term exists.
+   * The work of a leader. It should end soon after the term's signal aborts. If it resolves earlier, nothing is left to
+   * do, and leadership is kept. If it rejects, leadership is given up; a DeposedError means that a newer term exists.
    */
   lead(term: Term): Promise<void>;
-  /** Who should lead next; asked when this instance steps down in order. Undefined: anybody. */
+  /**
+   * Returns the instance that should lead next; called when this instance steps down in order. Undefined: any instance.
+   */
   readonly chooseSuccessor?: () => Promise<string | undefined>;
-  /** The term is over. Its lease is still held. */
+  /** The term is over, but its lease is still held. */
   onEnding?(term: number, cause: StepDownCause): void;
-  /** The lease has been given back: nobody leads. */
+  /** The lease has been released: nobody leads. */
   onSteppedDown?(successor: string | undefined): void;
-  /** Told after each campaign that did not win. */
+  /** Called after each campaign that did not win. */
   onFollowing?(): void;
-  /** Told how each attempt to renew the lease went, and how many milliseconds it took. */
+  /** Called after each attempt to renew the lease, with its outcome and its duration in milliseconds. */
   onRenewal?(outcome: RenewalOutcome, tookMs: number): void;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Time to live of the lease, in milliseconds. */
   readonly ttlMs: number;
-  /** How often to campaign without having been woken, in milliseconds. Default a third of the time to live. */
+  /** How often to campaign without being woken, in milliseconds. Default: a third of the time to live. */
   readonly pollMs?: number;
-  /** Waits so that others can go first; ends early when the signal aborts. */
+  /** Waits so that other instances can go first; resolves early when the signal aborts. */
   readonly beforeCampaign?: (signal: AbortSignal) => Promise<void>;
-  /** From 0 up to 1; spreads what many followers do. Default Math.random. */
+  /** Returns a number from 0 up to 1 that spreads the actions of many followers. Default: Math.random. */
   readonly random?: () => number;
 }

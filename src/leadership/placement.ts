@@ -1,12 +1,12 @@
 /*
- * Placement: which instance should lead what, without anybody who assigns it.
+ * Placement: which instance should lead which role, without a coordinator.
  *
- * Every instance that leads something looks at the same two things now and then: who is alive, and who leads what. From
- * these it computes the same plan as all others, and carries out what the plan says about its own roles. Views can differ
- * for a moment: that costs a hand-over, never a message.
+ * Every instance that leads something periodically reads the same two things: which instances are alive, and which
+ * roles they lead. From these it computes the same plan as all others, and carries out the part of the plan that
+ * concerns its own roles. Views can differ for a moment: that costs a hand-over, never a message.
  *
- * The plan: sources are spread so that no eligible instance leads more than one more than another, moving as few as
- * possible; and the keeper is not an instance that generates while another one does not.
+ * The plan: sources are spread with as few moves as possible so that no eligible instance leads over one source more
+ * than another; and the keeper is not an instance that generates while another instance does not.
  */
 import type { Role } from './role';
 
@@ -16,7 +16,7 @@ export interface Member {
   /** ISO 8601. */
   readonly startedAt: string;
   readonly generates: boolean;
-  /** Sources that it campaigns for; undefined without named sources. */
+  /** Sources that it campaigns for; undefined if the task has no named sources. */
   readonly sources: readonly string[] | undefined;
   /** Roles that it leads. */
   readonly roles: readonly Pick<Role, 'id' | 'kind' | 'source'>[];
@@ -38,8 +38,8 @@ export function isEligible({ generates, sources }: Member, role: PlacedRole): bo
 }
 
 /**
- * Who should take each of these roles over from `leaving`, by the id of the role: whoever leads least, and of equals
- * whoever was started last. A role that nobody can lead is not in it.
+ * Chooses a successor of `leaving` for each of these roles, by the id of the role: the instance that leads the fewest
+ * roles, and among equals the one that was started last. A role that no instance can lead is left out.
  */
 export function chooseSuccessors(
   roles: readonly PlacedRole[],
@@ -53,7 +53,7 @@ export function chooseSuccessors(
     return role.source === undefined ? 0 : generators(member);
   };
   const successors = new Map<string, string>();
-  // Generators first: the keeper should rather be an instance that does not generate.
+  // Place generators first: the keeper should preferably be an instance that does not generate.
   for (const role of [...roles].sort((a, b) => compare(a.id, b.id))) {
     const best = members
       .filter((member) => member.instance !== leaving && isEligible(member, role))
@@ -71,7 +71,7 @@ export function chooseSuccessors(
   return successors;
 }
 
-/** The moves that would put every role where it should be; the same for everybody with the same view. */
+/** Returns the moves that put every role where it should be. Every instance with the same view gets the same moves. */
 export function planMoves(members: readonly Member[]): Move[] {
   return [...planKeeper(members), ...planSources(members)];
 }
@@ -102,7 +102,7 @@ function planSources(members: readonly Member[]): Move[] {
   }
 }
 
-/** From the fullest to the emptiest, as long as they differ by two or more. */
+/** Moves a role from the fullest to the emptiest instance, as long as they differ by two or more. */
 function nextMove(
   members: readonly Member[],
   count: (member: Member) => number,
@@ -120,7 +120,7 @@ function nextMove(
   return undefined;
 }
 
-/** In an order that everybody sees alike. */
+/** Returns the generators in an order that is the same on every instance. */
 function generatorsOf({ roles }: Member): PlacedRole[] {
   return roles.filter(({ kind }) => kind === 'generator').sort((a, b) => compare(a.id, b.id));
 }

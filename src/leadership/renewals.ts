@@ -1,9 +1,9 @@
 /*
  * Renewals: an instance that leads many sources renews all their leases with one script per lease node.
  *
- * Elections renew at common times (tenure.ts), so that their requests arrive within a moment of each other and are sent
- * together. Each lease is decided for itself, as Redlock decides it: it is extended if a majority of the nodes extended
- * it, and lost if a majority no longer holds its secret.
+ * Elections renew at common times (tenure.ts), so their requests arrive almost together and are sent as one. Each lease
+ * is still decided on its own, as Redlock decides it: it is extended if a majority of the nodes extended it, and lost
+ * if a majority no longer holds its secret.
  */
 import type { Redis } from 'ioredis';
 import { withDeadline } from '../time';
@@ -16,7 +16,7 @@ interface Request {
   readonly secret: string;
   readonly resolve: (outcome: Renewal) => void;
   readonly reject: (error: unknown) => void;
-  /** Nodes that have extended it, and that hold another secret or none. */
+  /** Number of nodes that extended the lease, and of nodes that hold another secret or none. */
   votesFor: number;
   votesAgainst: number;
 }
@@ -45,7 +45,7 @@ export class Renewals {
     this.#quorum = Math.floor(options.nodes.length / 2) + 1;
   }
 
-  /** One more lease is held, or with -1 one fewer. A renewal waits only for as many others as there are. */
+  /** Counts a lease that is now held (1) or no longer held (-1). A renewal waits only for that many others. */
   count(change: 1 | -1): void {
     this.#held += change;
   }
@@ -69,7 +69,7 @@ export class Renewals {
     void Promise.allSettled(asked).then((answers) => {
       const failed = answers.find((answer) => answer.status === 'rejected');
       const error: unknown = failed?.reason ?? new Error('the lease nodes are divided');
-      // Those that have been decided are not affected.
+      // Leases that are already decided are not affected.
       for (const { reject } of requests) reject(error);
     });
   }

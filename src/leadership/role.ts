@@ -1,10 +1,10 @@
 /*
  * Roles, and the words of this program.
  *
- * - role: a duty that exactly one instance holds at a time. Each role has a lease, a fencing record and terms of its own.
- * - keeper: the role that keeps the group's promises whatever the task does: it records errors, redelivers messages of
- *   dead instances, takes samples and sweeps.
- * - generator: the role that runs the task's `generate`. There is one for each source.
+ * - role: a duty that exactly one instance holds at a time. Each role has its own lease, fencing record and terms.
+ * - keeper: the role that does the work every task needs: it records errors, redelivers the messages of dead instances,
+ *   takes samples and prunes old reports.
+ * - generator: the role that runs the task's `generate`. Each source has one.
  * - source: a name under which messages are generated, with its own generator and cursor. A task without named sources
  *   has one source without a name.
  * - lease: the time-bounded right to a role. It decides who should lead; the fence decides who can.
@@ -12,11 +12,12 @@
  * - campaign: an attempt to acquire the lease. renew: to extend it. step down: to give the role up.
  * - term: one unbroken leadership, numbered 1, 2, 3, ... over all instances.
  * - fence: the check in Redis that refuses a stale term. It watches the fencing record, which names the newest term.
- * - trust deadline: until when a leader believes in its lease without having heard from Redis.
- * - presence: the sign that an instance's process is connected.
- * - message: what a task makes and handles. A job is its BullMQ envelope. An attempt is one handling of it.
- * - cursor: where generating continues. A commit stores messages and cursor together. The backlog is what waits.
- * - error record: what is kept of a message that failed for good.
+ * - trust deadline: the time until which a leader trusts its lease without an answer from Redis.
+ * - presence: the subscription that shows that an instance's process is connected.
+ * - message: what a task makes and handles. A job is its BullMQ envelope. An attempt is one run of its handler.
+ * - cursor: where generation continues. A commit stores messages and cursor together. The backlog is the waiting
+ *   messages.
+ * - error record: what is stored about a message that finally failed.
  */
 import type { Keys, RoleKeys, SourceKeys } from '../keys';
 
@@ -38,7 +39,7 @@ export function keeperRole(keys: Pick<Keys, 'keeper'>): Role {
   return { id: 'keeper', kind: 'keeper', source: undefined, keys: keys.keeper };
 }
 
-/** @param source its name; undefined for the generator of a task without named sources */
+/** @param source name of the source; undefined for the generator of a task without named sources */
 export function generatorRole(keys: Pick<Keys, 'source'>, source?: string): GeneratorRole {
   const id = source === undefined ? 'generator' : `generator:${source}`;
   return { id, kind: 'generator', source, keys: keys.source(source) };

@@ -1,5 +1,6 @@
 -- Takes the next term of a role: writes the instance into the fencing record, then the history of terms.
--- What follows the fencing record is for people to look at: it uses pcall, and can fail without keeping anybody from leading.
+-- Everything after the fencing record is only for display: it uses pcall, so that a failure cannot keep an instance
+-- from leading.
 --
 -- KEYS: 1 leader, 2 ended, 3 instances, 4 terms, 5 roles, then for a generator 6 cursor, 7 positions
 -- ARGV: 1 instance, 2 since (ISO 8601), 3 for how long the lease had not been renewed in ms ('' if unknown),
@@ -8,7 +9,7 @@
 -- include clock
 local before = redis.call('HMGET', KEYS[1], 'instance', 'term')
 local term = redis.call('HINCRBY', KEYS[1], 'term', 1)
--- Somebody has deleted the fencing record of a running group. Terms go on from where they were.
+-- The fencing record of a running group was deleted. Continue the numbering of terms.
 local deleted = term <= tonumber(ARGV[7])
 if deleted then
   term = tonumber(ARGV[7]) + 1
@@ -43,7 +44,7 @@ if KEYS[7] then
     local newest = redis.pcall('LINDEX', KEYS[7], 0)
     local ok, last = pcall(cjson.decode, type(newest) == 'string' and newest or '{}')
     if not ok or type(last) ~= 'table' then last = {} end
-    -- The position is gone, but the group had one: see generating/deletedPosition.ts.
+    -- The position is gone although the group had one: see generating/deletedPosition.ts.
     if deleted or last.deleted or (tonumber(last.generated) or 0) > 0 then
       start.deleted = true
       start.generated = tonumber(last.generated) or 0

@@ -45,7 +45,6 @@ export class Tenure {
     return this.#options.trust.isLate;
   }
 
-  /** The first cause counts. */
   end(cause: StepDownCause): void {
     this.#over.abort(cause);
   }
@@ -83,7 +82,7 @@ export class Tenure {
     }
   }
 
-  /** Ends the term at the trust deadline, which each renewal moves on. */
+  /** Ends the term at the trust deadline, which each renewal postpones. */
   async #watchTrust(): Promise<void> {
     const { clock, trust } = this.#options;
     while (!this.term.signal.aborted) {
@@ -94,14 +93,14 @@ export class Tenure {
   }
 
   /**
-   * Renews every third of the lease's time to live, sooner after a failure. Terms of one instance renew at the same times
-   * of its clock, whenever each began, so that their renewals share a round trip.
+   * Renews every third of the lease's time to live, sooner after a failure. All terms of an instance renew at the same
+   * times of its clock, whenever each began, so that their renewals share a round trip.
    */
   async #renew(): Promise<void> {
     const { held, trust, clock, logger, onRenewal } = this.#options;
     const { renewalInterval, renewalRetry } = this.#timings;
     for (let outcome: RenewalOutcome = 'extended'; ;) {
-      // Taking the term can have taken long.
+      // Taking the term might have taken a long time.
       const isOverdue = trust.sinceRenewalMs() >= renewalInterval.ms;
       const untilCommonTime = renewalInterval.ms - (clock.now() % renewalInterval.ms);
       let pause = untilCommonTime + (untilCommonTime < renewalRetry.ms ? renewalInterval.ms : 0);
@@ -110,7 +109,7 @@ export class Tenure {
       if (this.term.signal.aborted) return;
       const startedAt = clock.now();
       outcome = await held.extend().catch((error: unknown) => {
-        logger.debug('the lease could not be renewed; trying again', { error: toError(error) });
+        logger.debug('the lease could not be renewed; retrying', { error: toError(error) });
         return 'unanswered' as const;
       });
       onRenewal?.(outcome, clock.now() - startedAt);

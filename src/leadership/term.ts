@@ -1,14 +1,14 @@
 /*
- * Terms: who took the newest one (the fencing record), and how each one before came to its end.
+ * Terms: which instance took the newest one (the fencing record), and how each earlier one ended.
  *
- * The fencing record is watched by every commit, so nothing writes to it but whoever takes a term. What is known of an
- * end is marked elsewhere, by whoever knows it: a leader that steps down in order, or a follower that has seen the
- * leader's process gone. The next term is taken together with an entry in the history of terms, in one script. Where
- * nobody left a mark, the leader fell silent.
+ * Every commit watches the fencing record, so only an instance that takes a term writes to it. The end of a term is
+ * marked in another key, by whoever observes it: the leader that steps down in order, or a follower that has seen the
+ * leader's process die. One script takes the next term and adds an entry to the history of terms. If there is no mark,
+ * the leader stopped answering.
  *
- * How long nobody led is counted from the last sign of the old leader, on Redis's own clock: clocks of different machines
- * do not matter. The history is there to be looked at, and must never keep anybody from leading: in the script, whatever
- * can fail about it comes after the term, and fails for itself alone.
+ * The time without a leader is counted from the last sign of the old leader, on Redis's own clock, so the clocks of the
+ * machines do not matter. The history is for display only and must never keep an instance from leading: in the script,
+ * everything that can fail about it comes after the term, and its failure affects nothing else.
  */
 import type { Redis } from 'ioredis';
 import * as v from 'valibot';
@@ -30,33 +30,36 @@ const termEntry = v.object({
   instance: v.string(),
   /** When it was taken, in milliseconds since 1970 on Redis's clock. */
   since: v.number(),
-  /** What ended the term before; `first` where there was none. */
+  /** What ended the previous term; `first` if there was none. */
   cause: v.picklist(CAUSES),
-  /** More about the cause, where there is more to say. */
+  /** Details of the cause, if there are any. */
   note: v.optional(v.string()),
-  /** Milliseconds from the last sign of the leader before; absent where that is not known. */
+  /** Milliseconds since the last sign of the previous leader; absent if unknown. */
   vacantMs: v.optional(v.number()),
 });
 
 const positionEntry = v.object({
-  /** `term`: one began there. `set`, `reset`: somebody moved the cursor. `deleted`: somebody deleted the position. */
+  /**
+   * `term`: a term began at this position. `set`, `reset`: somebody moved the cursor. `deleted`: somebody deleted the
+   * position.
+   */
   event: v.picklist(['term', 'set', 'reset', 'deleted']),
   term: v.number(),
   /** The instance, or the person behind a command as `user@host`. */
   who: v.string(),
   /** Milliseconds since 1970 on Redis's clock. */
   at: v.number(),
-  /** As JSON; absent where there was none. */
+  /** The cursor as JSON; absent if there was none. */
   cursor: v.optional(v.string()),
-  /** The cursor that was replaced, as JSON; absent where there was none. */
+  /** The replaced cursor as JSON; absent if there was none. */
   from: v.optional(v.string()),
-  /** Messages ever committed by then. */
+  /** Number of messages committed by then. */
   generated: v.number(),
-  /** Whether the position was found to have been deleted by hand. */
+  /** Whether the position had been deleted manually. */
   deleted: v.optional(v.boolean()),
 });
 
-/** The fencing record: who took the newest term, and when. */
+/** The fencing record: which instance took the newest term, and when. */
 export type LeaderRecord = Readonly<v.InferOutput<typeof leaderRecord>>;
 
 /** One term in the history of terms. */
@@ -66,15 +69,15 @@ export type TermEntry = Readonly<v.InferOutput<typeof termEntry>>;
 export type PositionEntry = Readonly<v.InferOutput<typeof positionEntry>>;
 
 /**
- * What ended the leadership before: its process died, it was silent until its lease expired, it stepped down, or somebody
- * set the cursor.
+ * What ended the previous leadership: the leader's process died, the leader did not answer until its lease expired, it
+ * stepped down, or somebody set the cursor.
  */
 export type EndCause = Exclude<TermEntry['cause'], 'first'>;
 
-/** A term that has been taken, and what ended the one before. */
+/** A term that has been taken, and what ended the previous one. */
 export type TakenTerm = Pick<TermEntry, 'term' | 'cause'>;
 
-/** Terms, and positions, that the history keeps. */
+/** Number of terms, and of positions, that the history keeps. */
 export const TERMS_KEPT = 50;
 export const POSITIONS_KEPT = 50;
 
@@ -83,11 +86,11 @@ const END_TERM = loadScript(__dirname, 'endTerm');
 
 /**
  * Writes `instance` into the role's fencing record under the next term. From then on Redis refuses every commit of an
- * older term: they all watch this key.
+ * older term, because all commits watch this key.
  *
- * @param sinceRenewalMs for how long the lease had not been renewed when it expired, in milliseconds, if that is known
- * @param knownTerm the newest term that was seen on this connection: if Redis knows of no such term any more, somebody has
- * deleted the fencing record
+ * @param sinceRenewalMs how long the lease had gone without a renewal when it expired, in milliseconds, if known
+ * @param knownTerm the newest term that was seen on this connection: if Redis no longer knows it, the fencing record
+ * has been deleted
  */
 export async function takeTerm(
   client: Redis,
@@ -110,17 +113,16 @@ export async function takeTerm(
   return { term, cause: CAUSES.find((known) => known === cause) ?? 'silence' };
 }
 
-/** What is known of the end of a term. */
 export interface TermEnd {
   readonly instance: string;
   readonly term: number;
   readonly cause: EndCause;
   readonly note?: string;
-  /** How long ago the last sign of it was, in milliseconds. */
+  /** Time since the last sign of the leader, in milliseconds. */
   readonly agoMs: number;
 }
 
-/** Marks why and when a term has ended, for whoever takes the next one. Does nothing once somebody has. */
+/** Marks why and when a term ended, for the instance that takes the next one. Only the first mark counts. */
 export async function markEnd(
   client: Redis,
   keys: Pick<RoleKeys, 'leader' | 'ended'>,
@@ -130,7 +132,7 @@ export async function markEnd(
   await client.eval(END_TERM, 2, keys.leader, keys.ended, instance, term, cause, note, ago);
 }
 
-/** Undefined before the first leader. */
+/** Returns undefined before the first leader. */
 export async function readLeader(
   client: Redis,
   keys: Pick<RoleKeys, 'leader'>,
@@ -138,18 +140,18 @@ export async function readLeader(
   return parseLeader(await client.hgetall(keys.leader));
 }
 
-/** @param hash as Redis gives it; anybody can write there */
+/** @param hash as Redis returns it; data in Redis is untrusted */
 export function parseLeader(hash: unknown): LeaderRecord | undefined {
   const parsed = v.safeParse(leaderRecord, hash);
   return parsed.success ? parsed.output : undefined;
 }
 
-/** Entries of the history of terms, as they are stored; invalid ones are left out. */
+/** Parses stored entries of the history of terms; drops invalid ones. */
 export function parseTerms(stored: readonly string[]): TermEntry[] {
   return stored.flatMap((json) => parseEntry(termEntry, json) ?? []);
 }
 
-/** Entries of the history of positions, as they are stored; invalid ones are left out. */
+/** Parses stored entries of the history of positions; drops invalid ones. */
 export function parsePositions(stored: readonly string[]): PositionEntry[] {
   return stored.flatMap((json) => parseEntry(positionEntry, json) ?? []);
 }

@@ -1,13 +1,13 @@
-/** One duration of an election, for the code and for the table in docs/configuration.md. */
+/** One duration of an election, used by the code and by the table in docs/configuration.md. */
 export interface Timing {
   /** Milliseconds. */
   readonly ms: number;
-  /** How it follows from LEASE_TTL_MS (T), and why it is what it is. */
+  /** How it is derived from LEASE_TTL_MS (T), and why it has this value. */
   readonly reason: string;
 }
 
 /**
- * Every duration that leadership is made of, from the lease's time to live. Pure.
+ * Derives every duration of leadership from the lease's time to live.
  *
  * @param ttlMs LEASE_TTL_MS, in milliseconds
  */
@@ -87,12 +87,12 @@ const WATCH = {
 
 type Milliseconds = { readonly [name in keyof typeof WATCH]: number };
 
-/** The same in milliseconds alone. */
+/** The same durations, in milliseconds. */
 export const WATCH_TIMINGS = Object.fromEntries(
   Object.entries(WATCH).map(([name, { ms }]) => [name, ms]),
 ) as Milliseconds;
 
-/** Every duration, for the table in docs/configuration.md: names are written as words. */
+/** Lists every duration for the table in docs/configuration.md, with names written as words. */
 export function durationsOf(ttlMs: number): (Timing & { name: string })[] {
   return Object.entries({ ...timingsOf(ttlMs), ...WATCH }).map(([name, { ms, reason }]) => ({
     name: name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`),

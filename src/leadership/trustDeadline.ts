@@ -2,9 +2,9 @@ import type { Clock } from '../time';
 import { timingsOf } from './timings';
 
 /**
- * Until when a leadership is believed: the start of the last successful acquire or extend, plus the lease's time to
- * live, less a margin for clocks of different speed and for the time it takes to stop. On the monotonic clock: the wall
- * clock can step.
+ * The time until which a leader trusts its lease: the start of the last successful acquire or extend, plus the lease's
+ * time to live, less a margin for clock drift and for the time it takes to stop. It uses the monotonic clock, because
+ * the wall clock can jump.
  */
 export class TrustDeadline {
   readonly #clock: Clock;
@@ -28,12 +28,12 @@ export class TrustDeadline {
     return this.#renewedAt + this.#trustMs - this.#clock.now();
   }
 
-  /** Milliseconds since the last successful renewal was begun. */
+  /** Milliseconds since the start of the last successful renewal. */
   sinceRenewalMs(): number {
     return this.#clock.now() - this.#renewedAt;
   }
 
-  /** Renewals are due every third of the time to live; half of it has passed without one. */
+  /** Whether half of the time to live has passed without a renewal; renewals are due every third. */
   get isLate(): boolean {
     return this.sinceRenewalMs() > this.#lateMs;
   }

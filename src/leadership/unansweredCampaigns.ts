@@ -1,10 +1,10 @@
 import type { Logger } from '../logging/logger';
 import { timingsOf } from './timings';
 
-/** Campaigns in a row without an answer, after which the log says so. */
+/** Number of unanswered campaigns in a row after which a warning is logged. */
 const MAX_UNANSWERED = 3;
 
-/** Counts the campaigns that Redis did not answer in time: one that is too far away for LEASE_TTL_MS answers none. */
+/** Counts the campaigns that Redis did not answer in time. A Redis too far away for LEASE_TTL_MS answers none. */
 export class UnansweredCampaigns {
   readonly #ttlMs: number;
   readonly #logger: Logger;
@@ -24,7 +24,7 @@ export class UnansweredCampaigns {
     if (++this.#inARow !== MAX_UNANSWERED) return;
     const limitMs = Math.round(timingsOf(this.#ttlMs).leaseCommandTimeout.ms);
     this.#logger.warn(
-      `nobody can be elected while Redis does not answer within ${limitMs} ms, a quarter of LEASE_TTL_MS; ` +
+      `no instance can be elected while Redis does not answer within ${limitMs} ms, a quarter of LEASE_TTL_MS; ` +
         `expected a Redis nearby, or a larger LEASE_TTL_MS`,
       { error },
     );

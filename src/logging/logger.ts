@@ -2,22 +2,22 @@ import { describe, type ErrorDetails } from '../errorLog/details';
 import { redact } from '../redis/address';
 
 /**
- * What the program's parts and tasks log through. Spelled out here rather than taken over from the library behind it,
- * whose types would become a part of every program that uses ours.
+ * The logger of the program's parts and of tasks. The type is declared here rather than taken from the logging library,
+ * whose types would become part of every program that uses this one.
  */
 export interface Logger {
   error(message: string, fields?: object): void;
   warn(message: string, fields?: object): void;
   info(message: string, fields?: object): void;
   debug(message: string, fields?: object): void;
-  /** The same logger, with these fields on each of its lines. */
+  /** Returns the same logger with these fields on each line. */
   child(fields: object): Logger;
 }
 
 /**
- * A logger of the program that an instance is embedded in. What it returns or throws is ignored. The fields are plain
- * data, whatever was logged: an error is its message, with the rest of it in the fields `stack`, `code`, `cause` and
- * `errors` where a task threw it.
+ * The logger of the program that embeds an instance. What it returns or throws is ignored. The fields are plain data:
+ * an error becomes its message, and if a task threw it, its other details are in the fields `stack`, `code`, `cause`
+ * and `errors`.
  */
 export interface HostLogger {
   error(message: string, fields: object): unknown;
@@ -30,8 +30,8 @@ export const LEVELS = ['error', 'warn', 'info', 'debug'] as const;
 export type Level = (typeof LEVELS)[number];
 
 /**
- * Takes one line; may throw. `bound` are the fields of the child that it was logged through, `thrown` is the error that it
- * shows in full. Neither fields nor `thrown` hold errors, or a password in the text of one.
+ * Writes one line; it can throw. `bound` holds the fields of the child logger, `thrown` the error that is shown in
+ * full. Neither contains errors, or a password in the text of one.
  */
 export type WriteLine = (level: Level, message: string, line: Line) => unknown;
 
@@ -42,10 +42,10 @@ export interface Line {
 }
 
 /**
- * A logger whose lines `write` takes. Logging never throws and never rejects: a log that cannot be written is no reason to
- * fail a message.
+ * Creates a logger whose lines `write` receives. Logging never throws and never rejects: a message must not fail
+ * because a log line cannot be written.
  *
- * @param levels those that are written
+ * @param levels the levels that are written
  */
 export function createLogger(write: WriteLine, levels: readonly Level[] = LEVELS): Logger {
   const childOf = (bound: object, everyErrorInFull: boolean): Logger => {
@@ -57,7 +57,7 @@ export function createLogger(write: WriteLine, levels: readonly Level[] = LEVELS
           const written = write(level, text, { ...line, bound });
           if (written instanceof Promise) written.catch(() => undefined);
         } catch {
-          // There is nowhere to say so.
+          // The failure cannot be reported anywhere.
         }
       };
     };
@@ -74,12 +74,12 @@ export function createLogger(write: WriteLine, levels: readonly Level[] = LEVELS
 /** Creates a child that logs all errors in full. */
 const FOR_TASK = Symbol('for a task');
 
-/** A logger that writes to that of the host, which decides what becomes of each level. */
+/** Creates a logger that writes to the host's logger, which decides how to treat each level. */
 export function hostLogger(host: HostLogger): Logger {
   return createLogger((level, message, line) => host[level](message, fieldsOf(line)));
 }
 
-/** All fields of a line, with what is told of an error beside its message. */
+/** Returns all fields of a line, including the details of an error other than its message. */
 export function fieldsOf({ fields, bound, thrown }: Line): Record<string, unknown> {
   if (thrown === undefined) return { ...bound, ...fields };
   const { stack, code, cause, errors } = thrown;
@@ -101,15 +101,15 @@ export function missingMethods(logger: unknown): Level[] {
 }
 
 /**
- * For a field: an error that a task threw. The log shows its stack and causes as well as its message.
+ * Marks, for a log field, an error that a task threw. The log shows its stack and causes as well as its message.
  *
- * @param details what is known of it, if somebody knows more than the error itself shows
+ * @param details details of the error, if the caller knows more than the error shows
  */
 export function inFull(error: unknown, details?: ErrorDetails): object {
   return new InFull(error, details);
 }
 
-/** A child for a task: all errors that it logs are logged in full. */
+/** Returns a child for a task, which logs all errors in full. */
 export function taskLogger(logger: Logger & { [FOR_TASK]?: Logger['child'] }, fields: object = {}): Logger {
   return logger[FOR_TASK] === undefined ? logger.child(fields) : logger[FOR_TASK](fields);
 }
@@ -121,10 +121,10 @@ class InFull {
   ) {}
 }
 
-/** Longest message and stack of an error, in characters. */
+/** Maximum length of the message and of the stack of an error, in characters. */
 const MAX_CHARS = 8000;
 
-/** A task can log anything: an error in place of the text or of the fields, and fields that are no object. */
+/** A task can log anything: an error in place of the text or the fields, and fields that are not an object. */
 function describeLine(message: unknown, given: unknown, everyErrorInFull: boolean) {
   const fields: Record<string, unknown> = {};
   let thrown: ErrorDetails | undefined;
@@ -147,7 +147,7 @@ function objectOf(fields: unknown): object {
   return typeof fields === 'object' && fields !== null ? fields : {};
 }
 
-/** The error with no password in any of its texts. */
+/** Returns the error without passwords in its texts. */
 function redacted({ message, stack, cause, errors, ...rest }: ErrorDetails): ErrorDetails {
   return {
     ...rest,

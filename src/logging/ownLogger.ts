@@ -8,8 +8,8 @@ import { errorLines } from '../terminal/errorLines';
 import { printable } from '../terminal/printable';
 
 /**
- * The logger of a program that has none of its own. All lines go to stderr: stdout is for data. Fields are fields, not
- * prose; parts log through children that carry `namespace`, `instance`, and `term` while leading.
+ * Creates the logger of a program that does not supply one. All lines go to stderr: stdout is for data. Parts log
+ * through child loggers that carry `namespace`, `instance`, and `term` while leading.
  */
 export function createOwnLogger({
   logLevel,
@@ -34,10 +34,10 @@ export function createOwnLogger({
   );
 }
 
-/** Where winston keeps the finished line. */
+/** The property in which winston keeps the finished line. */
 const LINE = Symbol.for('message');
 
-/** JSON leaves some of them raw, and ends up on a terminal as well. */
+/** JSON does not escape all control characters, and JSON lines can be shown on a terminal too. */
 const escapeControls = format((info) => {
   info[LINE] = printable(String(info[LINE]));
   return info;
@@ -50,9 +50,9 @@ const LEVEL_STYLES: Readonly<Record<Level, Style>> = {
   debug: 'dim',
 };
 
-/** On a terminal these are the same on each line. */
+/** On a terminal these are the same on every line. */
 const NOT_SHOWN = new Set(['instance', 'namespace']);
-/** Lines of a stack with its causes, and how far they are indented. */
+/** Maximum number of lines of a stack with its causes, and their indentation. */
 const MAX_STACK_LINES = 60;
 const STACK_MARGIN = ' '.repeat(13);
 
@@ -68,7 +68,7 @@ function prettyLine(level: Level, message: string, { fields, bound, thrown }: Li
   return [head, ...stackLines(thrown).map((each) => paint('dim', each))].join('\n');
 }
 
-/** The stack of an error that was logged in full, and its causes, below the line. */
+/** Returns the stack and causes of an error that was logged in full, to show below the line. */
 function stackLines(thrown: ErrorDetails | undefined): string[] {
   if (thrown === undefined) return [];
   const lines = errorLines(thrown, true).join('\n').split('\n');
@@ -79,7 +79,7 @@ function stackLines(thrown: ErrorDetails | undefined): string[] {
 
 const quoted = (value: string) => (/^[\w.:/@{}+-]+$/.test(value) ? value : JSON.stringify(value));
 
-/** Whatever a task logs has a form. */
+/** Converts any value that a task logs to text. */
 function shown(value: unknown): string | undefined {
   try {
     return JSON.stringify(value);

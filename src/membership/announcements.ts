@@ -1,20 +1,20 @@
 /*
- * Announcements: what instances and commands tell everybody at once, on one channel. Each is a hint that something is
- * worth a look; what they tell of is in Redis, so that a lost announcement costs time and nothing else.
+ * Announcements: instances and commands send them to all instances, on one channel. Each is only a hint that something
+ * in Redis has changed, so a lost announcement costs time and nothing else.
  */
 import type { Redis } from 'ioredis';
 import type { Keys } from '../keys';
 
 export const ANNOUNCED = [
-  /** An instance leads. */
+  /** An instance has started to lead. */
   'elected',
   /** A leader has stepped down; its lease is free. */
   'left',
-  /** Somebody asks the leader to hand its role over. */
+  /** Somebody asks the leader to hand over its role. */
   'handover',
-  /** Somebody has set a cursor: the newest term is nobody's. */
+  /** Somebody has set a cursor: no instance holds the newest term. */
   'moved',
-  /** Generating has been paused or resumed. */
+  /** Generation has been paused or resumed. */
   'pause',
 ] as const;
 
@@ -22,7 +22,7 @@ export interface Announcement {
   readonly event: (typeof ANNOUNCED)[number];
   /** The instance that announces it, or the person behind a command. */
   readonly who: string;
-  /** Id of the role that it is about; `*` for all. */
+  /** Id of the role that it concerns; `*` for all roles. */
   readonly role: string;
   /** The instance that should lead next. */
   readonly successor?: string | undefined;
@@ -38,7 +38,7 @@ export async function announce(
   await client.publish(keys.leadership, [event, who.replaceAll(' ', '_'), role, successor].join(' '));
 }
 
-/** Undefined for what is no announcement: anybody can publish. */
+/** Returns undefined for an invalid announcement: any client can publish. */
 export function parseAnnouncement(text: string): Announcement | undefined {
   const [name, who, role = 'generator', successor] = text.split(' ');
   const event = ANNOUNCED.find((known) => known === name);

@@ -1,16 +1,18 @@
 /*
- * Which instances are dead, so that their messages can be redelivered long before the locks of those expire.
+ * Decides which instances are dead, so that their messages are redelivered long before the locks of the messages
+ * expire.
  *
- * Taking a living instance for dead doubles messages, so that one sign is not enough. A process that computes cannot
- * resubscribe or report for as long as it does, and a subscription can be lost alone. An instance is dead if
+ * If a living instance is declared dead, its messages are handled twice, so one sign is not enough. A process that
+ * blocks its event loop cannot resubscribe or report until it is done, and a subscription can be lost on its own. An
+ * instance is dead if
  *
- * - it has been seen since this control connection was opened: nothing is known of an instance that has not come back yet
- *   after a restart or a failover of Redis;
- * - its presence channel has had no subscriber for two seconds without a break;
+ * - it has been seen since this control connection was opened: nothing is known about an instance that has not yet
+ *   returned after a restart or a failover of Redis;
+ * - its presence channel has had no subscriber for two seconds without interruption;
  * - it has not reported since;
- * - Redis has no connection left that carries its name. The kernel closes those of a process that is gone, and keeps
- *   those of one that computes. Redis is asked last, because the answer is long. For a user without the right to ask,
- *   the other three decide.
+ * - Redis has no connection with its name. The kernel closes the connections of a dead process, and keeps those of a
+ *   blocked one. This is checked last, because the reply is long. If the user lacks the permission, the other three
+ *   decide.
  */
 import type { Redis } from 'ioredis';
 import { toError } from '../errors';
@@ -18,23 +20,23 @@ import type { Keys } from '../keys';
 import { presentAmong } from './presence';
 
 export interface DeadInstancesOptions {
-  /** A connection of the role `control`, from the start of the instance on. */
+  /** A connection of the role `control`, opened when the instance started. */
   readonly client: Redis;
   readonly keys: Pick<Keys, 'instances' | 'presence' | 'connectionName'>;
   /** How long an instance must have been missing, in milliseconds. Default 2000. */
   readonly missingMs?: number;
 }
 
-/** After a longer pause between two checks, whether an instance was missing without a break is not known. */
+/** If the pause between two checks was longer, it is unknown whether an instance was missing without interruption. */
 const MAX_PAUSE_MS = 1000;
 
 interface Missing {
   readonly since: number;
-  /** What it had reported last by then. */
+  /** The last report that it had sent by then. */
   readonly report: string | null;
 }
 
-/** What was there when this control connection was opened. */
+/** What existed when this control connection was opened. */
 interface Baseline {
   readonly present: ReadonlySet<string>;
   readonly reports: Readonly<Record<string, string>>;
@@ -60,7 +62,7 @@ export class DeadInstances {
   }
 
   /**
-   * Those of the instances that are dead. To be called several times a second, by whoever acts on it.
+   * Returns the dead ones among the instances. The caller acts on the result and calls it several times a second.
    *
    * @throws if Redis does not answer
    */
@@ -77,13 +79,13 @@ export class DeadInstances {
       this.#client.hmget(this.#keys.instances, ...instances),
       presentAmong(this.#client, this.#keys, instances),
     ]);
-    // The connection was closed meanwhile.
+    // The connection was closed in the meantime.
     if (this.#baseline !== reading) return new Set();
     const suspects = this.#findSuspects(instances, { baseline, reports, present });
     if (suspects.length === 0) return new Set();
     const connected = await this.#connectionNames();
     const dead = suspects.filter((instance) => !connected.has(this.#keys.connectionName(instance)));
-    // The others are asked for again when they have been missing for as long again.
+    // The others are checked again after they have been missing for the same time again.
     for (const instance of suspects) if (!dead.includes(instance)) this.#missing.delete(instance);
     return this.#baseline === reading ? new Set(dead) : new Set();
   }
@@ -110,7 +112,7 @@ export class DeadInstances {
     return suspects;
   }
 
-  /** Names of all connections that Redis has; none if this user may not ask. */
+  /** Names of all connections to Redis; empty if this user may not list them. */
   async #connectionNames(): Promise<Set<string>> {
     try {
       const list = (await this.#client.client('LIST')) as string;

@@ -2,11 +2,11 @@ import * as v from 'valibot';
 
 const count = v.pipe(v.number(), v.finite(), v.minValue(0));
 
-/** A role in the eyes of one instance. */
+/** A role as one instance reports it. */
 const roleReport = v.object({
   /** Id of the role. */
   role: v.string(),
-  /** The term that it leads; absent while it does not lead. */
+  /** The term that it leads; absent if it does not lead. */
   term: v.optional(v.number()),
   state: v.picklist(['leading', 'generating', 'finished', 'paused', 'failed']),
   /** Why its last term failed. */
@@ -15,14 +15,14 @@ const roleReport = v.object({
       name: v.string(),
       message: v.string(),
       stack: v.string(),
-      /** Milliseconds since 1970: since when it fails, and when it is tried again. */
+      /** Milliseconds since 1970: when it first failed, and when it is retried. */
       since: v.number(),
       retryAt: v.number(),
     }),
   ),
 });
 
-/** What an instance says of itself; stored as JSON. */
+/** What an instance reports about itself; stored as JSON. */
 const instanceReport = v.object({
   host: v.string(),
   pid: v.number(),
@@ -31,20 +31,20 @@ const instanceReport = v.object({
     v.string(),
     v.check((text) => !Number.isNaN(Date.parse(text))),
   ),
-  /** Messages that this instance has completed, and that finally failed on it. */
+  /** Messages that this instance has completed, and messages that finally failed on it. */
   handled: v.fallback(count, 0),
   failed: v.fallback(count, 0),
   /** Whether it can become a generator. */
   generates: v.fallback(v.boolean(), true),
   /** The named sources that it campaigns for; absent without named sources. */
   sources: v.optional(v.fallback(v.array(v.string()), [])),
-  /** What it does, or failed to do, in the roles that it campaigns for. */
+  /** The state of the roles that it campaigns for. */
   roles: v.optional(v.fallback(v.array(roleReport), [])),
-  /** Names of its background activities that make no progress. */
+  /** Names of its stalled background activities. */
   stalled: v.optional(v.fallback(v.array(v.string()), [])),
-  /** Messages that have been active for unusually long. */
+  /** Messages that have been active for an unusually long time. */
   slow: v.optional(v.fallback(count, 0)),
-  /** Where its board listens, if it has one. */
+  /** Address of its board, if it has one. */
   board: v.fallback(v.optional(v.object({ host: v.string(), port: v.number() })), undefined),
 });
 
@@ -56,7 +56,7 @@ export type InstanceReport = v.InferInput<typeof instanceReport>;
 /** A report as it is stored, with the time on Redis's clock when it was sent, in milliseconds since 1970. */
 export type StoredReport = v.InferOutput<typeof storedReport>;
 
-/** Undefined for what is no report: anybody can write into Redis. */
+/** Returns undefined for an invalid report; data in Redis is untrusted. */
 export function parseReport(json: string): StoredReport | undefined {
   try {
     const parsed = v.safeParse(storedReport, JSON.parse(json));

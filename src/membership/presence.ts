@@ -1,10 +1,10 @@
 /*
- * Presence: who is alive.
+ * Presence: which instances are alive.
  *
- * Each instance subscribes to a channel of its own. When a process dies, the kernel closes its sockets at once, and the
- * channel is left without a subscriber: the end of a process shows within a round trip, with no time-out to wait for.
- * A machine that vanishes closes nothing, and a process that is paused keeps its sockets: for such, the lease, the job
- * locks and the age of the last heartbeat remain.
+ * Each instance subscribes to its own channel. When a process dies, the kernel closes its sockets at once, and the
+ * channel is left without a subscriber: other instances see it within a round trip, without waiting for a timeout. A
+ * machine that vanishes closes nothing, and a paused process keeps its sockets: in those cases the lease, the job locks
+ * and the age of the last heartbeat decide.
  */
 import type { Redis } from 'ioredis';
 import type { Keys } from '../keys';
@@ -22,7 +22,7 @@ export interface PresenceOptions {
   readonly logger: Pick<Logger, 'warn'>;
 }
 
-/** Resolves once this instance can be seen to be alive, and hears what is announced. */
+/** Resolves once other instances can see that this one is alive, and this one receives announcements. */
 export async function showPresence(options: PresenceOptions): Promise<void> {
   const { control, subscriber, keys, instance, onAnnouncement, logger } = options;
   if ((await presentAmong(control, keys, [instance])).has(instance)) {
@@ -35,13 +35,13 @@ export async function showPresence(options: PresenceOptions): Promise<void> {
   await subscriber.subscribe(keys.presence(instance), keys.leadership);
 }
 
-/** How many connections are subscribed to the channel: each instance has one to the channel of announcements. */
+/** Number of connections subscribed to the channel. Each instance has one subscription to the announcement channel. */
 export async function subscribersOf(client: Redis, channel: string): Promise<number> {
   const [, count] = (await client.pubsub('NUMSUB', channel)) as [string, string | number];
   return Number(count);
 }
 
-/** Those of the instances whose processes are connected now. */
+/** Returns the instances whose processes are connected now. */
 export async function presentAmong(
   client: Redis,
   keys: Pick<Keys, 'presence'>,

@@ -10,11 +10,11 @@ import { presentAmong } from './presence';
 const IDLE_HEARTBEAT_MS = 5000;
 const BUSY_HEARTBEAT_MS = 500;
 /**
- * Age of a report after which an instance with active messages reports again, though nothing has changed: those who
- * decide whether it is dead go by it (deadInstances.ts). So it reports every second.
+ * Age of a report after which an instance with active messages reports again even if nothing has changed, because the
+ * decision whether it is dead depends on it (deadInstances.ts). In effect it reports every second.
  */
 const MAX_ACTIVE_AGE_MS = 900;
-/** Age in milliseconds from which an instance that is connected counts as silent: two heartbeats. */
+/** Age in milliseconds from which a connected instance counts as silent: two heartbeats. */
 const SILENT_AFTER_MS = 2 * IDLE_HEARTBEAT_MS;
 /** Age in milliseconds from which the report of a dead instance is removed. */
 const PRUNED_AFTER_MS = 60_000;
@@ -40,7 +40,7 @@ export class Heartbeat {
     this.#options = options;
   }
 
-  /** Resolves once the report is there. */
+  /** Resolves once the report is stored. */
   async send(): Promise<void> {
     const { control, keys, instance, report } = this.#options;
     const text = JSON.stringify(report());
@@ -61,21 +61,24 @@ export class Heartbeat {
     }
   }
 
-  /** @param remove whether the report goes as well; it stays where messages are still active, to be redelivered */
+  /**
+   * @param remove whether to remove the report too; it stays while messages are still active, so that they are
+   * redelivered
+   */
   async leave(remove: boolean): Promise<void> {
     const { control, keys, instance } = this.#options;
     if (remove) await control.hdel(keys.instances, instance);
   }
 }
 
-/** What is known of one instance, alive or not. */
+/** What is known about an instance, alive or not. */
 export interface KnownInstance extends StoredReport {
   readonly instance: string;
   /** `silent`: connected, but has not reported for ten seconds. `dead`: not connected. */
   readonly state: 'alive' | 'silent' | 'dead';
 }
 
-/** Every instance whose report has not been removed yet, the oldest first, and the time on Redis's clock. */
+/** Returns every instance whose report still exists, oldest first, and the time on Redis's clock. */
 export async function knownInstances(
   client: Redis,
   keys: Pick<Keys, 'instances' | 'presence'>,
@@ -95,7 +98,7 @@ export async function knownInstances(
   return { now, instances: instances.sort((a, b) => (a.startedAt < b.startedAt ? -1 : 1)) };
 }
 
-/** The instances that are alive, the oldest first. */
+/** Returns the living instances, oldest first. */
 export async function livingInstances(
   client: Redis,
   keys: Pick<Keys, 'instances' | 'presence'>,
@@ -104,7 +107,7 @@ export async function livingInstances(
   return instances.filter(({ state }) => state === 'alive');
 }
 
-/** Removes the reports of instances that are long dead. */
+/** Removes the old reports of dead instances. */
 export async function pruneDead(client: Redis, keys: Pick<Keys, 'instances' | 'presence'>): Promise<void> {
   const { instances, now } = await knownInstances(client, keys);
   const dead = instances.filter(({ state, seen }) => state === 'dead' && now - seen > PRUNED_AFTER_MS);

@@ -1,4 +1,4 @@
--- Stores what an instance says of itself, stamped with Redis's own clock: clocks of different machines do not matter.
+-- Stores an instance's report, stamped with Redis's own clock, so that the clocks of the machines do not matter.
 --
 -- KEYS: 1 instances
 -- ARGV: 1 instance, 2 its report (a JSON object)

@@ -1,13 +1,13 @@
 /*
- * Moving a cursor while the group runs.
+ * Moves a cursor while the group runs.
  *
- * One script writes the position and takes the next term. From then on Redis refuses every commit of the generator that was
- * at work: its EXEC watches the fencing record, exactly as after a failover. So a move needs no agreement with anybody. The
- * announcement that follows only saves time: the generator steps down at once, and whoever leads next reads the new cursor
- * under a term of its own.
+ * One script writes the position and takes the next term. From then on Redis refuses every commit of the generator that
+ * was running: its EXEC watches the fencing record, exactly as after a failover. So a move needs no coordination. The
+ * announcement that follows only saves time: the generator steps down immediately, and the next leader reads the new
+ * cursor under its own term.
  *
- * The expectation of --expect is about JSON values, and Lua's JSON knows neither large numbers nor the difference between
- * {} and []. So the values are compared here, and the script compares the stored text with the one that was compared here.
+ * --expect compares JSON values, but Lua's JSON supports neither large numbers nor the difference between {} and []. So
+ * the values are compared here, and the script checks that the stored text is still the one that was compared.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Redis } from 'ioredis';
@@ -17,7 +17,7 @@ import { type PositionEntry, parsePositions, POSITIONS_KEPT, TERMS_KEPT } from '
 import { announce } from '../membership/announcements';
 import { loadScript } from '../redis/scripts';
 
-/** Where an operation takes place. */
+/** The group that an operation applies to. */
 export interface Group {
   readonly client: Redis;
   readonly keys: Keys;
@@ -26,30 +26,30 @@ export interface Group {
 export interface CursorMove {
   /** Name of the source; undefined without named sources. */
   readonly source?: string | undefined;
-  /** The new cursor as JSON; undefined: none, so that `generate` starts from the beginning. */
+  /** The new cursor as JSON; undefined: no cursor, so `generate` starts from the beginning. */
   readonly cursorJson: string | undefined;
-  /** Move only if the cursor that is found equals this JSON value; `cursorJson: undefined` expects none. */
+  /** Move only if the current cursor equals this JSON value; `cursorJson: undefined` expects no cursor. */
   readonly expect?: { readonly cursorJson: string | undefined } | undefined;
-  /** Who moves it, for the history: `user@host`. */
+  /** Who moves it, recorded in the history: `user@host`. */
   readonly by: string;
 }
 
 export type CursorMoved =
   | {
       readonly moved: true;
-      /** The term that was taken with it. */
+      /** The term that the move took. */
       readonly term: number;
-      /** The cursor before as JSON; undefined: none. */
+      /** The previous cursor as JSON; undefined if there was none. */
       readonly from: string | undefined;
-      /** Messages ever committed: a move does not change that. */
+      /** Number of messages ever committed; a move does not change it. */
       readonly generated: number;
     }
-  /** Another cursor was found than expected. Nothing has changed. */
+  /** The current cursor is not the expected one. Nothing has changed. */
   | { readonly moved: false; readonly found: string | undefined };
 
 const MOVE_CURSOR = loadScript(__dirname, 'moveCursor');
 
-/** Once this resolves, no batch that started from an older cursor is committed. */
+/** Moves the cursor. Once it resolves, no batch that started from an older cursor can be committed. */
 export async function setCursor(group: Group, move: CursorMove): Promise<CursorMoved> {
   const { client, keys } = group;
   const role = generatorRole(keys, move.source);
@@ -66,11 +66,11 @@ export async function setCursor(group: Group, move: CursorMove): Promise<CursorM
       await announce(client, keys, { event: 'moved', who: move.by, role: role.id });
       return { moved: true, term, from: from ?? undefined, generated };
     }
-    // A commit came in between. The next turn compares with what it has left.
+    // A commit came in between. The next iteration compares with its cursor.
   }
 }
 
-/** @param stored the text that must be found, null for none, undefined for any */
+/** @param stored the stored text to expect, null for none, undefined for any */
 function run({ client, keys }: Group, move: CursorMove, stored: string | null | undefined) {
   const { id, keys: own } = generatorRole(keys, move.source);
   const expected = stored === undefined ? '' : stored === null ? '-' : `=${stored}`;
@@ -87,7 +87,7 @@ function run({ client, keys }: Group, move: CursorMove, stored: string | null | 
   ) as Promise<[0 | 1, ...unknown[]]>;
 }
 
-/** The newest first: the position at the start of each term, and those that were replaced by hand. */
+/** Returns, newest first, the position at the start of each term, and the positions that were moved manually. */
 export async function readPositions(
   client: Redis,
   keys: Pick<SourceKeys, 'positions'>,
@@ -95,7 +95,7 @@ export async function readPositions(
   return parsePositions(await client.lrange(keys.positions, 0, -1));
 }
 
-/** Whether two texts hold the same JSON value. A text that is not JSON equals none. */
+/** Whether two texts hold the same JSON value. A text that is not JSON equals no other. */
 export function sameJson(a: string | undefined, b: string | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;
   try {

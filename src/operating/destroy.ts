@@ -5,7 +5,7 @@ import { subscribersOf } from '../membership/presence';
 
 const BATCH_SIZE = 500;
 
-/** Names of the instances that are alive, as far as they are known. A connected one without a report has none. */
+/** Returns the names of the living instances, as far as known. A connected instance without a report has no name. */
 export async function liveInstances(client: Redis, keys: Keys): Promise<string[]> {
   const [{ instances }, subscribers] = await Promise.all([
     knownInstances(client, keys),
@@ -16,8 +16,8 @@ export async function liveInstances(client: Redis, keys: Keys): Promise<string[]
 }
 
 /**
- * Removes every key of the namespace from Redis, and gives how many there were. Large ones are freed in the background.
- * Only for a group without living instances: ask `liveInstances` first.
+ * Removes every key of the namespace from Redis, and returns their number. Large values are freed in the background.
+ * Use it only for a group without living instances: call `liveInstances` first.
  */
 export async function removeKeys(client: Redis, keys: Pick<Keys, 'queuePrefix'>): Promise<number> {
   const pattern = `${keys.queuePrefix.replace(/[\\*?[\]^]/g, String.raw`\$&`)}:*`;

@@ -2,7 +2,7 @@ import { livingInstances } from '../membership/registry';
 import { sleep } from '../time';
 import { type OperatedGroup, pauseGroup } from './pause';
 
-/** What is left to be handled. */
+/** Messages that are not handled yet. */
 export interface Undone {
   readonly waiting: number;
   readonly active: number;
@@ -10,13 +10,13 @@ export interface Undone {
 }
 
 export interface DrainOptions {
-  /** Who asks: `user@host`. */
+  /** Who requests it: `user@host`. */
   readonly by: string;
   /** Ends the wait. */
   readonly signal: AbortSignal;
-  /** Told at each look what is left. */
+  /** Called after each poll with the remaining messages. */
   readonly onProgress: (left: Undone) => void;
-  /** Told at once why it would take for ever: nobody handles. */
+  /** Called immediately with the reason if no message would ever be handled. */
   readonly onHindrance: (why: 'handling is paused' | 'no instance is alive') => void;
 }
 

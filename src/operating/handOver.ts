@@ -10,9 +10,9 @@ import { sleep } from '../time';
 export interface HandOverRequest {
   /** Name of the source; undefined without named sources. */
   readonly source?: string | undefined;
-  /** The instance that should lead; undefined: any that can. */
+  /** The instance that should lead; undefined: any eligible instance. */
   readonly to?: string | undefined;
-  /** Who asks: `user@host`. */
+  /** Who requests it: `user@host`. */
   readonly by: string;
 }
 
@@ -21,9 +21,9 @@ const POLL_INTERVAL_MS = 5;
 const DEADLINE_MS = 4000;
 
 /**
- * Asks the generator to hand over, and resolves with who leads then.
+ * Asks the generator to hand over, and resolves with the new leader.
  *
- * @throws AppError (exit code 1) if nobody leads, if nobody else can, and if it has not happened within 4 s
+ * @throws AppError (exit code 1) if there is no leader, if no other instance can lead, or if it takes longer than 4 s
  */
 export async function handOver(
   { client, keys, leases }: Pick<GroupSource, 'client' | 'keys' | 'leases'>,
@@ -37,7 +37,7 @@ export async function handOver(
     livingInstances(client, keys),
   ]);
   if (before === undefined || secret === undefined) {
-    throw new AppError(`nobody is ${what} now; start an instance that can generate`, 1);
+    throw new AppError(`no instance is ${what} now; start an instance that can generate`, 1);
   }
   if (before.instance === to) return before;
   const able = living

@@ -1,5 +1,6 @@
--- Sets or forgets the cursor of a source and takes the next term in the same step, so that no batch that started from an
--- older cursor can be committed any more. The histories come last and use pcall: they must not keep a cursor from moving.
+-- Sets or resets the cursor of a source and takes the next term in the same step, so that no batch that started from an
+-- older cursor can be committed anymore. The histories come last and use pcall: a failure there must not prevent the
+-- move.
 --
 -- KEYS: 1 leader, 2 cursor, 3 roles, 4 ended, 5 terms, 6 positions
 -- ARGV: 1 who, 2 since (ISO 8601), 3 event ('set' or 'reset'), 4 cursor as JSON, 5 the cursor that must be found, as stored:

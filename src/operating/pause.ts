@@ -1,7 +1,8 @@
 /*
- * Pausing. Generating is paused by a field of one hash that every commit watches and reads: once the field is there, Redis
- * refuses each commit that has not seen it. Handling is paused by BullMQ; its own flag says so, whoever has set it, and a
- * field beside it tells by whom if it was a command of ours. The announcement only makes generators log it at once.
+ * Pausing. Generation is paused by a field of one hash that every commit watches and reads: once the field exists,
+ * Redis refuses each commit that has not seen it. Handling is paused by BullMQ's own flag, whatever client set it; a field
+ * of the same hash records who paused it, if it was one of this program's commands. The announcement only makes
+ * generators log the pause immediately.
  */
 import type { Queue } from 'bullmq';
 import type { GroupSource } from '../group/read';
@@ -21,13 +22,13 @@ export type OperatedGroup = GroupSource & { readonly queue: Queue };
 
 export interface PauseRequest {
   readonly what: Pausable;
-  /** Generating of this source alone; undefined: of all sources. */
+  /** Pauses only the generation of this source; undefined: of all sources. */
   readonly source?: string | undefined;
-  /** Who asks, for status and logs: `user@host`. */
+  /** Who requests it, for status and logs: `user@host`. */
   readonly by: string;
 }
 
-/** Once this resolves, nothing is committed until somebody resumes. What was paused already stays as it is. */
+/** Once this resolves, nothing is committed until it is resumed. An existing pause stays as it is. */
 export async function pauseGroup(group: PauseGroup, { what, source, by }: PauseRequest): Promise<void> {
   const { client, keys, queue } = group;
   const value = JSON.stringify({ by, since: new Date().toISOString() } satisfies Pause);
@@ -39,7 +40,7 @@ export async function pauseGroup(group: PauseGroup, { what, source, by }: PauseR
   await announcePause(group, by, source);
 }
 
-/** What has been resumed: `generating`, `generating:<source>` and `handling`. */
+/** Resumes, and returns what was resumed: `generating`, `generating:<source>` and `handling`. */
 export async function resumeGroup(group: PauseGroup, request: PauseRequest): Promise<string[]> {
   const { client, keys, queue } = group;
   const { what, source, by } = request;
@@ -58,7 +59,7 @@ export async function resumeGroup(group: PauseGroup, request: PauseRequest): Pro
   return resumed;
 }
 
-/** Since when generating of all sources is paused, and by whom; undefined if it is not. */
+/** Returns when the generation of all sources was paused, and by whom; undefined if it is not paused. */
 export async function pauseOfAllSources({ client, keys }: Group): Promise<Pause | undefined> {
   return parsePause((await client.hget(keys.paused, fieldOf(undefined))) ?? undefined);
 }

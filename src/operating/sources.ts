@@ -1,7 +1,7 @@
 import { AppError } from '../errors';
 import type { GroupState } from '../group/read';
 
-/** Names of the group's sources: those that Redis knows, and those that are configured here. Empty without named ones. */
+/** Returns the names of the group's sources: those in Redis, and those configured here. Empty without named sources. */
 export function namedSources(
   state: Pick<GroupState, 'sources'>,
   configured: readonly string[] = [],
@@ -11,9 +11,9 @@ export function namedSources(
 }
 
 /**
- * The source that a command is about; undefined for the one without a name.
+ * Returns the source that a command applies to; undefined for an unnamed one.
  *
- * @throws AppError (exit code 2) naming the sources, if one of them must be named, or another one
+ * @throws AppError (exit code 2) listing the sources, if --source is missing, unexpected or unknown
  */
 export function pickSource(named: readonly string[], wanted: string | undefined): string | undefined {
   if (wanted !== undefined && named.includes(wanted)) return wanted;

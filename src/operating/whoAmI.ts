@@ -1,6 +1,6 @@
 import { hostname, userInfo } from 'node:os';
 
-/** Who runs this command, as `user@host`, for the group's history. */
+/** Returns who runs this command, as `user@host`, for the group's history. */
 export function whoAmI(): string {
   return `${userName()}@${hostname()}`.replace(/\s/g, '_');
 }

@@ -6,9 +6,9 @@ export interface RedisNode {
 
 /** The address of Redis, parsed from a URL. */
 export interface RedisAddress {
-  /** What the nodes are: one server, Sentinels that know the master, or nodes of a Cluster. */
+  /** Topology of the nodes: one server, Sentinels that know the master, or nodes of a Cluster. */
   kind: 'single' | 'sentinel' | 'cluster';
-  /** At least one. For Sentinels and a Cluster, the first ones to ask. Default port 6379, for a Sentinel 26379. */
+  /** At least one. For Sentinels and a Cluster, the first nodes to query. Default port 6379, for a Sentinel 26379. */
   nodes: readonly RedisNode[];
   /** The master's name in Sentinel's configuration. */
   master?: string;
@@ -35,7 +35,7 @@ const EXPECTED = {
 };
 const EXPECTED_ANY = `${EXPECTED.single}, ${EXPECTED.sentinel} or ${EXPECTED.cluster}; rediss for TLS`;
 
-/** @throws RedisUrlError saying what was expected. */
+/** @throws RedisUrlError stating what was expected. */
 export function parseRedisUrl(text: string): RedisAddress {
   const parts = /^(rediss?)(?:\+(sentinel|cluster))?:\/\/([^/?#]*)(?:\/([^?#]*))?$/i.exec(text);
   if (parts === null) throw new RedisUrlError(EXPECTED_ANY);
@@ -48,14 +48,14 @@ export function parseRedisUrl(text: string): RedisAddress {
   const hosts = authority.slice(at + 1);
   const nodes = (kind === 'single' ? [hosts] : hosts.split(',')).map((host) => {
     const { hostname, port } = parseAuthority(host, fail);
-    // URL keeps the brackets of an IPv6 address; sockets want it without.
+    // URL keeps the brackets of an IPv6 address; sockets require it without them.
     const bare = hostname.replace(/^\[(.*)\]$/, '$1');
     return { host: bare, port: port === '' ? (kind === 'sentinel' ? 26379 : 6379) : Number(port) };
   });
 
   const [master, db = '', ...rest] = kind === 'sentinel' ? path.split('/') : [undefined, path];
   if (rest.length > 0 || master === '' || !/^\d{0,4}$/.test(db)) throw fail();
-  if (kind === 'cluster' && Number(db) !== 0) throw fail(' (a Cluster has no other database than 0)');
+  if (kind === 'cluster' && Number(db) !== 0) throw fail(' (a Cluster has only database 0)');
   return {
     kind,
     nodes,
@@ -67,7 +67,7 @@ export function parseRedisUrl(text: string): RedisAddress {
   };
 }
 
-/** Parses one host, with its user, password and port, by the platform's own parser. */
+/** Parses one host, with its user, password and port, using the platform's own parser. */
 function parseAuthority(text: string, fail: () => RedisUrlError): URL {
   let url: URL;
   try {

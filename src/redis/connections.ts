@@ -14,7 +14,7 @@ export interface Connections {
   /** One for each node of the lease. */
   readonly lease: readonly Redis[];
   readonly subscriber: Redis;
-  /** Opens a new one for each use: see roles.ts. */
+  /** Opens a new connection for each use: see roles.ts. */
   readonly commit: () => Promise<Redis>;
 }
 
@@ -53,7 +53,7 @@ export async function openConnections(options: ConnectionsOptions): Promise<Conn
     // Never more than half of LEASE_TTL_MS: a stalled connection must be replaced in time for another renewal.
     socketTimeout: Math.min(2500, 2 * options.leaseTimeoutMs),
   };
-  // A minority of several nodes might be missing, also at the start.
+  // A minority of several nodes can be missing, even at the start.
   const openNodes = (addresses: readonly RedisAddress[]): Redis[] =>
     addresses.map((node) => {
       const client = new RedisConnector({ address: node, key, name, onError }).connectLater(

@@ -10,8 +10,8 @@ import { checkTwice } from './stalledSocket';
 export type { Role } from './roles';
 
 /**
- * Replies of a server that is the wrong one: it has just become a replica, or the slot has moved or is moving. The
- * connection is opened anew. BullMQ's commands are then resent; they have had no effect yet.
+ * Replies of the wrong server: it has just become a replica, or the slot has moved or is moving. The connection is
+ * reopened, and BullMQ's commands are resent; they have had no effect yet.
  */
 const NOT_HERE = /^(READONLY|MOVED|ASK|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|UNBLOCKED) /;
 
@@ -28,7 +28,7 @@ export interface RedisConnectorOptions {
   readonly onError?: (role: Role, error: Error) => void;
 }
 
-/** Opens connections to one Redis. The only place that turns an address into a client. */
+/** Opens connections to one Redis. No other module turns an address into a client. */
 export class RedisConnector {
   readonly #address: RedisAddress;
   readonly #name: string | undefined;
@@ -59,8 +59,8 @@ export class RedisConnector {
   }
 
   /**
-   * Whether this user may send INFO. ioredis sends it when it connects, to see whether Redis is still loading its data,
-   * and prints a warning when it is refused; BullMQ sends it to learn the version, and fails.
+   * Whether this user may send INFO. ioredis sends it on connect, to check whether Redis is still loading its data, and
+   * prints a warning when it is refused; BullMQ sends it to read the version, and fails.
    */
   async #askInfo(): Promise<boolean> {
     try {
@@ -103,7 +103,7 @@ export class RedisConnector {
     return client;
   }
 
-  /** Returns a client that connects by itself, sooner or later. For a server that might be missing. */
+  /** Returns a client that connects in the background, for a server that might be missing. */
   connectLater(role: Role, overrides: Settings = {}): Redis {
     const client = this.#create(role, { ...WITHOUT_INFO, ...overrides });
     client.on('error', (error) => this.#onError(role, error));
@@ -124,9 +124,9 @@ export class RedisConnector {
       lazyConnect: true,
       connectTimeout: CONNECT_DEADLINE_MS,
       keepAlive: 5000,
-      // CLIENT SETINFO: two commands for each connection that are of no use here, and that not every user may send.
+      // CLIENT SETINFO would cost two useless commands for each connection, and not every user may send them.
       disableClientInfo: true,
-      // ioredis would wait for as long as Redis estimates that loading its data takes, a poor estimate.
+      // ioredis would wait as long as Redis estimates that loading its data takes, and that estimate is poor.
       maxLoadingRetryTime: 100,
       // A timer of this length keeps the process alive after each connection that ioredis closes.
       disconnectTimeout: 200,
@@ -170,15 +170,15 @@ export async function closeClient(client: Redis, deadlineMs = 500): Promise<void
   try {
     if (client.status === 'ready') await withDeadline(client.quit(), deadlineMs, 'closing a connection');
   } catch {
-    // Closed from elsewhere, or Redis did not answer.
+    // It was closed elsewhere, or Redis did not answer.
   } finally {
     client.disconnect();
   }
 }
 
 /**
- * Explains an error after the first connect to the person at the terminal: an AppError (exit code 1) if Redis caused it.
- * Any other error is a bug and is returned unchanged.
+ * Converts an error after the first connect for the person at the terminal: to an AppError (exit code 1) if Redis
+ * caused it. Any other error is a bug and is returned unchanged.
  */
 export function explainFailure(thrown: unknown, address: RedisAddress): Error {
   const error = toError(thrown);

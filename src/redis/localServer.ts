@@ -32,10 +32,10 @@ export interface StartedServer {
 }
 
 /**
- * Ensures that a Redis answers at host:port. Returns `found` if one was running or another instance started one first, and
- * `started` if the one that answers was started here.
+ * Ensures that a Redis answers at host:port. Returns `found` if one was running or another instance started one first,
+ * and `started` if the one that answers was started here.
  *
- * @throws AppError (exit code 1) saying what to do if none is running and none can be started
+ * @throws AppError (exit code 1) stating the remedy if none is running and none can be started
  */
 export async function findOrStartLocalRedis(options: LocalRedisOptions): Promise<'found' | 'started'> {
   const address = `${options.host}:${options.port}`;
@@ -45,7 +45,7 @@ export async function findOrStartLocalRedis(options: LocalRedisOptions): Promise
   if (!options.mayStart) {
     throw new AppError(
       `no Redis answers at ${address}: set REDISURL to the Redis to use, or start one there` +
-        ' (with NODE_ENV=production the application starts none)',
+        ' (with NODE_ENV=production the application does not start one)',
       1,
     );
   }
@@ -92,7 +92,7 @@ async function start(options: LocalRedisOptions, address: string): Promise<'foun
     throw new AppError(message, 1, { cause: failure });
   }
   if (answer === 'foreign') throw taken(address);
-  // Left running, it would take the port later although nobody uses it.
+  // If it kept running, it would take the port later although nothing uses it.
   if (!exited) server.kill();
   throw new AppError(
     `redis-server ${exited ? 'ended while it started' : `did not answer at ${address} within ${START_TIMEOUT_MS} ms`}:` +

@@ -1,16 +1,7 @@
 /*
- * Where the master is, behind Sentinels or in a Cluster.
+ * Locates the master, behind Sentinels or in a Cluster.
  *
  * All keys of a group are in one slot, so that in a Cluster, too, one server at a time answers for all of them. Every
- * connection is a plain connection to that server: the rest of the program needs to know of nothing else, a commit has
- * its WATCH and its EXEC on one socket, and ordinary channels, all on one server, show who is present.
- *
- * The library's own Sentinel and Cluster clients are not taken. A connection of the former that is told to reconnect
- * while it asks where to ends for good and in silence (taskforcesh/bullmq#4378); the latter is many connections, of which
- * none can be said to be lost.
- *
- * A master that is cut off or stands still closes nothing. So while connections are open, one of the nodes is asked every
- * second where the master is; connections to another server are then ended, to be opened anew.
  */
 import { connect as connectSocket, Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
@@ -20,17 +11,19 @@ import { type MasterAnswer, MasterQuestion, type MasterQuestionOptions } from '.
 import type { RedisNode } from './address';
 import { aborted, sleep } from '../time';
 
-/** Pause between two looks, in milliseconds. */
-const WATCH_MS = 1000;
-/** How long the others may take when one has answered, in milliseconds: one that stands still keeps nobody waiting. */
-const PATIENCE_MS = 200;
+/** Interval between two checks, in milliseconds. */
+const POLL_INTERVAL_MS = 1000;
+/**
+ * How long to wait for the other nodes after one has answered, in milliseconds, so that a frozen node delays nothing.
+ */
+const STRAGGLER_TIMEOUT_MS = 200;
 
-/** Finds the master for all connections to one address, and keeps them from staying with another server. */
+/** Locates the master for all connections to one address, and closes connections to any other server. */
 export class MasterLocator {
   readonly #options: MasterQuestionOptions;
   readonly #question: MasterQuestion;
   readonly #sockets = new Map<Socket, string>();
-  /** Those that could be asked: the ones given, and those of the Cluster that they told of. */
+  /** Nodes that can be queried: the given ones, and those of the Cluster that they reported. */
   #learnt: readonly RedisNode[] = [];
   #locating: Promise<RedisNode> | undefined;
   #watching = new AbortController();
@@ -41,7 +34,7 @@ export class MasterLocator {
     this.#watching.abort();
   }
 
-  /** For ioredis: makes the sockets of its clients. */
+  /** For ioredis: creates the sockets of its clients. */
   get connector(): NonNullable<RedisOptions['Connector']> {
     // eslint-disable-next-line @typescript-eslint/no-this-alias -- the class is made for this locator
     const locator = this;
@@ -52,7 +45,7 @@ export class MasterLocator {
     };
   }
 
-  /** A new socket to the master. Rejects when it can not be found. */
+  /** Opens a socket to the master. Rejects if the master cannot be located. */
   async open(): Promise<Socket> {
     const { host, port } = await this.locate();
     const { tls } = this.#options;
@@ -70,8 +63,9 @@ export class MasterLocator {
   }
 
   /**
-   * Asks all nodes at once where the master is, and believes the answer of the highest epoch, or else the one that most
-   * of them give: after a failover some are behind the times, and may stay so while they are cut off from the others.
+   * Asks all nodes at once where the master is, and trusts the answer with the highest epoch, or otherwise the most
+   * frequent answer: after a failover some nodes are outdated, and can stay so while they are partitioned from the
+   * others.
    */
   locate(): Promise<RedisNode> {
     return (this.#locating ??= this.#ask().finally(() => (this.#locating = undefined)));
@@ -84,7 +78,7 @@ export class MasterLocator {
     const asked = this.#nodes.map(async (node) => {
       try {
         answers.push(await this.#question.askOnce(node));
-        void sleep(PATIENCE_MS).then(() => enough.abort());
+        void sleep(STRAGGLER_TIMEOUT_MS).then(() => enough.abort());
       } catch (error) {
         refusal = error;
       }
@@ -104,7 +98,7 @@ export class MasterLocator {
     return [...new Map(all.map((node) => [nameOf(node), node])).values()];
   }
 
-  /** Asks one node after the other, and ends connections to servers that are not the master any more. */
+  /** Queries one node after the other, and closes connections to servers that are no longer the master. */
   async #watch(signal: AbortSignal): Promise<void> {
     for (let turn = 0; !signal.aborted; turn++) {
       const nodes = this.#nodes;
@@ -113,18 +107,18 @@ export class MasterLocator {
       try {
         await client.connect();
         while (!signal.aborted) {
-          await sleep(WATCH_MS, signal);
+          await sleep(POLL_INTERVAL_MS, signal);
           if (signal.aborted) break;
           const { master } = await this.#question.ask(client, node);
           if (this.#elsewhere(master).length === 0) continue;
-          // One node alone may be wrong.
+          // A single node can be wrong.
           const agreed = await this.locate();
           for (const socket of this.#elsewhere(agreed)) socket.destroy();
           if (nameOf(agreed) !== nameOf(master)) break;
         }
       } catch {
-        // It is somebody else's turn.
-        await sleep(WATCH_MS / 10, signal);
+        // Try the next node.
+        await sleep(POLL_INTERVAL_MS / 10, signal);
       } finally {
         client.disconnect();
       }
@@ -136,7 +130,7 @@ export class MasterLocator {
   }
 }
 
-/** A connection's way to the master: one try at a time; when to try again is for the connection to say. */
+/** A connection's way to the master. It makes one attempt; the connection decides when to retry. */
 class MasterConnector extends AbstractConnector {
   readonly #locator: MasterLocator;
 
@@ -155,12 +149,12 @@ class MasterConnector extends AbstractConnector {
       return socket;
     } catch (error) {
       this.firstError = toError(error);
-      // To ioredis a rejection is the end of the connection; a socket that is closed means: try again.
+      // ioredis ends the connection on a rejection; on a closed socket it retries.
       return new Socket().destroy();
     }
   }
 
-  /** A server that has just ceased to be the master, or is about to become it, will not do. */
+  /** Rejects a server that has just ceased to be the master, or is about to become it. */
   override check(info: { role?: string }): boolean {
     return info.role === undefined || info.role === 'master';
   }

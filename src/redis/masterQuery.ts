@@ -6,23 +6,23 @@ import type { RedisAddress, RedisNode } from './address';
 export interface MasterQuestionOptions {
   /** Of Sentinels or of a Cluster. */
   readonly address: RedisAddress;
-  /** Any key of the group: it tells the slot. */
+  /** Any key of the group; it determines the slot. */
   readonly key: string;
   readonly tls: ConnectionOptions | undefined;
 }
 
 export interface MasterAnswer {
   readonly master: RedisNode;
-  /** Grows with each failover; 0 where it is not told. */
+  /** Grows with each failover; 0 if unknown. */
   readonly epoch: number;
-  /** Who else can be asked from now on. */
+  /** Other nodes that can be queried from now on. */
   readonly nodes?: readonly RedisNode[];
 }
 
-/** How long a node may take to connect, and then to answer, in milliseconds. */
-const ASK_MS = 1000;
+/** Timeout of connecting to a node, and of its answer, in milliseconds. */
+const QUERY_TIMEOUT_MS = 1000;
 
-/** The question to a Sentinel or to a node of a Cluster: where is the master? */
+/** Queries a Sentinel or a node of a Cluster for the master. */
 export class MasterQuestion {
   readonly #options: MasterQuestionOptions;
   #slot: number | undefined;
@@ -31,7 +31,7 @@ export class MasterQuestion {
     this.#options = options;
   }
 
-  /** Asks on a connection for this one question. */
+  /** Queries a node on a connection that is used once. */
   async askOnce(node: RedisNode): Promise<MasterAnswer> {
     const client = this.clientOf(node);
     let reason: Error | undefined;
@@ -46,7 +46,7 @@ export class MasterQuestion {
     }
   }
 
-  /** Sentinels have users and passwords of their own. */
+  /** Sentinels have their own users and passwords. */
   #explain(error: Error): Error {
     const refused =
       /^(WRONGPASS|NOAUTH|NOPERM)/.test(error.message) && this.#options.address.kind === 'sentinel';
@@ -55,7 +55,7 @@ export class MasterQuestion {
     return new Error(text, { cause: error });
   }
 
-  /** A client, yet to be connected, that fails fast and never connects again. */
+  /** Returns a client, not connected yet, that fails fast and never reconnects. */
   clientOf({ host, port }: RedisNode): Redis {
     const { address, tls } = this.#options;
     const sentinel = address.kind === 'sentinel';
@@ -69,8 +69,8 @@ export class MasterQuestion {
       ...(tls !== undefined && { tls }),
       lazyConnect: true,
       disableClientInfo: true,
-      connectTimeout: ASK_MS,
-      commandTimeout: ASK_MS,
+      connectTimeout: QUERY_TIMEOUT_MS,
+      commandTimeout: QUERY_TIMEOUT_MS,
       disconnectTimeout: 100,
       enableReadyCheck: false,
       enableOfflineQueue: false,
@@ -91,7 +91,7 @@ export class MasterQuestion {
     const { master } = this.#options.address;
     const [found, fields] = (await Promise.all([
       client.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', master!),
-      // The epoch is told by this one alone. The address that it tells is the old one for some while longer.
+      // Only this command returns the epoch. The address that it returns remains the old one for a while.
       client.call('SENTINEL', 'MASTER', master!).catch(() => []),
     ])) as [[string, string] | null, string[]];
     if (found === null) throw new Error(`the Sentinels know no master named "${master}"`);
@@ -101,7 +101,7 @@ export class MasterQuestion {
 
   async #askNode(client: Redis, asked: RedisNode): Promise<MasterAnswer> {
     const slot = (this.#slot ??= await client.cluster('KEYSLOT', this.#options.key));
-    // Without a name, or with a question mark for one: the name under which it was reached.
+    // If the name is missing or a question mark, use the name under which the node was reached.
     const ranges = (await client.cluster('SLOTS')).map(([from, to, ...servers]) => {
       const nodes = servers.map(([host, port]) => ({
         host: !host || host === '?' ? asked.host : host,
@@ -109,7 +109,7 @@ export class MasterQuestion {
       }));
       return { from, to, nodes };
     });
-    // The master comes first, its replicas after it.
+    // The master comes first, followed by its replicas.
     const master = ranges.find(({ from, to }) => from <= slot && slot <= to)?.nodes[0];
     if (master === undefined) throw new Error(`no node of the Cluster serves slot ${slot}`);
     return { master, epoch: 0, nodes: ranges.flatMap(({ nodes }) => nodes) };

@@ -7,7 +7,7 @@ import { sleep } from '../time';
 const WRITE_INTERVAL_MS = 500;
 
 export interface OutageOptions {
-  /** One connection speaks for all of them. */
+  /** One connection represents all of them. */
   readonly client: Redis;
   /** A key that does not exist. Deleting it is a write that changes nothing. */
   readonly probeKey: string;
@@ -17,15 +17,14 @@ export interface OutageOptions {
 }
 
 /**
- * Logs once that Redis is away, and once that it is back. It is back when it accepts a write again: a server that has
- * become a read-only replica accepts connections, and ioredis closes each of them when it refuses a command.
+ * Logs once that Redis is unreachable, and once that it is back. It is back when it accepts a write again: a server
+ * that has become a read-only replica accepts connections, and ioredis closes each of them when it refuses a command.
  */
 export function logOutages({ client, probeKey, stopped, logger }: OutageOptions): void {
   let away = false;
   let probing = false;
   client.on('close', () => {
-    if (!away && !stopped.aborted)
-      logger.warn('Redis is away or refuses writes; trying again until it is back');
+    if (!away && !stopped.aborted) logger.warn('Redis is away or refuses writes; retrying until it is back');
     away = true;
   });
   client.on('ready', () => {
@@ -50,7 +49,7 @@ export function logOutages({ client, probeKey, stopped, logger }: OutageOptions)
       await client.del(probeKey);
       return true;
     } catch (error) {
-      // Not every user has this right, and one who lacks it has had an answer.
+      // Not every user has this permission, and the refusal is an answer too.
       return toError(error).message.startsWith('NOPERM');
     }
   }

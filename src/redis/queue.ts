@@ -20,7 +20,10 @@ export function openQueue(connection: Redis, keys: Pick<Keys, 'queuePrefix'>, te
   return queue;
 }
 
-/** How BullMQ treats each message. Whatever a worker can be told instead is no option of each job: it travels with it. */
+/**
+ * Returns how BullMQ treats each message. What can be an option of the worker is not set here, because job options are
+ * stored with each job.
+ */
 export function jobOptions(config: Pick<Config, 'attempts' | 'backoffMs'>): JobsOptions {
   if (config.attempts === 1) return {};
   return { attempts: config.attempts, backoff: { type: 'exponential', delay: config.backoffMs } };

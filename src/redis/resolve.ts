@@ -12,7 +12,7 @@ export function redisOf(config: Pick<Config, 'redis'>): RedisAddress {
 }
 
 /**
- * Returns the Redis to run an instance on. If none is configured, that is the one on this machine, which is started if
+ * Returns the Redis to run an instance on. If none is configured, that is the one on this machine. It is started if
  * necessary, except in production, where nobody expects data on an instance's own disk.
  *
  * @throws AppError (exit code 1) if none is running and none can be started

@@ -12,7 +12,7 @@ import type { RedisOptions } from 'ioredis';
  * - `commit`: one socket, one life. A WATCH belongs to its socket, so this connection never reconnects: an EXEC sent on a
  *   new socket would not be fenced. A MULTI whose reply was lost is never resent either: it might have been executed.
  *
- * A connection on which a command stays unanswered for `socketTimeout` is closed and, except for `commit`, opened anew:
+ * A connection on which a command stays unanswered for `socketTimeout` is closed and, except for `commit`, reopened:
  * after a lost NAT entry, for example, bytes vanish while the socket looks healthy. See stalledSocket.ts.
  */
 export type Role = 'queue' | 'control' | 'lease' | 'subscriber' | 'commit';
@@ -26,11 +26,11 @@ const FAIL_FAST: Settings = {
   maxRetriesPerRequest: 0,
 };
 
-/** Longest time that a command may block on a connection of the role `queue`, in milliseconds. */
+/** Longest time that a command can block on a connection of the role `queue`, in milliseconds. */
 export const MAX_BLOCKING_MS = 4000;
 
 export const SETTINGS: Readonly<Record<Role, Settings>> = {
-  // The answer to a blocking command is late by design: the limit lies above MAX_BLOCKING_MS.
+  // The answer to a blocking command is late by design, so the limit is above MAX_BLOCKING_MS.
   queue: { maxRetriesPerRequest: null, socketTimeout: MAX_BLOCKING_MS + 2000 },
   control: { ...FAIL_FAST, commandTimeout: 5000, socketTimeout: 5000 },
   lease: { ...FAIL_FAST, socketTimeout: 2500 },

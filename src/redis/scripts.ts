@@ -16,7 +16,7 @@ export function loadScript(directory: string, name: string): string {
 
 const clock = () => readFileSync(join(__dirname, 'clock.lua'), 'utf8').trimEnd();
 
-/** The leading comment is for readers; it would be sent with every EVAL. */
+/** Removes the leading comment, which would be sent with every EVAL. */
 function withoutHead(text: string): string {
   const lines = text.split('\n');
   const end = lines.findIndex((line) => !line.startsWith('--') || INCLUDE_CLOCK.test(line));

@@ -1,23 +1,22 @@
 /*
  * A stalled socket is one on which bytes vanish while it stays open. ioredis's option `socketTimeout` destroys a socket
- * on which a command has had no answer for so long, but it measures with a timer of this process. After a handler has
- * blocked the event loop, timers run before sockets are read, and a healthy connection would be destroyed although its
- * answer has long arrived. Here the socket is read once more before that is believed.
+ * on which a command has been unanswered for that long, but it measures with a timer of this process. After a handler
+ * has blocked the event loop, timers run before sockets are read, and a healthy connection would be destroyed although
+ * its answer arrived long ago. Therefore the socket is read once more before it is considered stalled.
  *
- * A connection that only receives sends no commands that could stay unanswered. `probe` sends it a PING from time to
- * time.
+ * A connection that only receives sends no commands that could stay unanswered. `probe` sends a periodic PING on it.
  */
 import type { Redis } from 'ioredis';
 import { sleep } from '../time';
 
-/** Interval of the pings on a connection that only receives, in milliseconds. Every instance pays for it. */
+/** Interval of the pings on a connection that only receives, in milliseconds. Every instance sends them. */
 const PING_INTERVAL_MS = 2500;
 
 /** Makes `socketTimeout` fair to a blocked event loop, on this client and on the ones that BullMQ duplicates from it. */
 export function checkTwice(client: Redis): Redis {
   client.on('connect', () => {
     const { stream } = client;
-    // ioredis adds a listener for each reply that makes it reconnect. Their number is that of the commands in flight.
+    // ioredis adds a listener for each reply that makes it reconnect; their number equals the commands in flight.
     stream.setMaxListeners(0);
     const destroy = stream.destroy.bind(stream);
     stream.destroy = (error?: Error) => {
@@ -35,7 +34,7 @@ export function checkTwice(client: Redis): Redis {
   return client;
 }
 
-/** Sends a PING at an interval until `signal` aborts, so that a stall is noticed. */
+/** Sends periodic PINGs until `signal` aborts, so that a stall is detected. */
 export async function probe(client: Redis, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     await sleep(PING_INTERVAL_MS, signal);

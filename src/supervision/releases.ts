@@ -9,8 +9,8 @@ interface Release {
 }
 
 /**
- * What has been acquired and must be given back, the last first, all of it: a step that fails or hangs does not keep
- * the others from being taken.
+ * Resources that must be released, in reverse order of acquisition, all of them: a step that fails or hangs does not
+ * prevent the others.
  */
 export class Releases {
   readonly #stack: Release[] = [];
@@ -20,7 +20,7 @@ export class Releases {
     this.#logger = logger;
   }
 
-  /** @param deadlineMs how long to wait for it, in milliseconds; default 2000 */
+  /** @param deadlineMs how long to wait for the release, in milliseconds; default 2000 */
   push(name: string, release: () => Promise<unknown>, deadlineMs = 2000): void {
     this.#stack.push({ name, release, deadlineMs });
   }

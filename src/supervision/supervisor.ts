@@ -1,34 +1,34 @@
 /*
- * The supervisor: whatever must always run, runs under it.
+ * The supervisor runs every activity that must always run.
  *
- * An activity is a loop that runs until its signal aborts and calls `progress` each time it has got something done. When
- * it ends by itself or throws, it is started again, after a pause that grows with each failure in a row. When it makes
- * no progress for too long although Redis can be reached, it is abandoned and started anew: whatever it hangs on, that
- * run is told to end and not waited for. Each further run in a row has twice as long: on a busy machine, or far from
- * Redis, starting alone can take longer than the limit. Nothing here waits without a deadline.
+ * An activity is a loop that runs until its signal aborts, and calls `progress` each time it has done something. If it
+ * ends by itself or throws, it is restarted after a pause that grows with each failure in a row. If it makes no
+ * progress for too long although Redis can be reached, it is abandoned and restarted: its signal aborts, and nothing
+ * waits for it to end. Each further run in a row has twice as long, because on a busy machine, or far from Redis, the
+ * start alone can exceed the limit. Nothing here waits without a deadline.
  *
- * Readiness, metrics and status are computed from the time of the last progress, never from flags that somebody would
+ * Readiness, metrics and status are computed from the time of the last progress, never from flags that something would
  * have to reset.
  */
 import { toError } from '../errors';
 import type { Logger } from '../logging/logger';
 import { sleep, withDeadline } from '../time';
 
-/** What an activity is given. */
+/** What an activity receives. */
 export interface Activity {
-  /** Aborts when this run is to end. */
+  /** Aborts when this run must end. */
   readonly signal: AbortSignal;
-  /** Something has been done: an answer has come, a look was taken. Costs next to nothing. */
+  /** Reports that something was done, such as an answer or a check. Costs almost nothing. */
   readonly progress: () => void;
 }
 
 export interface ActivityOptions {
-  /** As shown: `error recorder`. */
+  /** Displayed name, such as `error recorder`. */
   readonly name: string;
   readonly run: (activity: Activity) => Promise<void>;
   /** How long it can go without progress before it counts as stalled, in milliseconds. Default 4000. */
   readonly stallAfterMs?: number;
-  /** How long before it is restarted, in milliseconds. Default: when it counts as stalled. */
+  /** How long it can go without progress before it is restarted, in milliseconds. Default: `stallAfterMs`. */
   readonly restartAfterMs?: number;
   /** The activity ends when it aborts. Default: when the supervisor stops. */
   readonly signal?: AbortSignal;
@@ -41,7 +41,7 @@ export interface StalledActivity {
 }
 
 export interface SupervisorOptions {
-  /** Whether Redis can be reached: without it nothing can make progress, and nothing is restarted for that. */
+  /** Whether Redis can be reached. Without Redis nothing can make progress, so nothing is restarted for that. */
   readonly canProgress: () => boolean;
   readonly logger: Logger;
 }
@@ -49,9 +49,9 @@ export interface SupervisorOptions {
 const RESTART_PAUSE_MS = { min: 100, max: 2000 };
 const STALL_AFTER_MS = 4000;
 const STALL_POLL_MS = 500;
-/** How often the time that a run has to make progress is doubled, at most. */
+/** How often, at most, the time that a run has to make progress is doubled. */
 const MAX_DOUBLINGS = 3;
-/** How long activities may take to end, in milliseconds; then they are abandoned. */
+/** How long activities can take to end, in milliseconds; after that they are abandoned. */
 const END_TIMEOUT_MS = 1500;
 
 interface Supervised {
@@ -65,7 +65,7 @@ export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #stopping = new AbortController();
   readonly #activities = new Map<Supervised, Promise<void>>();
-  /** Since when Redis can be reached, on the monotonic clock: nothing counts as stalled for the time before. */
+  /** Since when Redis can be reached, on the monotonic clock; the time before does not count as stalled. */
   #reachableSince: number | undefined = performance.now();
 
   constructor(options: SupervisorOptions) {
@@ -95,17 +95,17 @@ export class Supervisor {
 
   /** Names of the activities that should run now. */
   get names(): string[] {
-    // One that is ending can have a successor of its name.
+    // An activity that is ending can have a successor with the same name.
     return [...new Set([...this.#activities.keys()].map(({ name }) => name))];
   }
 
-  /** Ends all activities. What does not end in time is abandoned. */
+  /** Ends all activities, and abandons those that do not end in time. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.settled();
   }
 
-  /** Resolves when the activities whose signals have aborted have ended, or have been given up. */
+  /** Resolves when the activities whose signals have aborted have ended or have been abandoned. */
   async settled(): Promise<void> {
     const ending = Promise.all(this.#activities.values());
     await withDeadline(ending, END_TIMEOUT_MS, 'ending the background activities').catch((error: unknown) =>
@@ -120,7 +120,7 @@ export class Supervisor {
       const ending = new AbortController();
       const signal = AbortSignal.any([over, ending.signal]);
       const progress = () => {
-        // A run that was abandoned speaks for nobody.
+        // Ignore the progress of an abandoned run.
         if (!ending.signal.aborted) activity.progressAt = performance.now();
       };
       const running = Promise.resolve()
@@ -163,7 +163,7 @@ export class Supervisor {
     return undefined;
   }
 
-  /** For how long it has made no progress although it could. */
+  /** How long it has made no progress although it could have. */
   #idleMs({ progressAt }: Supervised): number {
     const now = performance.now();
     if (!this.#options.canProgress()) this.#reachableSince = undefined;

@@ -8,8 +8,8 @@ interface DemoMessage {
 }
 
 /**
- * What runs without TASK: a numbered message every `intervalMs`, each handled in a random time up to `handleMs`, a
- * share of them failing. Shows the instances at work, with nothing to set up.
+ * The task that runs without TASK: a numbered message every `intervalMs`, each handled in a random time up to
+ * `handleMs`. A share of them fails. It shows the instances at work without any setup.
  */
 export function createDemoTask({
   intervalMs,
@@ -20,7 +20,7 @@ export function createDemoTask({
     async *generate({ cursor = 0, signal }) {
       if (!Number.isInteger(cursor)) {
         throw new Error(
-          `the cursor ${JSON.stringify(cursor)} is another task's: give the demo a NAMESPACE of its own`,
+          `the cursor ${JSON.stringify(cursor)} belongs to another task: run the demo in a separate NAMESPACE`,
         );
       }
       for (let number = cursor + 1; !signal.aborted; number++) {
@@ -39,7 +39,7 @@ export function createDemoTask({
   };
 }
 
-/** For who wonders where the messages come from, and why some fail. */
+/** Explains where the messages come from, and why some fail. */
 export function describeDemo({ intervalMs, errorRate }: Config['demo']): string {
   const share = `${Math.round(errorRate * 100)} % of which are meant to fail`;
   return `no TASK is set: this is the demo, a message every ${intervalMs} ms, ${share}`;

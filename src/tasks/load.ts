@@ -4,10 +4,10 @@ import { AppError, toError } from '../errors';
 import { generates, type Task } from './task';
 
 /**
- * The task that a module exports, ES or CommonJS: two functions, `generate` and `handle`, or `handle` alone, exported
- * by name or as properties of the default export.
+ * Loads the task that an ES or CommonJS module exports: two functions, `generate` and `handle`, or `handle` alone,
+ * exported by name or as properties of the default export.
  *
- * @param path as TASK gives it, relative to the working directory
+ * @param path the value of TASK, relative to the working directory
  * @throws AppError (exit code 2) naming the file, what was found and what was expected.
  */
 export async function loadTask(path: string): Promise<Task> {
@@ -16,11 +16,11 @@ export async function loadTask(path: string): Promise<Task> {
   try {
     exported = await import(pathToFileURL(file).href);
   } catch (error) {
-    throw new AppError(`TASK ${file} can not be loaded: ${firstLine(toError(error).message)}`, 2, {
+    throw new AppError(`TASK ${file} cannot be loaded: ${firstLine(toError(error).message)}`, 2, {
       cause: error,
     });
   }
-  // The default export of an ES module compiled to CommonJS is found one step further in.
+  // The default export of an ES module compiled to CommonJS is nested one level deeper.
   const candidates = [exported, defaultOf(exported), defaultOf(defaultOf(exported))];
   const tasks = candidates.filter(isTask);
   const task = tasks.find(generates) ?? onlyHandling(candidates);
@@ -34,7 +34,7 @@ export async function loadTask(path: string): Promise<Task> {
 
 const EXPECTED = 'expected two functions, generate and handle, or handle alone';
 
-/** What Node.js and compilers add to a module's exports. */
+/** Exports that Node.js and compilers add to a module. */
 const NOT_EXPORTED: ReadonlySet<string> = new Set(['__esModule', 'module.exports']);
 
 const defaultOf = (exported: unknown) => (exported as { default?: unknown } | null | undefined)?.default;
@@ -51,8 +51,8 @@ function isTask(value: unknown): value is Task {
 }
 
 /**
- * A task without `generate`. None if a module has it in another place than `handle`: that is a mistake, and its instances
- * would never generate.
+ * Returns a task without `generate`, or nothing if the module exports `generate` elsewhere than `handle`: that is a
+ * mistake, and its instances would never generate.
  */
 function onlyHandling(candidates: readonly unknown[]): Task | undefined {
   const isHalf = (value: unknown) => (value as Partial<Task> | null | undefined)?.generate !== undefined;
@@ -68,5 +68,5 @@ function describeExports(value: unknown): string {
   return names.map((name) => `${name} (${fields[name] === null ? 'null' : typeof fields[name]})`).join(', ');
 }
 
-/** Without what Node.js adds about this very file. */
+/** Omits what Node.js adds about this very file. */
 const firstLine = (text: string) => text.split('\n', 1)[0]!.replace(/ imported from \S+$/, '');

@@ -7,8 +7,8 @@ import type { Task } from './task';
 const SOURCES_TIMEOUT_MS = 30_000;
 
 /**
- * The names of the sources that are generated from: those of SOURCES if it is set, otherwise the task's own. Returns
- * undefined if neither names any; then there is one source, and it has no name.
+ * Returns the names of the sources: those of SOURCES if it is set, otherwise the task's own. Returns undefined if
+ * neither names any; then there is one source without a name.
  *
  * @param configured the value of SOURCES, already validated
  * @throws AppError with exit code 2 if the task's sources are not valid names, and with exit code 1 if its function
@@ -33,7 +33,7 @@ async function ask(task: Pick<Task, 'sources'>, timeoutMs: number): Promise<unkn
     if (!answered.signal.aborted) throw new Error(`no answer within ${timeoutMs} ms`);
   });
   try {
-    // As a method: a task can be an object that has state.
+    // Called as a method, because a task can be an object with state.
     const asking = (task.sources as () => unknown).call(task);
     return await Promise.race([asking, late]);
   } catch (error) {

@@ -2,7 +2,7 @@ import { styleText } from 'node:util';
 
 export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow';
 
-/** Gives text a style, or leaves it as it is. Make untrusted text printable before you style it, never after. */
+/** Styles a text, or returns it unchanged. Make untrusted text printable before you style it, never after. */
 export type Paint = (style: Style, text: string) => string;
 
 export const plain: Paint = (_style, text) => text;
@@ -10,7 +10,7 @@ export const plain: Paint = (_style, text) => text;
 /** Newer versions of Node.js would look at stdout to decide whether to style; `paintFor` decides, for any stream. */
 export const colored: Paint = (style, text) => styleText(style, text, { validateStream: false });
 
-/** Styles text only if `stream` is a terminal with colours and the user has not turned them off (`NO_COLOR`). */
+/** Styles text only if `stream` is a terminal with colors and the user has not turned them off (`NO_COLOR`). */
 export function paintFor(
   stream: { readonly isTTY?: boolean; hasColors?(): boolean },
   { colors }: { readonly colors: boolean },

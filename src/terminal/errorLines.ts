@@ -1,6 +1,6 @@
 import type { ErrorDetails } from '../errorLog/details';
 
-/** The error and its causes, in lines, each cause indented further. */
+/** Formats the error and its causes as lines, each cause indented further. */
 export function errorLines(error: ErrorDetails, stacks: boolean): string[] {
   const lines: string[] = [];
   addError(lines, error, stacks, '  ', '');
@@ -19,17 +19,17 @@ function addError(lines: string[], error: ErrorDetails, stacks: boolean, margin:
   if (cause !== undefined) addError(lines, cause, stacks, deeper, 'caused by: ');
 }
 
-/** Indents the lines after the first, so that the text of an error cannot pass for a line of ours. */
+/** Indents the lines after the first, so that the text of an error cannot be mistaken for this program's output. */
 export function indent(text: string, margin: string): string {
   return text.replaceAll('\r\n', '\n').replaceAll('\n', `\n${margin}`);
 }
 
-/** On one line. */
+/** Formats the text as one line. */
 export function inline(text: string): string {
   return text.replaceAll('\n', '\\n');
 }
 
-/** The frames of a stack, without its head, which repeats the message. */
+/** Returns the frames of a stack, without its head, which repeats the message. */
 export function framesOf({ message, stack }: Pick<ErrorDetails, 'message' | 'stack'>): string[] {
   const end = message === '' ? -1 : stack.indexOf(message);
   const tail = end === -1 ? stack : stack.slice(end + message.length);

@@ -2,17 +2,17 @@ import { basename, sep } from 'node:path';
 
 const BIN = 'node-instances-communication';
 
-/** What the hints to a person depend on: how the program was started, and for which group. */
+/** What hints to the user depend on: how the program was started, and for which group. */
 export interface Invocation {
   /** As in `process.argv[1]`. */
   readonly script: string | undefined;
-  /** As in `process.env['npm_execpath']`: set where npm or npx has started it. */
+  /** As in `process.env['npm_execpath']`: set if npm or npx started the program. */
   readonly npm: string | undefined;
 }
 
 /**
- * What a person types to run the program with a command behind it: `npm start --` in a checkout, and the name of the
- * package's executable where the package is installed.
+ * Returns what a user types before a command: `npm start --` in a checkout, and the name of the executable if the
+ * package is installed.
  */
 export function programName({ script = '', npm }: Invocation): string {
   const isInstalled = basename(script) === BIN || script.includes(`${sep}node_modules${sep}${BIN}${sep}`);
@@ -21,14 +21,14 @@ export function programName({ script = '', npm }: Invocation): string {
   return npm === undefined ? BIN : `npx ${BIN}`;
 }
 
-/** The variable that a command needs in front of it to find the same group, with a space behind it; nothing for `nic`. */
+/** Returns the variable that selects the same group, followed by a space, to prefix a command; empty for `nic`. */
 export function namespacePrefix(namespace: string): string {
   if (namespace === 'nic') return '';
   const isPlain = /^[\w.:-]+$/.test(namespace);
   return `NAMESPACE=${isPlain ? namespace : `'${namespace.replaceAll("'", String.raw`'\''`)}'`} `;
 }
 
-/** Tells a person who watches the log what to do next. */
+/** Tells a user who watches the log what to do next. */
 export function nextSteps(program: string, namespace: string): string {
   const command = `${namespacePrefix(namespace)}${program}`;
   return `
@@ -44,12 +44,12 @@ export function nextSteps(program: string, namespace: string): string {
 const SETTINGS = `
 Settings are environment variables, or lines of a file .env here: .env.example explains each.
 Most used: REDISURL, TASK, NAMESPACE, LEASE_TTL_MS, CONCURRENCY, ATTEMPTS, BOARD_PORT, LOG_LEVEL.
-Exit codes: 0 done, 1 could not, 2 wrong usage or configuration.`;
+Exit codes: 0 success, 1 failure, 2 invalid usage or configuration.`;
 
 /**
- * The end of the help text.
+ * Returns the end of the help text.
  *
- * @param program what a person types to run it, as programName gives it
+ * @param program what a user types to run it, as programName returns it
  */
 export function examplesFor(program: string): string {
   const start = program.replace(/ --$/, '');
@@ -59,10 +59,10 @@ export function examplesFor(program: string): string {
     [start, 'one instance of the demo; Ctrl-C stops it'],
     [task, ''],
     ['', 'a task: a module with generate and handle'],
-    [`${program} status`, 'who leads, who lives, what waits'],
-    [`${errors} getErrors --json | jq .`, 'what failed, one object per line'],
+    [`${program} status`, 'the leaders, the living instances and the message counts'],
+    [`${errors} getErrors --json | jq .`, 'failed messages, one object per line'],
     [`${program} getErrors --summary`, 'the same, counted by text'],
-    [`${program} retryErrors 42`, 'message 42 goes back in the queue'],
+    [`${program} retryErrors 42`, 'requeue message 42'],
   ] as const;
   const width = Math.max(...rows.map(([command]) => (command === task ? 0 : command.length))) + 3;
   const lines = rows.map(([command, meaning]) => `  ${command.padEnd(width)}${meaning}`.trimEnd());

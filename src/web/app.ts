@@ -18,9 +18,9 @@ import type { BoardOptions } from './settings';
 const MAX_BODY_BYTES = 1024 * 1024;
 
 /**
- * The routes of the board's port.
+ * Creates the routes of the board's port.
  *
- * @param mounted in a server of the host, which decides about its own address: any Host is accepted
+ * @param mounted whether it runs in the host's server, which decides about its own address: any Host is accepted
  */
 export function createApp(
   options: BoardOptions,
@@ -83,7 +83,7 @@ const headersWith = (contentSecurityPolicy: Record<string, string[]>) =>
   secureHeaders({
     contentSecurityPolicy,
     xFrameOptions: 'DENY',
-    // The board uses plain HTTP. A proxy that adds TLS decides about this for everything that it serves.
+    // The board uses plain HTTP. A proxy that adds TLS decides this for everything that it serves.
     strictTransportSecurity: false,
   });
 

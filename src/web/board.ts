@@ -78,7 +78,7 @@ const ownPage: MiddlewareHandler = async (c, next) => {
   c.res = new Response(mountedAt(ours, (c.env as { prefix?: string } | undefined)?.prefix ?? ''), c.res);
 };
 
-/** The page with the prefix of a host's server before each path that it contains. */
+/** Returns the page with the prefix of the host's server before each path in it. */
 function mountedAt(page: string, prefix: string): string {
   return page.replace(/(\b(?:href|src)=|"(?:path|default|url)":)"\//g, (_, name) => `${name}"${prefix}/`);
 }

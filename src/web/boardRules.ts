@@ -1,9 +1,9 @@
 /*
  * What Bull Board can change.
  *
- * Bull Board is made for queues that anybody adds to. Here, messages enter the queue only by the generator's commit,
- * together with the cursor, and are handled as they were generated. Only changes that preserve this are allowed. The list
- * names what is allowed rather than what is not, so that routes of later versions are refused until somebody has
+ * Bull Board is made for queues that anyone adds to. Here, messages enter the queue only by the generator's commit,
+ * together with the cursor, and are handled as they were generated. Only changes that preserve this are allowed. The
+ * list names allowed routes rather than forbidden ones, so that routes of later versions are refused until somebody has
  * examined them.
  */
 
@@ -18,10 +18,10 @@ const ALLOWED: Readonly<Record<string, Rule | undefined>> = {
   // A retry of a completed message would count and handle it twice.
   'put /api/queues/:queueName/retry/:queueStatus': 'failed',
   'put /api/queues/:queueName/:jobId/retry': 'failed',
-  // Many at a time: only finished messages. One at a time: any message, since somebody has looked at it.
+  // In bulk: only finished messages. One at a time: any message, since a person has examined it.
   'put /api/queues/:queueName/clean/:queueStatus': 'finished',
   'put /api/queues/:queueName/:jobId/clean': 'always',
-  // When a delayed message is tried again.
+  // The time at which a delayed message is retried.
   'put /api/queues/:queueName/promote': 'always',
   'put /api/queues/:queueName/:jobId/promote': 'always',
   'patch /api/queues/:queueName/:jobId/delay': 'always',
@@ -60,5 +60,5 @@ export async function refusalOf({
   if (state === undefined || state === 'unknown' || STATES[rule].includes(state)) return undefined;
   return rule === 'failed'
     ? 'Refused: only failed messages can be retried.'
-    : 'Refused: only completed or failed messages can be removed many at a time.';
+    : 'Refused: only completed or failed messages can be removed in bulk.';
 }

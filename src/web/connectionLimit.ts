@@ -2,24 +2,24 @@ import { readFileSync } from 'node:fs';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** Room for the live view's 200 pages, and for probes and Bull Board beside them. */
+/** Leaves room for the live view's 200 pages, for probes and for Bull Board. */
 const MAX_CONNECTIONS = 300;
-/** A client that takes nothing of its answer for this long is disconnected, in milliseconds. */
+/** A client that reads nothing of its response for this long is disconnected, in milliseconds. */
 const STALLED_MS = 30_000;
 
 /**
- * Limits the connections of an HTTP server, so that they never take the file descriptors that the connections to Redis
- * need. At the limit, a new connection replaces the one that has been without a request for the longest time. If all
- * of them carry requests, the new one is closed. So clients that connect and stay silent do not keep probes out.
+ * Limits the connections of an HTTP server, so that they never use up the file descriptors that the connections to
+ * Redis need. At the limit, a new connection replaces the one that has been without a request for the longest time. If
+ * all of them carry requests, the new one is closed. So idle clients do not keep probes out.
  *
- * @param max defaults to 300, or to half the limit of open files where that is less
+ * @param max defaults to 300, or to half the limit of open files if that is less
  */
 export function limitConnections(
   server: Server,
   { max = Math.min(MAX_CONNECTIONS, Math.floor(maxOpenFiles() / 2)), stalledMs = STALLED_MS } = {},
 ): void {
   let open = 0;
-  /** Connections without a request, the longest idle first. */
+  /** Connections without a request, longest idle first. */
   const idle = new Set<Socket>();
   server.on('connection', (socket: Socket) => {
     open++;
@@ -42,7 +42,7 @@ export function limitConnections(
   });
 }
 
-/** The limit of open files of this process, where the platform shows it without much work. */
+/** Returns this process's limit of open files, if the platform shows it easily. */
 function maxOpenFiles(): number {
   try {
     const limits = readFileSync('/proc/self/limits', 'utf8');

@@ -1,6 +1,6 @@
 /**
- * Sends server-sent events to one page with bounded memory: at most one frame is buffered. While it is, further frames
- * are dropped; as soon as the page takes it, the page gets the complete state.
+ * Sends server-sent events to one page with bounded memory: at most one frame is buffered. Meanwhile, further frames
+ * are dropped; as soon as the page reads the buffered frame, it receives the complete state.
  */
 export class EventStream {
   /** The body of the response. */
@@ -30,7 +30,7 @@ export class EventStream {
     );
   }
 
-  /** How long the page has not taken a frame that is ready, in milliseconds. */
+  /** How long the page has not read a frame that is ready, in milliseconds. */
   get behindMs(): number {
     return this.#missedSince === undefined ? 0 : performance.now() - this.#missedSince;
   }

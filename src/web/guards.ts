@@ -5,9 +5,9 @@ import { isLoopback } from '../configuration/loopback';
 import type { BoardSettings } from './settings';
 
 /**
- * Who can request what. The board can delete messages and, on loopback, requires no password. The threat there is
- * not the network but other web pages in the same browser. Such a page can send requests to this port, with the password
- * that the browser remembers. It can also point a name of its own at 127.0.0.1 and then even read the responses (DNS
+ * Access rules. The board can delete messages and, on loopback, requires no password. The threat there is not the
+ * network but other web pages in the same browser. Such a page can send requests to this port, with the password that
+ * the browser remembers. It can also point its own domain name at 127.0.0.1 and then even read the responses (DNS
  * rebinding). It cannot forge Host, Origin or Sec-Fetch-Site, so these headers are checked.
  */
 
@@ -87,7 +87,7 @@ export const refuseForeignChanges: MiddlewareHandler = async (c, next) => {
  * header without a preflight request, which the board never grants.
  */
 function ownOrigin(request: HonoRequest): string | undefined {
-  // Both are those of the URL where a host has built the request itself.
+  // If a host has built the request itself, both are those of the URL.
   const { host, protocol } = new URL(request.url);
   const forwardedProto = request.header('x-forwarded-proto')?.split(',')[0]?.trim();
   const scheme = forwardedProto === 'https' || protocol === 'https:' ? 'https' : 'http';

@@ -1,8 +1,8 @@
 import type { Context } from 'hono';
 
 /**
- * Reads the body of a request that changes something: an object, or the response that refuses it. Only JSON is taken: a
- * form of another site cannot send this type without a preflight request, which is never granted.
+ * Reads the body of a request that changes something, and returns an object, or the response that refuses it. Only JSON
+ * is accepted: a form of another site cannot send this type without a preflight request, which is never granted.
  */
 export async function readJsonBody(c: Context): Promise<Record<string, unknown> | Response> {
   if (c.req.header('content-type')?.split(';')[0]?.trim() !== 'application/json') {

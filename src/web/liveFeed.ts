@@ -13,7 +13,7 @@ import type { LiveState } from '../group/live';
 
 export interface LiveFeedOptions {
   read(): Promise<LiveState>;
-  /** What each page receives once. */
+  /** What each page receives once, at the start. */
   readonly hello: object;
   readonly logger: Pick<Logger, 'warn'>;
   /** Maximum number of open pages. Default 200. */
@@ -77,12 +77,12 @@ export class LiveFeed {
     return this.#views.size;
   }
 
-  /** Reads the state at once, because something has changed. */
+  /** Reads the state immediately, because something has changed. */
   changed(): void {
     this.#wake.abort();
   }
 
-  /** Tells every page that the instance stops. Does not wait for a read that is in progress. */
+  /** Tells every page that the instance is stopping. Does not wait for a read that is in progress. */
   async close(): Promise<void> {
     this.#closed = true;
     const goodbye = frameOf({ goodbye: true });
@@ -179,7 +179,7 @@ export class LiveFeed {
   }
 }
 
-/** The error as people read it. How a client reports a lost connection would tell them nothing. */
+/** The error in words for users. A client's message about a lost connection would not help them. */
 function textOf({ message }: Error): string {
   const away = /writeable|Connection is closed|timed out|took longer|ECONN|EPIPE|Max retries/i.test(message);
   return away ? 'it does not answer' : message.split('\n', 1)[0]!.slice(0, 200);

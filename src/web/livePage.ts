@@ -54,7 +54,7 @@ export function createLivePage(
 
   app.get('/events', (c) => {
     const headers = { 'Content-Type': 'text/event-stream; charset=utf-8', 'X-Accel-Buffering': 'no' };
-    // Nobody would read the stream.
+    // A HEAD response would leave the stream unread.
     if (c.req.method === 'HEAD') return c.body(null, 200, headers);
     const stream = feed.open(() => c.env?.outgoing?.destroy());
     if (stream !== undefined) return c.body(stream, 200, headers);
@@ -66,7 +66,7 @@ export function createLivePage(
 
   app.get('/live/errors/:message', async (c) => {
     const details = await group.details(c.req.param('message'));
-    return details === undefined ? c.text('There is no error of this id any more.', 404) : c.json(details);
+    return details === undefined ? c.text('There is no longer an error with this id.', 404) : c.json(details);
   });
 
   for (const action of ['retry', 'clear'] as const) {

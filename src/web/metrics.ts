@@ -1,14 +1,14 @@
 /*
  * The metrics for Prometheus. There are three kinds:
  *
- * - Recorded as they happen: outcomes of messages, how long handling and renewing took, how leadership came here. Each
- *   takes well under a microsecond, and nothing is awaited.
- * - Read when they are scraped: the state of this instance and, in one round trip, what Redis knows of the group. Every
- *   instance reports the same of the group: aggregate it with max, never with sum.
- * - Those of the process, from prom-client: once per process, however many instances it runs, and only from its first
- *   scrape on. Watching the event loop takes a timer every 10 ms, which an instance that nobody scrapes does not need.
+ * - Recorded as they happen: outcomes of messages, durations of handling and renewals, takeovers. Each recording takes
+ *   well under a microsecond, and nothing is awaited.
+ * - Read when they are scraped: the state of this instance and, in one round trip, the state of the group in Redis.
+ *   Every instance reports the same values for the group: aggregate them with max, never with sum.
+ * - Metrics of the process, from prom-client: once per process, however many instances it runs, and only from its first
+ *   scrape on. Watching the event loop needs a timer every 10 ms, which is wasted on an instance that is not scraped.
  *
- * No label holds anything that came with a message.
+ * No label contains anything from a message.
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { RenewalOutcome } from '../leadership/options';
@@ -24,20 +24,20 @@ export interface InstanceStats {
   readonly leads: boolean;
   readonly keeper: boolean;
   readonly overdue: boolean;
-  /** Sources that it generates from. */
+  /** Number of sources that it generates from. */
   readonly sourcesLed: number;
   /** Messages being handled. */
   readonly active: number;
-  /** Of these, those that have been active for unusually long. */
+  /** Number of these that have been active for unusually long. */
   readonly slow: number;
-  /** How long the oldest of them has been active, in milliseconds; 0 if there is none. */
+  /** How long the oldest of these has been active, in milliseconds; 0 if there is none. */
   readonly oldestActiveMs: number;
   readonly activities: readonly { readonly name: string; readonly stalled: boolean }[];
 }
 
-/** Sources with series of their own: labels must not grow without bound. */
+/** Maximum number of sources with their own series: labels must not grow without bound. */
 const MAX_SOURCES = 256;
-/** Longest wait for Redis, in milliseconds; what does not depend on it is then told without. */
+/** Longest wait for Redis, in milliseconds; after that, only metrics that do not depend on it are returned. */
 const REDIS_DEADLINE_MS = 1000;
 
 const HANDLING_SECONDS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
@@ -51,7 +51,7 @@ const CAUSES = { crash: 0, silence: 0, 'hand-over': 0, 'by hand': 0 } satisfies 
 /** The metrics of the process, shared by all instances in it. */
 let ofProcess: Registry | undefined;
 
-/** The metrics of one instance, in a registry of its own. */
+/** The metrics of one instance, in its own registry. */
 export class Metrics implements HandlingObserver {
   readonly #registry = new Registry();
   readonly #own = this.#define();
@@ -81,14 +81,14 @@ export class Metrics implements HandlingObserver {
     this.#own.renewal.observe(tookMs / 1000);
   }
 
-  /** Counts that this instance has become the leader after another. */
+  /** Counts that this instance has taken over leadership from another. */
   tookOver(cause: EndCause): void {
     this.#own.failovers.inc({ cause });
   }
 
   /**
-   * Returns all metrics in Prometheus's text format. Never rejects; what Redis does not answer in time is left out.
-   * Concurrent calls share one scrape.
+   * Returns all metrics in Prometheus's text format. Never rejects; metrics that Redis does not answer in time are
+   * omitted. Concurrent calls share one scrape.
    */
   text(stats: () => InstanceStats, gauges: () => Promise<Gauges>): Promise<string> {
     return (this.#text ??= this.#gather(stats, gauges).finally(() => (this.#text = undefined)));
@@ -113,7 +113,7 @@ export class Metrics implements HandlingObserver {
     own.stalled.reset();
     for (const { name, stalled } of stats.activities) own.stalled.set({ activity: name }, stalled ? 1 : 0);
     own.redisUp.set(known === undefined ? 0 : 1);
-    // A value of some time ago would pass for one of now.
+    // An old value would be mistaken for a current one.
     for (const metric of [own.term, own.backlog, own.errors, own.generated, own.paused, own.sourceState])
       clear(metric);
     if (known === undefined) return;

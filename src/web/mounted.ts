@@ -1,6 +1,7 @@
 /*
- * The web application inside a server of the host, under any path. Requests come with their full URLs: what precedes the
- * first path segment of ours is the prefix. The live view's own URLs are relative; Bull Board is told the prefix.
+ * The web application inside the host's server, under any path. Requests arrive with their full URLs: the prefix is
+ * everything before the first path segment of this application. The live view's own URLs are relative; Bull Board
+ * receives the prefix.
  */
 import { hostname } from 'node:os';
 import { createApp } from './app';
@@ -10,13 +11,16 @@ import type { BoardOptions } from './settings';
 
 export interface Mounted {
   fetch(request: Request): Promise<Response>;
-  /** Tells every open page at once that leadership has changed. */
+  /** Tells every open page immediately that leadership has changed. */
   changed(): void;
   /** Ends the event streams. */
   close(): Promise<void>;
 }
 
-/** A prefix, and a path of ours. Only plain characters: Bull Board's page contains the prefix. */
+/**
+ * A prefix, and a path of this application. Only plain characters are allowed, because Bull Board's page contains the
+ * prefix.
+ */
 const PATH =
   /^(?<prefix>(?:\/[\w.~%-]+)*?)(?<path>\/(?:(?:healthz|readyz|metrics|events|board|live|operate)(?:\/.*)?)?)$/;
 

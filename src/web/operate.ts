@@ -1,6 +1,6 @@
 /*
- * The routes with which the live view operates the group: the same as the commands of these names, by the same code.
- * Guards for all routes (guards.ts) keep out other hosts, other origins, and everybody on a read-only board.
+ * The routes with which the live view operates the group. They do the same as the commands of these names, by the same
+ * code. Guards for all routes (guards.ts) keep out other hosts, other origins, and all changes on a read-only board.
  */
 import { type Context, Hono } from 'hono';
 import { auth } from 'hono/utils/basic-auth';
@@ -22,7 +22,7 @@ export function createOperateRoutes({
   const app = new Hono();
   if (groupSource === undefined) return app;
   const operations = new Operations(groupSource);
-  /** Answers with what was done, or with why it was not. */
+  /** Responds with what was done, or with why it was not. */
   const perform = async (c: Context, what: string, fields: object, run: () => Promise<object>) => {
     try {
       const result = await run();
@@ -84,7 +84,7 @@ export function createOperateRoutes({
   return app;
 }
 
-/** The source that a request names; null and undefined name none. */
+/** Returns the source that a request names; null and undefined name none. */
 function sourceIn(value: unknown): { readonly name: string | undefined } | 'invalid' {
   if (value === undefined || value === null) return { name: undefined };
   return typeof value === 'string' && NAME.test(value) ? { name: value } : 'invalid';
@@ -94,7 +94,7 @@ function isInstanceName(value: unknown): value is string {
   return typeof value === 'string' && /^\S+$/.test(value) && value.length <= MAX_INSTANCE_NAME;
 }
 
-/** Cursors come as JSON text, so that what is compared and stored is what was shown and typed. */
+/** Cursors are sent as JSON text, so that exactly what was shown and typed is compared and stored. */
 function cursorChangeIn({ source, cursor, reset, expect }: Record<string, unknown>) {
   const named = sourceIn(source);
   const isReset = reset === true && cursor === undefined;
@@ -116,7 +116,7 @@ function normalJson(text: string): string | undefined {
   }
 }
 
-/** Who asks, as far as that is known: the user that the password belongs to, and the instance whose page it was. */
+/** Who requests it, as far as known: the authenticated user, and the instance that served the page. */
 function personIn(c: Context, instance: string): string {
   const user = auth(c.req.raw)?.username ?? '';
   return `${user.replace(/[^\p{L}\p{N}._-]/gu, '').slice(0, 64) || 'live-view'}@${instance}`;

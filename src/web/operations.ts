@@ -6,7 +6,7 @@ import { handOver } from '../operating/handOver';
 import { type Pausable, type OperatedGroup, pauseGroup, resumeGroup } from '../operating/pause';
 import { namedSources } from '../operating/sources';
 
-/** Where a source stands: its cursor as JSON (undefined before the first commit), and its count. */
+/** The position of a source: its cursor as JSON (undefined before the first commit), and its number of messages. */
 export interface SourcePosition {
   readonly cursorJson: string | undefined;
   readonly generated: number;
@@ -14,14 +14,14 @@ export interface SourcePosition {
 
 export interface CursorChange {
   readonly source: string | undefined;
-  /** Undefined: the cursor is forgotten. */
+  /** Undefined: the cursor is reset. */
   readonly cursorJson: string | undefined;
-  /** The cursor that must be found: as JSON, or null for none. Undefined: whichever. */
+  /** The expected current cursor: as JSON, or null for none. Undefined: any. */
   readonly expect: string | null | undefined;
   readonly by: string;
 }
 
-/** What the live view can do to a running group. Each rejects with an AppError that says why it could not be done. */
+/** The operations of the live view on a running group. Each rejects with an AppError that explains a failure. */
 export class Operations {
   readonly #group: OperatedGroup;
 
@@ -48,7 +48,7 @@ export class Operations {
     return { cursorJson: cursor ?? undefined, generated: Number(generated) || 0 };
   }
 
-  /** Resolves with the cursor that was replaced, as JSON. */
+  /** Resolves with the replaced cursor as JSON. */
   async setCursor({ source, cursorJson, expect, by }: CursorChange): Promise<{ from: string | undefined }> {
     await this.#checkSource(source);
     const expected = expect === undefined ? undefined : { cursorJson: expect ?? undefined };
@@ -58,9 +58,9 @@ export class Operations {
   }
 
   /**
-   * Resolves with the instance that leads then.
+   * Resolves with the new leader.
    *
-   * @param to undefined: any that can
+   * @param to undefined: any eligible instance
    */
   async handOver(source: string | undefined, to: string | undefined, by: string): Promise<string> {
     await this.#checkSource(source);

@@ -15,7 +15,7 @@ export interface Board {
   readonly url: string;
   /** The port that it listens on, which can differ from the configured one. */
   readonly port: number;
-  /** Tells every open page at once that leadership has changed. */
+  /** Tells every open page immediately that leadership has changed. */
   changed(): void;
   /** Stops listening and closes every connection. Safe to call twice. */
   close(): Promise<void>;
@@ -60,7 +60,7 @@ export async function startBoard(options: BoardOptions): Promise<Board> {
 
   const url = `http://${hostToShow(settings.host)}:${port}`;
   const moved = settings.port !== 0 && port !== settings.port;
-  logger.info(moved ? 'board on the next free port, its own is taken' : 'board is up', {
+  logger.info(moved ? 'board is up on the next free port; the configured port is in use' : 'board is up', {
     url,
     ...(moved && { taken: settings.port }),
   });
@@ -88,12 +88,12 @@ async function listen(server: Server, host: string, first: number): Promise<numb
     }
   }
   throw new AppError(
-    `the board found no free port on ${host}: ${first} to ${last} are all taken; set BOARD_PORT to a free one`,
+    `the board found no free port on ${host}: ${first} to ${last} are all in use; set BOARD_PORT to a free port`,
     1,
   );
 }
 
-/** The host to put into a URL that is opened on this machine. */
+/** Returns the host for a URL that is opened on this machine. */
 function hostToShow(host: string): string {
   if (host === '0.0.0.0' || host === '::') return 'localhost';
   return host.includes(':') ? `[${host}]` : host;

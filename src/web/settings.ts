@@ -7,7 +7,7 @@ import type { Readiness } from '../instance/shapes';
 export interface BoardSettings {
   /** Host name or address to bind to. */
   host: string;
-  /** Port to bind to. If it is in use, the next free one. 0: any free port. */
+  /** Port to bind to. If it is in use, the next free one is used. 0: any free port. */
   port: number;
   /** Requires a password. Undefined: any user name is accepted. */
   user?: string | undefined;
@@ -27,7 +27,7 @@ export interface Probes {
   metrics: () => Promise<string>;
 }
 
-/** What the board shows, and where it gets it from. */
+/** What the board shows, and its sources. */
 export interface BoardOptions extends Probes {
   queue: Queue;
   /** What the live view shows and changes. */

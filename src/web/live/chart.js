@@ -151,7 +151,7 @@ const short = (value) =>
       ? String(value)
       : value.toFixed(value < 0.1 ? 2 : 1);
 
-/** Labels of the time axis at whole minutes, as many as fit. */
+/** Returns the labels of the time axis at whole minutes, limited by the width. */
 function hoursOf(from, now, x, width) {
   const most = Math.max(2, Math.floor(width / 90));
   const step =

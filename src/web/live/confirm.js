@@ -7,7 +7,7 @@ export function setUpConfirm() {
   });
 }
 
-/** Asks before something that cannot be undone. Resolves with whether the answer is yes. */
+/** Asks for confirmation of something that cannot be undone. Resolves with whether the answer is yes. */
 export function confirmed({ title, text, yes }) {
   const dialog = byId('sure');
   setText(byId('sure-title'), title);

@@ -1,8 +1,8 @@
-// An error in full: it is read when its row is unfolded, and not before.
+// An error in full. It is read only when its row is expanded.
 import { element } from './dom.js';
 import { get } from './request.js';
 
-/** A row's text that unfolds to stack and causes. */
+/** The text of a row that expands to stack and causes. */
 export function unfolding(id, ...summary) {
   const place = element('div', { class: 'full' });
   const details = element(
@@ -17,7 +17,7 @@ export function unfolding(id, ...summary) {
 async function show(id, place) {
   if (place.childElementCount > 0) return;
   const { answer, problem } = await get(`live/errors/${encodeURIComponent(id)}`);
-  // Read once more when it is unfolded again.
+  // It is read again when the row is expanded again.
   if (problem !== undefined) return place.replaceChildren(`Not shown: ${problem}`);
   const { chain, data, note } = answer;
   place.replaceChildren(

@@ -35,7 +35,7 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** The pieces of a name, with places between them where a line may break: after its colons, dots, dashes and slashes. */
+/** The pieces of a name, with possible line breaks between them: after its colons, dots, dashes and slashes. */
 export const breakable = (name) =>
   name
     .split(/(?<=[:./_-])/)

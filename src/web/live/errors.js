@@ -19,7 +19,7 @@ export function showErrors({ errors, hello }, now) {
   showList(list, newest, keyOf, createItem, (item, error) =>
     setText(item.querySelector('time'), timeOf(error, now)),
   );
-  // The item that had focus is gone: focus the one that took its place, or the heading.
+  // The item that had focus was removed: focus the one in its place, or the heading.
   if (place !== -1 && !focused.isConnected) {
     (
       list.children[Math.min(place, list.children.length - 1)]?.querySelector('button') ??
@@ -83,7 +83,7 @@ function buttonsFor(error) {
 const ASKED = {
   retry: {
     title: (total) => `Retry ${plural(total, 'message')}?`,
-    text: 'They are put back in the queue with all their attempts, and any instance can handle them.',
+    text: 'They are requeued with all their attempts, and any instance can handle them.',
     yes: 'Retry all',
   },
   clear: {
@@ -109,7 +109,7 @@ async function change({ target: button }, action, which) {
   const body =
     which === 'all' ? { all: true } : { errors: which.map(({ id, failedAt }) => ({ id, failedAt })) };
   if (button.ariaDisabled === 'true') return;
-  // A disabled button would lose the focus, and keyboard users their place.
+  // A disabled button would lose the focus, and keyboard users would lose their place.
   button.ariaDisabled = 'true';
   say('…');
   const { answer, problem } = await post(`live/errors/${action}`, body);
@@ -124,7 +124,7 @@ function resultOf(action, which, { done, left }) {
   if (which === 'all') return 'No errors were left.';
   return action === 'retry'
     ? `Message ${left[0]} cannot be retried: it is no longer failed.`
-    : `Message ${left[0]} was not cleared: it has failed again, or has been retried or cleared meanwhile.`;
+    : `Message ${left[0]} was not cleared: it has failed again, or has been retried or cleared in the meantime.`;
 }
 
 const say = (text) => setText(byId('errors-result'), text);

@@ -36,8 +36,8 @@ function createItem({ role, source, instance, name, text, stack }) {
 }
 
 function whenOf({ instance, leader, since, retryAt }, now) {
-  const failing = `fails since ${moment(since, now)}`;
-  if (leader === instance) return `${failing}; it is being tried again`;
+  const failing = `failing since ${moment(since, now)}`;
+  if (leader === instance) return `${failing}; it is being retried`;
   if (leader !== null) return `failed at ${moment(since, now)}; ${leader} leads now`;
-  return retryAt > now ? `${failing}; it is tried again at ${moment(retryAt, now)}` : `${failing}`;
+  return retryAt > now ? `${failing}; it will be retried at ${moment(retryAt, now)}` : `${failing}`;
 }

@@ -100,7 +100,7 @@ function updateRow(row, instance, { leader, keeper, led, hello, now, fastest }) 
   row.querySelector('.rate .bar').style.setProperty('--share', String((instance.rate ?? 0) / fastest));
 }
 
-/** With named sources, what it generates from: their names as long as they are few. */
+/** With named sources, shows what it generates from: their names if they are few. */
 function generatorTag(sources) {
   const named = sources.flatMap(({ source }) => (source === null ? [] : [source]));
   if (named.length === 0) return 'generator';
@@ -122,8 +122,8 @@ function showName(place, { instance, state }, board) {
 }
 
 /**
- * The URL of an instance's board; undefined if it is unknown. Behind a proxy it always is: only a page that was loaded
- * from its instance directly can tell where other boards are.
+ * The URL of an instance's board; undefined if it is unknown. Behind a proxy it is always unknown: only a page that was
+ * loaded directly from its instance can determine the addresses of other boards.
  */
 export function boardOf({ board, host, state }, hello) {
   if (board === undefined || state !== 'alive') return undefined;

@@ -24,7 +24,7 @@ setInterval(tick, 1000);
 void follow(onFrame, onLost);
 
 function onFrame({ now, ...sections }) {
-  // The program was updated since this page was loaded: the format of its frames may have changed.
+  // The program was updated after this page was loaded: the format of its frames might have changed.
   const { hello } = sections;
   if (hello !== undefined && state.hello !== undefined && hello.version !== state.hello.version)
     location.reload();
@@ -33,7 +33,7 @@ function onFrame({ now, ...sections }) {
   if (now !== undefined) ahead = now - Date.now();
   lost = undefined;
   showConnection();
-  // While Redis is away, the current state is unknown: keep what is shown.
+  // While Redis is unreachable, the current state is unknown: keep what is shown.
   if (state.leader === undefined || state.trouble !== undefined) return;
   show();
   const news = newsOf(before, state);
@@ -87,7 +87,7 @@ function showTimes() {
   showInstances(state, redisNow());
 }
 
-/** Says whether the page is up to date and, if it is not, since when. */
+/** Shows whether the page is up to date and, if it is not, since when. */
 function showConnection() {
   const kind = lost !== undefined ? 'lost' : state.trouble !== undefined ? 'trouble' : 'live';
   document.body.dataset.connection = kind;

@@ -1,4 +1,5 @@
-// Buttons that operate the group: pause, resume, move a cursor, hand over. Each does what the command of that name does.
+// Buttons that operate the group: pause, resume, move a cursor, hand over. Each does the same as the command of that
+// name.
 import { confirmed } from './confirm.js';
 import { byId, element, setText, showList } from './dom.js';
 import { get, post } from './request.js';
@@ -7,7 +8,7 @@ import { count, sinceAndBy } from './words.js';
 
 let state;
 
-/** Shows the buttons, unless nothing may be changed, and what is paused. */
+/** Shows the buttons, unless changes are not allowed, and what is paused. */
 export function showOperations({ sources, instances, paused, hello }, now) {
   state = { sources, instances };
   byId('operate').hidden = !hello.operable;
@@ -16,7 +17,7 @@ export function showOperations({ sources, instances, paused, hello }, now) {
   showPaused({ sources, paused, hello }, now);
 }
 
-/** What is paused, since when and by whom, each with a button that resumes it. */
+/** Shows what is paused, since when and by whom, each with a button that resumes it. */
 function showPaused({ sources, paused, hello }, now) {
   const entries = [
     paused.generating !== null && {
@@ -91,7 +92,7 @@ async function pauseHandling(button) {
 async function moveCursor(button) {
   const source = await asked({
     title: 'Move the cursor',
-    text: 'Generating goes on from the new cursor at once.',
+    text: 'Generation continues from the new cursor immediately.',
     yes: 'Move…',
     part: 'cursor',
   });
@@ -137,8 +138,8 @@ async function handOver(button) {
 }
 
 /**
- * Asks for the source, where sources have names, and for what the action needs. Resolves with the source for the request,
- * undefined if the answer is no.
+ * Asks for the source, if the sources have names, and for what the action needs. Resolves with the source for the
+ * request, or undefined if the user cancels.
  */
 async function asked({ title, text, yes, part, all }) {
   const dialog = byId('operation');
@@ -162,7 +163,7 @@ async function asked({ title, text, yes, part, all }) {
   if (part === 'instance') {
     const able = state.instances.filter(({ state: is, generates }) => is === 'alive' && generates);
     byId('operation-instance').replaceChildren(
-      element('option', { value: '' }, 'any that can generate'),
+      element('option', { value: '' }, 'any eligible instance'),
       ...able.map(({ instance }) => element('option', { value: instance }, instance)),
     );
   }

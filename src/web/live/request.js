@@ -1,9 +1,9 @@
-// Requests to the instance that serves this page, relative to its address: the page may be mounted under a path.
+// Requests to the instance that serves this page, relative to its address: the page can be mounted under a path.
 
-/** Based on the origin: fetch rejects a URL that contains a password, as the page's own may. */
+/** Based on the origin, because fetch rejects a URL that contains a password, as the page's own might. */
 export const address = (path) => new URL(path, location.origin + location.pathname);
 
-/** Returns the answer, or the reason why there is none as `problem`. */
+/** Returns the response, or, if there is none, the reason as `problem`. */
 export async function get(path) {
   return answerOf(() => fetch(address(path), { cache: 'no-store' }));
 }

@@ -19,7 +19,7 @@ export function runsOf({ history: { samples, stepMs }, messages }, now) {
   return runs;
 }
 
-/** The length of the chart's window in milliseconds. An outage that is longer than all that followed it is left out. */
+/** The length of the chart's window in milliseconds. An outage that is longer than everything after it is omitted. */
 export function spanMsOf(runs, now) {
   let first = runs.length - 1;
   while (first > 0) {
@@ -34,7 +34,7 @@ export function spanMsOf(runs, now) {
 /** The points of one run: the time, the count of each state, and the rates per second. */
 export function pointsOf(run, stepMs) {
   const points = run.map((sample, index) => {
-    // Over a shorter time, the rate would jump.
+    // Over a shorter time, the rate would fluctuate.
     let from = index - 1;
     while (from > 0 && sample[AT] - run[from][AT] < 0.6 * stepMs) from--;
     const earlier = run[from];
@@ -55,7 +55,7 @@ export function pointsOf(run, stepMs) {
   return points;
 }
 
-/** One row for each minute of the clock from `from` on, newest first: what happened in it, and the state at its end. */
+/** One row for each clock minute from `from` on, newest first: what happened in it, and the state at its end. */
 export function minutesOf(runs, from) {
   const minutes = new Map();
   for (const run of runs) {

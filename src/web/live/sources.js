@@ -1,16 +1,16 @@
-// The sources and who generates from each. Without named sources there is one without a name, and no list.
+// The sources and their generators. Without named sources there is one source without a name, and no list.
 import { breakable, byId, element, setText, showList } from './dom.js';
 import { count, plural, rate, sinceAndBy } from './words.js';
 
-/** With more sources than these, the list is collapsed at first. */
+/** With more sources than this, the list is collapsed at first. */
 const MAX_OPEN = 12;
-/** Names in the line about the sources of one state. */
+/** Maximum number of names in the line about the sources of one state. */
 const MAX_NAMES = 6;
 const STATES = ['generating', 'finished', 'paused', 'failed', 'vacant'];
 
 const byName = new Intl.Collator('en', { numeric: true });
 
-/** The sources that have names, by name. */
+/** The named sources, sorted by name. */
 export const namedSources = (sources) =>
   sources.filter(({ source }) => source !== null).sort((a, b) => byName.compare(a.source, b.source));
 
@@ -23,7 +23,7 @@ export function sourcesByLeader(sources) {
   return led;
 }
 
-/** How many sources are in each state, and which ones where that calls for a look. */
+/** How many sources are in each state, with names if the state needs attention. */
 export function stateSummary(sources) {
   const parts = STATES.flatMap((state) => {
     const those = sources.filter((each) => each.state === state);
@@ -86,5 +86,5 @@ function updateRow(row, { leader, term, cursor, state, pause, rate: perSecond, g
   row.querySelector('.state').className = `tag state ${state}`;
   set('pause', pause === null ? '' : sinceAndBy(pause, now).replace(/^,? /, ''));
   set('rate', perSecond === null ? '–' : rate(perSecond));
-  set('generated', `${count(generated)} in all`);
+  set('generated', `${count(generated)} in total`);
 }

@@ -1,5 +1,5 @@
 // The event stream of the instance that serves this page. It uses fetch, because EventSource hides why a server refused
-// the connection, and gives up for good after some of the reasons.
+// the connection, and for some reasons gives up permanently.
 import { address } from './request.js';
 
 /** The server sends a frame at least this often, in milliseconds. */

@@ -24,7 +24,7 @@ export function showGenerator({ leader, terms, instances, sources, keeper }, now
   showKeeper(keeper, now);
 }
 
-/** Where the generator without a name stands. */
+/** The position of the unnamed generator. */
 function workOf({ state, cursor } = {}) {
   const finished = state === 'finished' ? 'has generated everything; ' : '';
   return cursor === undefined || cursor === '' ? finished.replace('; ', '') : `${finished}cursor ${cursor}`;
@@ -49,7 +49,7 @@ function storyOf(leader, terms, instances, now) {
   if (leader.instance === undefined) {
     const why =
       leader.vacantSince === undefined
-        ? 'nobody holds the lease'
+        ? 'no instance holds the lease'
         : `since ${moment(leader.vacantSince, now)}`;
     return [instances.length === 0 ? 'no instance is known' : why, ''];
   }
@@ -79,7 +79,7 @@ export function newsOf(before, { leader, terms, sources }) {
   return `${leader.instance} is the generator now, term ${leader.term}${why}.`;
 }
 
-/** Of many changes at once, only how many they are. */
+/** For many changes at once, announces only their number. */
 function newsOfSources(before, sources) {
   const leaders = new Map(before.map(({ source, leader }) => [source, leader]));
   const changed = sources.filter(({ source, leader }) => leaders.get(source) !== leader);

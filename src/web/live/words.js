@@ -45,7 +45,7 @@ export const age = (ms) => (ms < 10_000 ? `${Math.max(0, Math.floor(ms / 1000))}
 const CAUSES = {
   first: 'the first term of this namespace',
   crash: 'the process of the previous generator was gone',
-  silence: 'the lease of the previous generator expired: it was paused or cut off, or Redis was away',
+  silence: 'the lease of the previous generator expired: it was paused or cut off, or Redis was unreachable',
   'hand-over': 'the previous generator stepped down in order',
   'by hand': 'somebody moved the cursor',
 };
@@ -55,7 +55,7 @@ export const explained = (name) => (Object.hasOwn(CAUSES, name) ? CAUSES[name] :
 /** The CSS class of a cause. Data in Redis is untrusted. */
 export const kindOf = (name) => (Object.hasOwn(CAUSES, name) ? name.replace(' ', '-') : 'other');
 
-/** Since when, and by whom, as far as that is known. `since` is ISO 8601. */
+/** Since when and by whom, as far as known. `since` is ISO 8601. */
 export function sinceAndBy({ since, by }, now) {
   const at = Date.parse(since ?? '');
   return `${Number.isNaN(at) ? '' : ` since ${moment(at, now)}`}${by === undefined ? '' : `, by ${by}`}`;
