@@ -1,6 +1,6 @@
 import { keysOf } from '../../src/keys';
 import { CrashWatch } from '../../src/leadership/crashWatch';
-import { LeaseNodes } from '../../src/leadership/lease';
+import { type HeldLease, LeaseNodes } from '../../src/leadership/lease';
 import { generatorRole, keeperRole, type Role } from '../../src/leadership/role';
 import { takeTerm } from '../../src/leadership/term';
 import { showPresence } from '../../src/membership/presence';
@@ -49,12 +49,13 @@ async function leader(instance: string, roles: readonly Role[] = [GENERATOR], tt
     logger: silentLogger,
   });
   const leases = new LeaseNodes({ nodes: [leaseClient], ttlMs });
-  const held = [];
-  for (const role of roles) {
+  const held: HeldLease[] = [];
+  const take = async (role: Role) => {
     held.push((await leases.lease(role.keys.lease).acquire())!);
     await takeTerm(control, keys, role, instance);
-  }
-  return { subscriber, held };
+  };
+  for (const role of roles) await take(role);
+  return { subscriber, held, take };
 }
 
 /** A follower's watch. */
@@ -109,6 +110,29 @@ it('frees the leases of a leader whose connection has ended, of all its roles, w
   expect(crashed().sort()).toEqual(['generator crash', 'keeper crash']);
   expect(await leaseHeld()).toBe(0);
   expect(await leaseHeld(KEEPER)).toBe(0);
+});
+
+it('frees what the leader took right before its connection ended, too', async () => {
+  const { subscriber, take } = await leader('a');
+  const { crashed, looked } = await watch();
+  await looked();
+  await take(KEEPER);
+  subscriber.disconnect();
+  await waitFor(() => crashed().length > 0, 'the eviction');
+  expect(crashed().sort()).toEqual(['generator crash', 'keeper crash']);
+  expect(await leaseHeld(KEEPER)).toBe(0);
+});
+
+it('tries again when an eviction has failed', async () => {
+  const { subscriber } = await leader('a');
+  const { crashed, looked } = await watch();
+  await looked();
+  const evict = jest.spyOn(LeaseNodes.prototype, 'evict').mockRejectedValueOnce(new Error('no answer'));
+  cleanUps.push(() => evict.mockRestore());
+  subscriber.disconnect();
+  await waitFor(() => crashed().length === 1, 'the eviction');
+  expect(evict).toHaveBeenCalledTimes(2);
+  expect(await leaseHeld()).toBe(0);
 });
 
 it('touches nothing of a leader that lives, while another one is dead', async () => {

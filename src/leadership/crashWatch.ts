@@ -95,7 +95,7 @@ export class CrashWatch {
 
   /** Watches until the signal aborts. Rejects when Redis does not answer. */
   async run({ signal, progress }: Activity): Promise<void> {
-    this.#holders.forget();
+    // Who was seen alive stays so after a failed look: only the end of the connection makes it void.
     this.#refreshAt = 0;
     while (!signal.aborted) {
       this.#wake = new AbortController();
@@ -127,9 +127,14 @@ export class CrashWatch {
     const suspects = absent.filter(({ aliveAt }) => aliveAt !== undefined);
     if (suspects.length === 0) return;
     await sleep(WATCH_TIMINGS.confirmation, signal);
-    for (const suspect of await this.#absent(suspects)) {
-      // If the connection broke in between, everything seen on it is void.
-      if (this.#holders.of(suspect.instance) === suspect && !signal.aborted) await this.#evict(suspect);
+    const dead = await this.#absent(suspects);
+    if (dead.length === 0) return;
+    // They may have taken more since they were last read. What is left out now would be held until it expires.
+    await this.#holders.refresh();
+    for (const { instance } of dead) {
+      // A connection that broke in between has made everything seen on it void.
+      const holder = this.#holders.of(instance);
+      if (holder?.aliveAt !== undefined && !signal.aborted) await this.#evict(holder, holder.aliveAt);
     }
   }
 
@@ -191,16 +196,17 @@ export class CrashWatch {
     }
   }
 
-  async #evict({ instance, holdings, aliveAt }: Holder): Promise<void> {
+  /** Should it fail, the holder is still known, and is suspected again at the next look. */
+  async #evict({ instance, holdings }: Holder, aliveAt: number): Promise<void> {
     const { leases, onVacant } = this.#options;
-    this.#holders.drop(instance);
     const evicted = await Promise.all(
       holdings.map(async (holding) => {
-        if (!(await this.#markCrash(holding, aliveAt!))) return [];
+        if (!(await this.#markCrash(holding, aliveAt))) return [];
         await leases.evict(holding.role.keys.lease, holding.secret);
         return [holding.role];
       }),
     );
+    this.#holders.drop(instance);
     const roles = evicted.flat();
     if (roles.length > 0) onVacant(roles, 'crash', instance);
     this.#refreshAt = 0;

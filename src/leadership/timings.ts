@@ -51,12 +51,12 @@ export type Timings = ReturnType<typeof timingsOf>;
 /** Durations that do not depend on LEASE_TTL_MS. */
 const WATCH = {
   presencePollMin: {
-    ms: 160,
+    ms: 175,
     reason:
       'shortest pause between two checks whether leaders are connected, the same for any number of them',
   },
   presencePollMax: {
-    ms: 260,
+    ms: 285,
     reason: 'longest such pause: random, so that followers check at different times',
   },
   confirmation: {
@@ -76,7 +76,7 @@ const WATCH = {
     ms: 25,
     reason: "how much later an instance campaigns for the keeper's role than for a generator's",
   },
-  notNamedDelay: { ms: 160, reason: 'how much later those campaign who were not named as the successor' },
+  notNamedDelay: { ms: 175, reason: 'how much later those campaign who were not named as the successor' },
   balancePoll: { ms: 2500, reason: 'pause between two checks of a leader whether roles are spread evenly' },
   stability: {
     ms: 3000,
