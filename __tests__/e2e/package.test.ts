@@ -38,6 +38,7 @@ describe('what is packed', () => {
       /^docs\/(?:reference\/)?[\w-]+\.(?:md|png)$/,
       /^examples\/[\w/]+\.(?:mjs|ts|md|sql|json)$/,
       /^deploy\/[\w@-]+\.(?:service|mjs|json|ya?ml)$/,
+      /^schemas\/\w+\.json$/,
       /^(?:package\.json|README\.md|LICENSE|CHANGELOG\.md|\.env\.example)$/,
     ];
     expect(installed.files.filter((file) => !expected.some((pattern) => pattern.test(file)))).toEqual([]);
@@ -51,6 +52,7 @@ describe('what is packed', () => {
           'docs/embedding.md',
           'examples/lines.mjs',
           '.env.example',
+          'schemas/status.json',
         ],
         ...['examples/outbox/schema.sql', 'examples/embedded/src/server.ts', 'LICENSE', 'README.md'],
       ]),
