@@ -31,7 +31,7 @@ it('a small run measures, judges, and fills in the document', async () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: expect.any(String) as string });
 
     const report = JSON.parse(readFileSync(json, 'utf8')) as Report;
-    expect(report.options).toMatchObject({ only: ['million', 'commands'], rounds: 1, messages: 2000 });
+    expect(report.options).toMatchObject({ only: ['million', 'commands'], rounds: 1, messages: 1000 });
     expect(Object.keys(report.machine)).toEqual(
       expect.arrayContaining(['processor', 'memory', 'node', 'redis']),
     );
