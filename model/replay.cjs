@@ -5,7 +5,7 @@
 const { startGate } = require('./gate.cjs');
 
 /** How long the committer may take to come up with what the model sends next, in milliseconds. */
-const PATIENCE_MS = 1200;
+const PATIENCE_MS = 400;
 const NAMES = ['a', 'b', 'c'];
 
 /** What the gate makes of a command when a guard is taken out. `from`: a copy of the position that the committer holds. */
