@@ -30,7 +30,7 @@ const { values } = parseArgs({
 killOnExit();
 const world = await openWorld('single', { env: { PACE_MS: values.pace } });
 const random = seededRandom(1);
-const faults = faultsFor(world, random, values.faults.split(','));
+const faults = faultsFor(world, random, { faults: values.faults.split(','), actions: [] });
 await Promise.all(Array.from({ length: Number(values.instances) }, () => world.add()));
 while ((await world.committed()).generated === 0) await sleep(20);
 const watch = startWatch(world);

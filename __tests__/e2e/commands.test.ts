@@ -68,7 +68,8 @@ describe('help and version', () => {
 });
 
 describe('wrong usage is refused with exit code 2', () => {
-  const commands = 'expected one of start, getErrors, retryErrors, status';
+  const commands =
+    'expected one of start, getErrors, retryErrors, status, cursor, pause, resume, drain, handover, destroy';
 
   it.each<[string[], string | RegExp]>([
     [['bogus'], `unknown command "bogus", ${commands}`],

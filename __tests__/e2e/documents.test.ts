@@ -73,5 +73,5 @@ it('the errors of the demo, read by another program', async () => {
   const { code, stdout } = await runScript(block('| jq'), env, directory);
   expect([code, stdout]).toEqual([0, expect.stringContaining('meant to fail')]);
   const status = await runScript('npm start -s -- status', env, directory);
-  expect(status.stdout).toMatch(/^nic: .*\n\nmessages +\d+ generated\n/);
+  expect(status.stdout).toMatch(/^nic: .*\nkeeper .*\n\nmessages +\d+ generated\n/);
 });

@@ -14,10 +14,10 @@ import { runCommand } from '../helpers/runCommand';
 import { waitFor } from '../helpers/waitFor';
 
 /** INBOX_ROWS=10000 for a longer run by hand. */
-const ROWS = Number(process.env['INBOX_ROWS'] ?? 2000);
+const ROWS = Number(process.env['INBOX_ROWS'] ?? 1000);
 const ROWS_PER_TRANSACTION = 20;
-const ROWS_PER_FAULT = 1000;
-const TIMEOUT_MS = ROWS * 30;
+const ROWS_PER_FAULT = 500;
+const TIMEOUT_MS = 30_000 + ROWS * 30;
 const JOB_LOCK_MS = 600;
 const HANDLER = resolve('examples/inbox/task.mjs');
 const FROM_OUTBOX = resolve('examples/inbox/fromOutbox.mjs');

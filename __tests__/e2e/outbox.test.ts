@@ -52,8 +52,8 @@ whereThereIsPostgres('the outbox', () => {
     postgres.run('psql', ['-q', name], 'CREATE TABLE elsewhere (at timestamptz DEFAULT now())');
     const instances = [start(), start(), start()];
     await Promise.race(instances.map((instance) => instance.logged(ELECTED)));
-    const writing = Promise.all(Array.from({ length: 8 }, () => write(375)));
-    for (const progress of [700, 1900]) {
+    const writing = Promise.all(Array.from({ length: 8 }, () => write(150)));
+    for (const progress of [300, 700]) {
       await waitFor(async () => (await generated()) >= progress, `${progress} messages`);
       const leader = await redis.client.hget(`{${name}}:leader`, 'instance');
       instances.find((instance) => instance.name === leader)!.signal('SIGKILL');

@@ -38,6 +38,7 @@ describe('what is packed', () => {
       /^docs\/(?:reference\/)?[\w-]+\.(?:md|png)$/,
       /^examples\/[\w/]+\.(?:mjs|ts|md|sql|json)$/,
       /^deploy\/[\w@-]+\.(?:service|mjs|json|ya?ml)$/,
+      /^schemas\/\w+\.json$/,
       /^(?:package\.json|README\.md|LICENSE|CHANGELOG\.md|\.env\.example)$/,
     ];
     expect(installed.files.filter((file) => !expected.some((pattern) => pattern.test(file)))).toEqual([]);
@@ -51,6 +52,7 @@ describe('what is packed', () => {
           'docs/embedding.md',
           'examples/lines.mjs',
           '.env.example',
+          'schemas/status.json',
         ],
         ...['examples/outbox/schema.sql', 'examples/embedded/src/server.ts', 'LICENSE', 'README.md'],
       ]),
@@ -254,8 +256,10 @@ describe('a project in TypeScript, strict and with skipLibCheck: false', () => {
   });
 });
 
-describe.each(['fastify', 'express', 'hono'])('examples/mounted/%s.mjs', (framework) => {
-  it('serves the web application of an instance under a path of its own server', async () => {
+it('each of examples/mounted serves the web application of an instance under a path of its own server', async () => {
+  await Promise.all(['fastify', 'express', 'hono'].map(serve));
+
+  async function serve(framework: string) {
     const directory = `mounted-${framework}`;
     cpSync('examples/mounted', join(installed.directory, directory), { recursive: true });
     if (framework !== 'hono') installed.link(framework);
@@ -296,7 +300,7 @@ describe.each(['fastify', 'express', 'hono'])('examples/mounted/%s.mjs', (framew
     // The open event stream does not keep it.
     program.signal('SIGTERM');
     expect(await program.exited).toBe(0);
-  });
+  }
 });
 
 it.each([

@@ -38,6 +38,7 @@ export function proseOf(file: string): { links: string[]; code: string[]; text: 
 /** The anchors that GitHub gives to the headings. */
 export function anchorsIn(file: string): string[] {
   const tokens = parse(file);
+  const seen = new Map<string, number>();
   return tokens
     .filter((_, index) => tokens[index - 1]?.type === 'heading_open')
     .map(({ children }) => children!.map(({ content }) => content).join(''))
@@ -46,5 +47,10 @@ export function anchorsIn(file: string): string[] {
         .toLowerCase()
         .replaceAll(/[^\p{L}\p{N}_ -]/gu, '')
         .replaceAll(' ', '-'),
-    );
+    )
+    .map((anchor) => {
+      const before = seen.get(anchor) ?? 0;
+      seen.set(anchor, before + 1);
+      return before === 0 ? anchor : `${anchor}-${before}`;
+    });
 }

@@ -22,9 +22,9 @@ interface Schedule {
 }
 
 /** How many of the schedules run here; `npm run model -- --orders` runs all. */
-const PART = 300;
+const PART = 120;
 /** And of those in which Redis is killed, one after the other. */
-const KILLED_PART = 12;
+const KILLED_PART = 6;
 
 const parts = {
   Committer,

@@ -214,6 +214,6 @@ it('never generates past its trust, never lets two terms pass the fence, and alw
       const world = await play(scenario);
       expect(world.violations).toEqual([]);
     }),
-    { numRuns: Number(process.env['FC_RUNS'] ?? 100), endOnFailure: false },
+    { numRuns: Number(process.env['FC_RUNS'] ?? 60), endOnFailure: false },
   );
 });

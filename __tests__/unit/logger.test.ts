@@ -9,7 +9,7 @@ import { printable } from '../../src/terminal/printable';
 /** What a process of its own writes whose logger has these settings and does that. */
 async function log(settings: object, statements: string): Promise<{ stdout: string; stderr: string }> {
   const script = `
-    const { createOwnLogger } = require(${JSON.stringify(resolve('dist/ownLogger.js'))});
+    const { createOwnLogger } = require(${JSON.stringify(resolve('dist/logging/ownLogger.js'))});
     const { inFull, taskLogger } = require(${JSON.stringify(resolve('dist/logging/logger.js'))});
     const logger = createOwnLogger(${JSON.stringify(settings)});
     ${statements}`;
