@@ -51,7 +51,7 @@ function answerPage(url: string, items: number, response: ServerResponse) {
   json(response, { items: numbers.map((id) => ({ id, name: `item ${id}` })), next });
 }
 
-it('each item is generated once and in order by three instances although the generator is killed five times', async () => {
+it('three instances generate each item once and in order although the generator is killed five times', async () => {
   const state = { items: 300 };
   server = await startFeedServer(({ url }, response) => {
     const chance = Math.random();
@@ -89,7 +89,7 @@ it('each item is generated once and in order by three instances although the gen
   expect(found[0]!.message).toEqual({ id: 1, name: 'item 1' });
 });
 
-it('waits as long as 429 and 503 say, backs off after 500, and keeps its leadership', async () => {
+it('waits as long as Retry-After asks after 429 and 503, backs off after 500, and keeps its leadership', async () => {
   const page = (response: ServerResponse) => answerPage('/', 3, response);
   // Two seconds by the server's clock, which is far from that of the instance.
   const dates = { date: 'Wed, 01 Jan 2020 00:00:00 GMT', 'retry-after': 'Wed, 01 Jan 2020 00:00:02 GMT' };
@@ -118,7 +118,7 @@ it('waits as long as 429 and 503 say, backs off after 500, and keeps its leaders
   expect(await redis.client.hget('{nic}:leader', 'term')).toBe('1');
 });
 
-it('asks politely when nothing is new, commits nothing then, and stops within a request', async () => {
+it('polls at its interval when nothing is new, commits nothing, and stops during a request', async () => {
   const state = { items: 3, isSilent: false };
   server = await startFeedServer(({ url }, response) => {
     if (!state.isSilent) answerPage(url!, state.items, response);
@@ -152,13 +152,13 @@ it.each([
     'item 0 of a page has no "id"',
   ],
   ['a page of HTML', (response: ServerResponse) => response.end('<html>'), 'something other than JSON'],
-])('gives leadership up for what does not pass by itself: %s', async (_, answer, expected) => {
+])('steps down after a permanent error: %s', async (_, answer, expected) => {
   server = await startFeedServer((_, response) => answer(response));
   const line = await start().logged(({ level, error }) => level !== 'debug' && error !== undefined);
   expect(JSON.stringify(line)).toContain(JSON.stringify(expected).slice(1, -1));
 });
 
-it('refuses to start with whatever is wrong, in one line and with exit code 2', async () => {
+it('refuses to start with exit code 2 and names everything that is wrong in one line', async () => {
   const env = { REDISURL: redis.url, TASK, API_URL: 'https://me:Sesame@host/', EVERY_MS: 'often' };
   const { code, stdout, stderr } = await runCommand([], env);
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' });

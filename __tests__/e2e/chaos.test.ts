@@ -1,5 +1,5 @@
 import { expectToSurvive } from '../helpers/chaos';
 
-it('faults of every kind loses and doubles nothing', async () => {
+it('no message is lost or duplicated under faults of every kind', async () => {
   await expectToSurvive(['--minutes', '0.25', '--seed', '7']);
 }, 150_000);

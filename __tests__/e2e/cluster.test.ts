@@ -14,7 +14,7 @@ function firstToLog(instances: readonly InstanceProcess[], what: string): Promis
   );
 }
 
-it('in a Cluster of three masters the crown passes on, and the commands work', async () => {
+it('leadership passes on and the commands work in a Cluster of three masters', async () => {
   const cluster = await startCluster();
   const demo = { DEMO_INTERVAL_MS: '10', DEMO_HANDLE_MS: '0', DEMO_ERROR_RATE: '0.2' };
   const env = { REDISURL: cluster.url, BOARD: 'on', BOARD_PORT: '0', ...demo };
@@ -53,7 +53,7 @@ it('in a Cluster of three masters the crown passes on, and the commands work', a
   }
 });
 
-it('when a master of the Cluster dies, stands still or hands over, all goes on without a restart', async () => {
+it('the group continues without a restart when a master of the Cluster dies, freezes or hands over', async () => {
   const faults = ['--faults', 'failover,freeze,switch', '--times', '3'];
   await expectToSurvive(['--redis', 'cluster', '--seed', '5', ...faults]);
 }, 120_000);

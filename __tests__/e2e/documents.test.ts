@@ -52,7 +52,7 @@ async function runUntil(script: string, pattern: RegExp): Promise<string> {
   return output;
 }
 
-it('a task of your own', async () => {
+it('the commands for your own task work', async () => {
   writeFileSync(join(directory, 'squares.mjs'), block('export async function* generate'));
   const [start, getErrors] = block('TASK=squares.mjs').split('\n') as [string, string];
   expect(await runUntil(start, /11 squared is 121/)).toMatch(/a message failed .*10 is round/);
@@ -68,7 +68,7 @@ it.each([
   expect(await runUntil(block(text).replace('*/10 *', '* *'), pattern)).toMatch(pattern);
 });
 
-it('the errors of the demo, read by another program', async () => {
+it('another program can read the errors of the demo', async () => {
   await runUntil('DEMO_ERROR_RATE=1 DEMO_INTERVAL_MS=10 DEMO_HANDLE_MS=10 npm start', /id=200 /);
   const { code, stdout } = await runScript(block('| jq'), env, directory);
   expect([code, stdout]).toEqual([0, expect.stringContaining('meant to fail')]);

@@ -107,7 +107,7 @@ describe('an access log of 10,000 lines on three instances', () => {
   });
 });
 
-it('elects one of three, lets all three handle, and replaces a generator that was killed', async () => {
+it('elects one of three instances, handles on all three, and replaces a killed generator', async () => {
   const env = { PAUSE_MS: '5', HANDLE_MS: '10', LEASE_TTL_MS: '1000' };
   const instances = [start(env), start(env), start(env)];
   const leader = await leaderOf(instances);
@@ -155,7 +155,7 @@ it('a generator that was paused for longer than its lease adds nothing afterward
   expect(Math.max(...added)).toBeLessThanOrEqual(Number(takenOverAt));
 });
 
-it('loses and doubles nothing when Redis is killed in the middle of commits, and goes on by itself', async () => {
+it('loses and duplicates nothing when Redis is killed during commits, and continues by itself', async () => {
   const total = 4000;
   const env = { TOTAL: String(total), BATCH: '7', KEEP_COMPLETED: String(total) };
   const instances = [start(env), start(env)];
@@ -170,8 +170,8 @@ it('loses and doubles nothing when Redis is killed in the middle of commits, and
   for (const instance of instances) expect(instance.process.exitCode).toBeNull();
 });
 
-describe('at SIGTERM', () => {
-  it('leadership is given away first, the message in hand is finished, and the exit code is 0', async () => {
+describe('on SIGTERM', () => {
+  it('an instance hands over leadership first, finishes the active message, and exits with code 0', async () => {
     const env = { PAUSE_MS: '20', HANDLE_MS: '700', LEASE_TTL_MS: '30000' };
     const leaver = start(env);
     await leaver.logged(ELECTED);
@@ -187,7 +187,7 @@ describe('at SIGTERM', () => {
     expect((await jobCounts(redis.client)).failed).toBe(0);
   });
 
-  it('a second signal ends it at once with exit code 1', async () => {
+  it('a second signal ends the instance at once with exit code 1', async () => {
     const instance = start({ HANDLE_MS: '60000', TOTAL: '1' });
     await waitFor(() => ledger.client.llen('handled').then((length) => length > 0), 'a message in hand');
     instance.signal('SIGTERM');
@@ -196,7 +196,7 @@ describe('at SIGTERM', () => {
     expect(await instance.exited).toBe(1);
   });
 
-  it('one Ctrl-C that arrives twice, from the terminal and from npm, is one', async () => {
+  it('a Ctrl-C that arrives twice, from the terminal and from npm, counts once', async () => {
     const instance = start({ HANDLE_MS: '500', TOTAL: '1' });
     await waitFor(() => ledger.client.llen('handled').then((length) => length > 0), 'a message in hand');
     instance.signal('SIGINT');
@@ -205,7 +205,7 @@ describe('at SIGTERM', () => {
     expect((await jobCounts(redis.client)).completed).toBe(1);
   });
 
-  it('a message that does not end in time goes back to the queue for another instance', async () => {
+  it('a message that is not finished in time is requeued for another instance', async () => {
     const instance = start({ HANDLE_MS: '60000', TOTAL: '1', SHUTDOWN_TIMEOUT_MS: '200' });
     await waitFor(() => ledger.client.llen('handled').then((length) => length > 0), 'a message in hand');
     instance.signal('SIGTERM');
@@ -213,14 +213,14 @@ describe('at SIGTERM', () => {
     expect(await jobCounts(redis.client)).toMatchObject({ wait: 1, active: 0, failed: 0 });
   });
 
-  it('an instance that is still starting ends, whatever it waits for', async () => {
+  it('an instance that is still starting exits, whatever it is waiting for', async () => {
     const instance = start({ TASK: resolve('__tests__/fixtures/endlesslyLoadingTask.mjs') });
     await instance.logged('loading');
     instance.signal('SIGTERM');
     expect(await instance.exited).toBe(0);
   });
 
-  it('Redis being away does not keep the process', async () => {
+  it('an unreachable Redis does not keep the process alive', async () => {
     const instance = start({ PAUSE_MS: '10' });
     await instance.logged(ELECTED);
     await redis.kill();
@@ -232,7 +232,7 @@ describe('at SIGTERM', () => {
   });
 });
 
-it('a task that fails to generate gives up leadership, longer each time, while others go on', async () => {
+it('an instance whose generate fails steps down, for longer each time, while others continue', async () => {
   const broken = start({ TASK: resolve('__tests__/fixtures/brokenTask.mjs') });
   await broken.logged('generating failed: giving up leadership so that another instance can try');
   const sound = start({ PAUSE_MS: '10' });
@@ -241,7 +241,7 @@ it('a task that fails to generate gives up leadership, longer each time, while o
   expect(broken.process.exitCode).toBeNull();
 });
 
-it('with GENERATOR_HANDLES=false the generator handles nothing until it no longer is the generator', async () => {
+it('with GENERATOR_HANDLES=false the generator handles no messages until it steps down', async () => {
   // Long enough for the leader to stay it, however busy the machine.
   const env = { GENERATOR_HANDLES: 'false', PAUSE_MS: '5', LEASE_TTL_MS: '10000' };
   const instances = [start(env), start(env)];

@@ -37,7 +37,7 @@ async function serveGrowing(state: { entries: number }): Promise<FeedServer> {
   });
 }
 
-it('1,000 entries and those that come: each once and in order, although generators are killed and paused', async () => {
+it('1,000 entries and new ones each become a message once and in order although generators are killed and paused', async () => {
   const state = { entries: 1000 };
   server = await serveGrowing(state);
   // A line for each entry and instance would be most of the work.
@@ -88,7 +88,7 @@ it('1,000 entries and those that come: each once and in order, although generato
   });
 });
 
-it('a server that is away costs no leadership', async () => {
+it('the generator keeps leadership while the server is down', async () => {
   server = await startFeedServer((_, response) => response.writeHead(500).end());
   const instance = startInstance({ REDISURL: redis.url, TASK, URL: server.url, EVERY_MS: '10' });
   await instance.logged('the feed cannot be read: trying again');
@@ -100,7 +100,7 @@ it('a server that is away costs no leadership', async () => {
   expect(said.map(({ level }) => level)).toEqual(['warn', ...said.slice(1).map(() => 'debug')]);
 });
 
-it('refuses to start with whatever is wrong, in one line and with exit code 2', async () => {
+it('refuses to start with exit code 2 and names everything that is wrong in one line', async () => {
   const { code, stdout, stderr } = await runCommand([], { REDISURL: redis.url, TASK, EVERY_MS: 'often' });
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
   expect(stderr).toBe(

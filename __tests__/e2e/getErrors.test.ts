@@ -24,7 +24,7 @@ const measured = () => ({
 it.each([
   ['whose messages are still there', false],
   ['whose messages are gone', true],
-])('prints 100,000 errors %s in order, in hardly more memory than none', async (_, orphans) => {
+])('prints 100,000 errors %s in order, with hardly more memory than for none', async (_, orphans) => {
   const none = await runCommand(['getErrors', '--json'], measured());
   await seedErrors(redis.client, 100_000, { orphans });
   const child = spawn(process.execPath, [resolve('dist/main.js'), 'getErrors', '--json'], {
@@ -45,7 +45,7 @@ it.each([
   expect(peakOf(stderr) - peakOf(none.stderr)).toBeLessThan(100);
 });
 
-it('--clear that is killed half-way has cleared nothing that it had not printed', async () => {
+it('--clear that is killed midway has cleared only what it had printed', async () => {
   const total = 30_000;
   await seedErrors(redis.client, total);
   const child = spawn(process.execPath, [resolve('dist/main.js'), 'getErrors', '--json', '--clear'], {

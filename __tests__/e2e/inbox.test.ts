@@ -84,7 +84,7 @@ let host: ModuleHost;
       context: { id, attempt },
     });
 
-  it('refuses an attempt once a higher one has begun, and does nothing for a message that is handled', async () => {
+  it('refuses an attempt once a higher one has begun, and skips a message that is already handled', async () => {
     await handle(3);
     await handle(4);
     await expect(handle(2)).rejects.toThrow('attempt 2 of message 7 (5) is stale: a newer one has begun');
@@ -94,7 +94,7 @@ let host: ModuleHost;
     expect(await countOf('received')).toBe(1);
   });
 
-  it('refuses a handler that was overtaken after it had begun', async () => {
+  it('refuses a handler that was overtaken after it had started', async () => {
     const other = await postgres.open();
     await other.query('BEGIN; LOCK TABLE received');
     const first = handle(1);
@@ -124,7 +124,7 @@ let host: ModuleHost;
   });
 });
 
-it('an INBOX_DATABASE_URL that is none ends the inbox with exit code 2, and is not repeated', async () => {
+it('an invalid INBOX_DATABASE_URL ends the inbox with exit code 2 and is not shown', async () => {
   const { code, stderr } = await runCommand(['start'], {
     TASK: HANDLER,
     INBOX_DATABASE_URL: 'mysql://me:Sesame@host/db',

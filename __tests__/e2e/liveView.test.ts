@@ -37,7 +37,7 @@ inBrowser('to look at', () => {
   beforeAll(startGroup);
   afterAll(endGroup);
 
-  it('there are three instances and one generator, and all that a message says is text', async () => {
+  it('the page shows three instances and one generator, and renders messages as text only', async () => {
     const { page, faults } = await open('a');
     await page.locator('.instances tr.leads').waitFor();
     expect(await page.locator('#instances .name').allTextContents()).toEqual(NAMES);
@@ -70,7 +70,7 @@ inBrowser('to look at', () => {
     ['light', 1200],
     ['dark', 360],
   ] as const)(
-    'axe finds no serious fault in %s at %i pixels, and nothing is cut off',
+    'axe finds no serious violation in %s at %i pixels, and nothing is cut off',
     async (scheme, width) => {
       const { page, faults } = await open('a', '/', {
         colorScheme: scheme,
@@ -91,7 +91,7 @@ inBrowser('to look at', () => {
     },
   );
 
-  it('what is drawn is counted rightly, and links lead only where they can', async () => {
+  it('the numbers shown are correct, and links only lead to existing pages', async () => {
     const { page } = await open('a');
     const script = readFileSync(resolve('__tests__/fixtures/pageModules.mjs'), 'utf8');
     const run = `${script.replace('export ', '')}\ncheckModules()`;
@@ -122,7 +122,7 @@ inBrowser('to look at', () => {
     });
   });
 
-  it('there is nothing to change where it is read-only', async () => {
+  it('a read-only page offers no changes', async () => {
     await joinGroup('reader', undefined, { BOARD_READ_ONLY: 'true' });
     const { page, faults } = await open('reader');
     await page
@@ -133,7 +133,7 @@ inBrowser('to look at', () => {
     expect(faults).toEqual([]);
   });
 
-  it('it works behind a password, also where the address carries it', async () => {
+  it('the page works with a password, including one in the address', async () => {
     await joinGroup('locked', undefined, { BOARD_USER: 'ops', BOARD_PASSWORD: 'secret' });
     const { port } = group.get('locked')!;
     const { page, faults } = await openAt(`http://ops:secret@127.0.0.1:${port}/`);
@@ -154,7 +154,7 @@ inBrowser('as things happen', () => {
   beforeEach(startGroup);
   afterEach(endGroup);
 
-  it('the crown moves within a second of a kill -9, without a reload, and says why', async () => {
+  it('the leader mark moves within a second of a kill -9, without a reload, and the page says why', async () => {
     const times: number[] = [];
     // The machine may be busy with other things: the better of two.
     for (const victims: string[] = []; victims.length < 2 && !times.some((ms) => ms < 1000);) {
@@ -186,7 +186,7 @@ inBrowser('as things happen', () => {
     expect(Math.min(...times)).toBeLessThan(1000);
   });
 
-  it('a page says that its instance is gone, shows nothing stale as fresh, and comes back by itself', async () => {
+  it('a page says that its instance is gone, marks stale data, and recovers by itself', async () => {
     const { page } = await open('a');
     await page.locator('body[data-connection=live]').waitFor();
     await waitFor(async () => (await page.locator('#instances a').count()) === 2, 'links to the others');
@@ -213,7 +213,7 @@ inBrowser('as things happen', () => {
     await page.getByText(/The instance that serves this page, a-again, was stopped at/).waitFor();
   });
 
-  it('a page says that Redis is away, draws nothing on, and goes on when it is back', async () => {
+  it('a page says that Redis is unreachable, stops drawing, and continues when Redis is back', async () => {
     const { page } = await open('c');
     await page
       .locator('#errors > li')
@@ -232,7 +232,7 @@ inBrowser('as things happen', () => {
     await waitFor(async () => (await drawn()) !== before, 'the chart to go on');
   });
 
-  it('a retry that succeeds takes the error out, and so does clearing it, by keyboard alone', async () => {
+  it('a successful retry or a clear removes the error, using only the keyboard', async () => {
     const { page, faults } = await open('c');
     await page
       .locator('#errors > li')
@@ -272,7 +272,7 @@ inBrowser('as things happen', () => {
     expect(faults).toEqual([]);
   });
 
-  it('generating is paused, the cursor moved after a question, and generating resumed', async () => {
+  it('generation can be paused, the cursor moved after a confirmation, and generation resumed', async () => {
     const { page, faults } = await open('c');
     await page.getByRole('button', { name: 'Pause generating' }).click();
     const dialog = page.getByRole('dialog');
@@ -295,7 +295,7 @@ inBrowser('as things happen', () => {
     expect(faults).toEqual([]);
   });
 
-  it('in Bull Board a retry takes errors out as well, markup is text, and the way back is there', async () => {
+  it('in Bull Board a retry also removes errors, markup is shown as text, and a link leads back', async () => {
     const { page, faults } = await open('c', '/board/queue/messages?status=failed');
     await page.getByText('<img src=x onerror=alert(1)>').first().waitFor();
     await page.getByRole('tab', { name: 'Data' }).first().click();

@@ -65,7 +65,7 @@ const FAULTS = [
   },
 ];
 
-it('a rewind under load: nothing from an older position comes after it, nothing is lost before it', async () => {
+it('after a rewind under load nothing is committed from an older position, and nothing before it is lost', async () => {
   await group(2);
   const expected: number[] = [];
   let from = 0;
@@ -87,7 +87,7 @@ it('a rewind under load: nothing from an older position comes after it, nothing 
   expect(found).toEqual(expected);
 });
 
-it('a pause under load: not one commit after it has returned', async () => {
+it('no batch is committed after a pause under load has returned', async () => {
   await group(2);
   for (let time = 0; time < TIMES; time++) {
     const before = await position();
@@ -105,7 +105,7 @@ it('a pause under load: not one commit after it has returned', async () => {
   expect(found).toEqual(found.map((_, index) => index + 1));
 });
 
-it('moving the cursor interrupts generating for less than 100 ms, a handover for less than 50 ms', async () => {
+it('moving the cursor interrupts generation for less than 100 ms, a handover for less than 50 ms', async () => {
   await group(2, { LEASE_TTL_MS: '5000' });
   const gaps: number[] = [];
   for (let time = 0; time < 9; time++) {
@@ -143,7 +143,7 @@ it('moving the cursor interrupts generating for less than 100 ms, a handover for
 
 const generatorNamed = (name: string) => running.find((each) => each.name === name)!;
 
-it('keys deleted by hand stop generating with one loud line, until somebody says where to continue', async () => {
+it('generation stops with one error line when keys are deleted by hand, until an operator says where to continue', async () => {
   await group(2);
   const found = await redis.client.keys('*');
   await redis.client.unlink(...found);
@@ -167,7 +167,7 @@ it('keys deleted by hand stop generating with one loud line, until somebody says
   expect((await history<number>(redis.client))[0]).toMatchObject({ message: 41 });
 });
 
-it('a cursor deleted by hand stops generating too, and what a restarted Redis has lost does not', async () => {
+it('generation also stops when only the cursor is deleted by hand, but not when a restarted Redis has lost writes', async () => {
   await group(1);
   await redis.client.del(keys.cursor);
   await running[0]!.logged(({ level, message }) => level === 'error' && message.includes('cursor reset'));

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 
 // One length of each kind: `node chaos/sweep.mjs` goes through all of them.
-it('5 s after Redis was away or paused, every promise holds again', async () => {
+it('every promise holds again 5 s after Redis was down or paused', async () => {
   const args = ['chaos/sweep.mjs', '--faults', 'redisDown,redisPaused', '--lengths', '2500', '--pace', '100'];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const [output] = await Promise.all([text(child.stdout), once(child, 'exit')]);

@@ -30,8 +30,8 @@ afterAll(async () => {
   installed.remove();
 });
 
-describe('what is packed', () => {
-  it('is what a user needs, and nothing else', () => {
+describe('the packed files', () => {
+  it('are what a user needs, and nothing else', () => {
     const expected = [
       /^dist\/(?:\w+\/)?\w+\.(?:js|d\.ts|lua)$/,
       /^dist\/web\/live\/\w+\.(?:html|css|js|svg)$/,
@@ -57,7 +57,7 @@ describe('what is packed', () => {
     );
   });
 
-  it('leaves out what lies about in a checkout that is worked in', () => {
+  it('exclude leftovers of a working checkout', () => {
     const directory = mkdtempSync(join(tmpdir(), 'nic-pack-'));
     try {
       cpSync('package.json', join(directory, 'package.json'));
@@ -92,24 +92,24 @@ describe('what is packed', () => {
     }
   });
 
-  it('is small', () => {
+  it('are small', () => {
     const picture = statSync('docs/live-view.png').size;
     expect(installed.bytes - picture).toBeLessThan(400_000);
   });
 
-  it('has nothing in its production tree that only examples and tests need', () => {
+  it('have no production dependency that only examples and tests need', () => {
     const examples = ['cron-parser', 'fast-xml-parser', 'pg'];
     expect(Object.keys(manifest().dependencies).filter((name) => examples.includes(name))).toEqual([]);
   });
 
-  it('needs no script of its own at installation', () => {
+  it('need no install script', () => {
     const { scripts } = manifest();
     for (const name of ['preinstall', 'install', 'postinstall']) expect(scripts).not.toHaveProperty(name);
   });
 });
 
 describe('the package', () => {
-  it('gives the same by its name to import and to require', () => {
+  it('has the same exports for import and for require', () => {
     const script = `
       import { createRequire } from 'node:module';
       import { createInstance } from 'node-instances-communication';
@@ -119,7 +119,7 @@ describe('the package', () => {
     expect([stdout, stderr]).toEqual(['function true createInstance\n', '']);
   });
 
-  it('has what tests of a task need, without Redis being loaded for it', () => {
+  it('has a testing entry point that does not load Redis', () => {
     const script = `
       import { createRequire } from 'node:module';
       import { runTask } from 'node-instances-communication/testing';
@@ -131,7 +131,7 @@ describe('the package', () => {
     expect([stdout, stderr]).toEqual(['function true 0\n', '']);
   });
 
-  it('has the program as its bin', () => {
+  it('has the program as its bin entry', () => {
     const file = join(installed.package, manifest().bin['node-instances-communication']!);
     expect(readFileSync(file, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/);
     expect(node([file, '--version']).stdout).toBe(`${manifest().version}\n`);
@@ -148,7 +148,7 @@ describe.each([
   beforeAll(() => void (env.TASK = join(installed.package, `examples/${example}.mjs`)));
   const run = () => start(join(installed.package, 'dist/main.js'), env);
 
-  it(`says that ${dependency} is to be installed, and runs once it is`, async () => {
+  it(`asks for ${dependency} to be installed, and runs once it is`, async () => {
     const refused = run();
     expect(await refused.exited).toBe(2);
     expect(refused.noise).toEqual([
@@ -189,7 +189,7 @@ describe('a project in TypeScript, strict and with skipLibCheck: false', () => {
     if (status !== 0) throw new Error(stdout);
   });
 
-  it('runs an instance of docs/embedding.md, and ends by itself once it is stopped', async () => {
+  it('runs an instance from docs/embedding.md, and exits by itself once the instance is stopped', async () => {
     const program = start('project/dist/example1.js');
     await waitFor(async () => (await completed('readings')) === 1000, 'all readings to be handled');
     program.signal('SIGTERM');
@@ -209,7 +209,7 @@ describe('a project in TypeScript, strict and with skipLibCheck: false', () => {
     expect(await program.exited).toBe(0);
   });
 
-  it('runs examples/embedded, a service whose instances share the work, and which stops in order', async () => {
+  it('runs examples/embedded, whose instances share the work and shut down cleanly', async () => {
     const asked: string[] = [];
     const sites = createServer(({ url }, response) => {
       asked.push(url!);
@@ -245,7 +245,7 @@ describe('a project in TypeScript, strict and with skipLibCheck: false', () => {
     }
   });
 
-  it('ends that with one line when there is no Redis', async () => {
+  it('ends examples/embedded with one line when there is no Redis', async () => {
     const service = start('project/dist/server.js', { REDISURL: 'redis://127.0.0.1:1', PORT: '0' });
     expect(await service.exited).toBe(1);
     expect(service.noise).toEqual([
@@ -255,7 +255,7 @@ describe('a project in TypeScript, strict and with skipLibCheck: false', () => {
 });
 
 describe.each(['fastify', 'express', 'hono'])('examples/mounted/%s.mjs', (framework) => {
-  it('serves the web application of an instance under a path of its own server', async () => {
+  it('serves the web application of an instance under a path of the server', async () => {
     const directory = `mounted-${framework}`;
     cpSync('examples/mounted', join(installed.directory, directory), { recursive: true });
     if (framework !== 'hono') installed.link(framework);
@@ -306,7 +306,7 @@ it.each([
     'readme.mjs',
     () => blocks('js', 'README.md').find((code) => code.includes('createInstance'))!,
   ],
-])('the example of %s runs as it stands', async (_, file, code) => {
+])('the example of %s runs unchanged', async (_, file, code) => {
   lay('.', { [file]: code() });
   const program = start(file);
   if (file === 'readme.mjs') {

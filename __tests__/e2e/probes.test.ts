@@ -40,7 +40,7 @@ async function startNode(env: Record<string, string> = {}) {
 }
 
 describe('/metrics', () => {
-  it('of two instances agree with what they did, are parsed at any moment, and have bounded labels', async () => {
+  it('match what two instances did, can be parsed at any moment, and have bounded labels', async () => {
     const env = { TOTAL: '20', FAIL_EVERY: '6', ATTEMPTS: '2', BACKOFF_MS: '1', HANDLE_MS: '30' };
     const group = { ...env, NAMESPACE: 'a"b\\c' };
     const nodes = await Promise.all([startNode(group), startNode(group)]);
@@ -92,7 +92,7 @@ describe('/metrics', () => {
     expectBoundedLabels(renewed[0]!, 'a"b\\c');
   });
 
-  it('count what each instance took over, by how the leader before had ended', async () => {
+  it('count the takeovers of each instance by how the previous leader ended', async () => {
     const env = { LEASE_TTL_MS: '900' };
     let leader = await startNode(env);
     await leader.instance.logged(ELECTED);
@@ -116,7 +116,7 @@ describe('/metrics', () => {
     }
   });
 
-  it('are told without what Redis knows while Redis is away, and in time', async () => {
+  it('are served in time while Redis is unreachable, without the values from Redis', async () => {
     const { url } = await startNode({ TOTAL: '5' });
     await waitFor(
       async () => (await Scrape.of(url)).value('nic_messages_total', { outcome: 'completed' }) === 5,
@@ -144,7 +144,7 @@ describe('/metrics', () => {
     }
   });
 
-  it('of two instances in one process are two, with the same process below', async () => {
+  it('are separate for two instances in one process, except for the process metrics', async () => {
     const script = `
       const { createInstance } = require(${JSON.stringify(resolve('dist/index.js'))});
       const { freemem } = require('node:os');
@@ -196,7 +196,7 @@ describe('/metrics', () => {
 });
 
 describe('/readyz', () => {
-  it('is given by a leader and by a follower, and no longer by one that is shutting down', async () => {
+  it('reports a leader and a follower as ready, but not an instance that is shutting down', async () => {
     const env = { TOTAL: '1', HANDLE_MS: '60000', SHUTDOWN_TIMEOUT_MS: '2000' };
     const first = await startNode(env);
     expect(await readiness(first.url, 200)).toEqual([]);
@@ -223,7 +223,7 @@ describe('/readyz', () => {
     await expect(probe(busy.url, '/readyz')).rejects.toThrow();
   });
 
-  it('is refused by a leader that cannot renew its lease, until it leads no more', async () => {
+  it('reports a leader that cannot renew its lease as not ready until it steps down', async () => {
     const lease = await startRedis();
     try {
       const { instance, url } = await startNode({ LEASE_REDIS_URLS: lease.url, LEASE_TTL_MS: '4000' });
@@ -246,7 +246,7 @@ describe('/readyz', () => {
   });
 });
 
-it('a password that guards the board is not asked for by the three', async () => {
+it('the three probe paths do not ask for the password of the board', async () => {
   const { url } = await startNode({ BOARD_PASSWORD: 'Sesame' });
   for (const path of ['/healthz', '/readyz', '/metrics']) {
     await waitFor(async () => (await probe(url, path)).status === 200, path);
@@ -255,7 +255,7 @@ it('a password that guards the board is not asked for by the three', async () =>
   expect((await probe(url, '/metrics')).type).toBe('text/plain; version=0.0.4; charset=utf-8');
 });
 
-it('an instance without a board loads nothing of it', async () => {
+it('an instance without a board does not load the board', async () => {
   const instance: InstanceProcess = start({
     BOARD: 'off',
     TOTAL: '1',
@@ -270,7 +270,7 @@ it('an instance without a board loads nothing of it', async () => {
     expect(loaded).not.toContain(name);
 });
 
-describe('what is told of the metrics elsewhere', () => {
+describe('metrics in the dashboard, the alerts and the documents', () => {
   interface Query {
     expr: string;
     datasource?: { uid: string };
@@ -284,7 +284,7 @@ describe('what is told of the metrics elsewhere', () => {
     groups: { rules: Query[] }[];
   };
 
-  it('is true of a real scrape: each metric and label of the dashboard, the alerts and the docs', async () => {
+  it('appear in a real scrape, with their labels', async () => {
     const { url } = await startNode({ SOURCES: 'a' });
     const scrape = await waitFor(async () => {
       const found = await Scrape.of(url);
@@ -313,7 +313,7 @@ describe('what is told of the metrics elsewhere', () => {
     );
   });
 
-  it('can be imported: every panel asks the data source that is chosen, for the group that is', () => {
+  it('can be imported: every panel queries the selected data source and group', () => {
     expect(dashboard.templating.list.map(({ name }) => name)).toEqual(['datasource', 'group', 'instance']);
     expect(new Set(dashboard.panels.map(({ id }) => id)).size).toBe(dashboard.panels.length);
     for (const { title, datasource, targets } of dashboard.panels) {

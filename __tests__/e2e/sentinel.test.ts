@@ -2,11 +2,11 @@ import { startSentinels } from '../../testkit/sentinel.cjs';
 import { expectToSurvive } from '../helpers/chaos';
 import { runCommand } from '../helpers/runCommand';
 
-it('the master is killed five times under load: no instance is restarted, nothing that is left is wrong', async () => {
+it('after the master is killed five times under load, no instance has restarted and the remaining data is consistent', async () => {
   await expectToSurvive(['--redis', 'sentinel', '--seed', '3', '--faults', 'failover,lag', '--times', '5']);
 }, 120_000);
 
-it('a name that no Sentinel knows, and a password that is wrong for Sentinels or server, are told apart', async () => {
+it('an unknown master name and wrong passwords for the Sentinels or the server are distinguished', async () => {
   const sentinels = await startSentinels({ replicas: 0, password: 'Sesame', sentinelPassword: 'Watch' });
   try {
     const url = (login: string, name = 'mymaster') =>

@@ -74,7 +74,7 @@ async function numbersBySource() {
   return numbers;
 }
 
-it('all sources of a killed instance generate again at once, and neither the others nor failing ones are disturbed', async () => {
+it('all sources of a killed instance resume at once, and failing sources do not disturb the others', async () => {
   const counting = ['a', 'b', 'c', 'd', 'e', 'f'];
   const env = { TASK, SOURCES: [...counting, 'hangs', 'throws'].join(',') };
   for (let n = 0; n < 3; n++) start(env);
@@ -104,7 +104,7 @@ it('all sources of a killed instance generate again at once, and neither the oth
   expect(numbers.has('throws') || numbers.has('hangs')).toBe(false);
 });
 
-it('an instance that joins gets its share, by no more moves than that takes', async () => {
+it('a joining instance gets its share with the minimum number of moves', async () => {
   const sources = upTo(8).map((n) => `s${n}`);
   const env = { TASK, SOURCES: sources.join(',') };
   start(env);
@@ -121,7 +121,7 @@ it('an instance that joins gets its share, by no more moves than that takes', as
   }
 });
 
-it('instances campaign for the sources that they know, and one that must not generate for none', async () => {
+it('instances campaign only for sources that they know, and an instance that must not generate for none', async () => {
   const old = start({ TASK, SOURCES: 'a,b' });
   const newer = start({ TASK, SOURCES: 'b,c' });
   start({ TASK, SOURCES: 'a,b,c', CAN_GENERATE: 'false' });
@@ -153,7 +153,7 @@ describe('the examples', () => {
     return (await all()).map(({ message }) => message);
   }
 
-  it('lines reads several files, each with numbers of its own', async () => {
+  it('lines reads several files and numbers the lines of each separately', async () => {
     const files = [write('a.log', ['one', 'two']), write('b.log', ['eins'])];
     for (let n = 0; n < 2; n++) start({ TASK: resolve('examples/lines.mjs'), FILE: files.join(',') });
     const found = await messages<{ source: string; number: number; text: string }>(3);

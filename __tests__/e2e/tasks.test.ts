@@ -42,7 +42,7 @@ afterAll(async () => {
   rmSync(directory, { recursive: true });
 });
 
-it('the recipe: an effect is there once although its handler was killed right after it', async () => {
+it('the recipe applies an effect once although its handler was killed right after it', async () => {
   const env = {
     REDISURL: redis.url,
     SHOP_REDIS: redis.url,
@@ -65,7 +65,7 @@ it('the recipe: an effect is there once although its handler was killed right af
   expect(await redis.client.get('{shop}:total')).toBe(String((100 * 20 * 21) / 2));
 });
 
-it('the tests of a task run as they stand', async () => {
+it('the tests of a task run unchanged', async () => {
   const { stdout } = await promisify(execFile)(process.execPath, ['--test', 'orders.test.mjs'], {
     cwd: directory,
     env: { PATH: process.env['PATH'] },

@@ -87,7 +87,7 @@ ifScript('on a terminal', () => {
     expect(STYLE.test(shown)).toBe(expected);
   });
 
-  it('status --watch hides the cursor, draws in place, and gives the cursor back', async () => {
+  it('status --watch hides the cursor, redraws in place, and restores the cursor', async () => {
     const watch = await onTerminal('status --watch');
     await watch.shows(/nic.*nic/s);
     const { code, shown } = await watch.end('SIGINT');
@@ -98,7 +98,7 @@ ifScript('on a terminal', () => {
     expect(shown.match(/\u001b\[2J/g)).toHaveLength(1);
   });
 
-  it('status --watch gives the cursor back at once although Redis is silent', async () => {
+  it('status --watch restores the cursor at once although Redis does not answer', async () => {
     const watch = await onTerminal('status --watch');
     await watch.shows(/nic/);
     redis.process.kill('SIGSTOP');
@@ -115,7 +115,7 @@ ifScript('on a terminal', () => {
     }
   });
 
-  it('status --watch gives the cursor back before it says that Redis failed', async () => {
+  it('status --watch restores the cursor before it reports that Redis failed', async () => {
     const own = await startRedis();
     const watch = await onTerminal('status --watch', { REDISURL: own.url });
     await watch.shows(/nic/);
@@ -125,7 +125,7 @@ ifScript('on a terminal', () => {
     expect(shown).toMatch(/\u001b\[J\u001b\[\?25herror: Redis at .*\n$/);
   });
 
-  it("an instance's log tells what to do now, in colours", async () => {
+  it('the log of an instance shows next steps in colors', async () => {
     const env = { NAMESPACE: 'log', BOARD_PORT: String(await freePort()), DEMO_ERROR_RATE: '0' };
     const instance = await onTerminal('', env);
     await instance.shows(/message 1 handled/);
@@ -137,7 +137,7 @@ ifScript('on a terminal', () => {
     expect(shown).toMatch(/^\u001b\[2m\d\d:\d\d:\d\d\u001b\[22m \u001b\[32minfo /m);
   });
 
-  it("an instance's log has nothing of that where it is not wanted", async () => {
+  it('the log of an instance shows neither next steps nor colors if they are disabled', async () => {
     const env = { NAMESPACE: 'quiet', BOARD: 'off', LOG_LEVEL: 'warn', NO_COLOR: '1', DEMO_ERROR_RATE: '1' };
     const instance = await onTerminal('', env);
     await instance.shows(/a message failed/);
@@ -147,7 +147,7 @@ ifScript('on a terminal', () => {
   });
 });
 
-it('elsewhere there are no colours, and no words for a person, whatever the environment says', async () => {
+it('without a terminal there are no colors and no next steps, whatever the environment says', async () => {
   const env = { REDISURL: redis.url, FORCE_COLOR: '1', TERM: 'xterm-256color' };
   const status = await runScript('nic status', env);
   expect(status).toMatchObject({ code: 0, stderr: '' });

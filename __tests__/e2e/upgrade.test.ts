@@ -4,7 +4,7 @@ import { type InstanceProcess, killAll, startInstance } from '../helpers/instanc
 import { startRedis } from '../helpers/redisServer';
 import { waitFor } from '../helpers/waitFor';
 
-it('a rolling upgrade under load loses no message, and generating hardly pauses', async () => {
+it('a rolling upgrade under load loses no message and hardly interrupts generation', async () => {
   const redis = await startRedis();
   const env = {
     REDISURL: redis.url,

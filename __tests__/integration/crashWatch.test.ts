@@ -97,7 +97,7 @@ async function watch(url = redis.url, ttlMs = 60_000) {
 
 const leaseHeld = (role: Role = GENERATOR) => redis.client.exists(role.keys.lease);
 
-it('frees the leases of a leader whose connection has ended, of all its roles, within two looks', async () => {
+it('frees the leases of all roles of a leader whose connection has ended, within two polls', async () => {
   const { subscriber } = await leader('a', [GENERATOR, KEEPER]);
   const { crashed, looked } = await watch();
   await looked();
@@ -111,7 +111,7 @@ it('frees the leases of a leader whose connection has ended, of all its roles, w
   expect(await leaseHeld(KEEPER)).toBe(0);
 });
 
-it('touches nothing of a leader that lives, while another one is dead', async () => {
+it('leaves the leases of a living leader alone while another one is dead', async () => {
   const a = await leader('a');
   const b = await leader('b', [KEEPER]);
   const { crashed, looked } = await watch();
@@ -123,7 +123,7 @@ it('touches nothing of a leader that lives, while another one is dead', async ()
   expect(await a.held[0]!.extend()).toBe('extended');
 });
 
-it('suspects nobody whom it has not seen alive', async () => {
+it('does not suspect a leader that it has not seen alive', async () => {
   const { subscriber } = await leader('a');
   subscriber.disconnect();
   const { crashed, looked } = await watch();
@@ -132,7 +132,7 @@ it('suspects nobody whom it has not seen alive', async () => {
   expect(await leaseHeld()).toBe(1);
 });
 
-it('suspects nobody because of a reconnect of its own', async () => {
+it('does not suspect a leader because of its own reconnect', async () => {
   const proxy = await startProxy(redis.port);
   cleanUps.push(() => proxy.close());
   const { subscriber } = await leader('a');
@@ -150,7 +150,7 @@ it('suspects nobody because of a reconnect of its own', async () => {
   expect(await leaseHeld()).toBe(1);
 });
 
-it('suspects nobody after a restart of Redis, until the leader is there again', async () => {
+it('does not suspect a leader after a restart of Redis until the leader has reconnected', async () => {
   const { subscriber } = await leader('a');
   const { crashed, control, looked } = await watch();
   await looked();
@@ -164,7 +164,7 @@ it('suspects nobody after a restart of Redis, until the leader is there again', 
   await waitFor(() => crashed().length === 1, 'the eviction');
 });
 
-it('takes nothing from a successor that has the lease already', async () => {
+it('does not free the lease of a successor', async () => {
   const first = await leader('a');
   const { crashed, looked } = await watch();
   await looked();
@@ -185,7 +185,7 @@ it('notices right when the lease of a silent leader expires', async () => {
   expect(performance.now() - acquiredAt).toBeLessThan(1500 * 1.1);
 });
 
-it('notices a role that nobody holds, and tells the newest terms', async () => {
+it('notices a role without a leader, and returns the newest terms', async () => {
   await leader('a', [GENERATOR]);
   await takeTerm(redis.client, keys, GENERATOR, 'somebody');
   const { vacant, terms, crashWatch } = await watch();

@@ -61,7 +61,7 @@ async function watch() {
   return new DeadInstances({ client: control, keys, missingMs: 400 });
 }
 
-it('an instance whose connections are all gone is dead after the time that it may be missing', async () => {
+it('an instance whose connections are all gone is declared dead after the timeout', async () => {
   const { subscriber, other } = await startInstance('a');
   const dead = await watch();
   expect(await dead.filterDead(['a'])).toEqual(new Set());
@@ -72,7 +72,7 @@ it('an instance whose connections are all gone is dead after the time that it ma
   expect(afterMs).toBeLessThan(800);
 });
 
-it('an instance that has never been checked before is known, if it was there when the connection was opened', async () => {
+it('an instance that was never checked is known if it was present when the connection was opened', async () => {
   const { subscriber, other } = await startInstance('a');
   const dead = await watch();
   await sleep(50);
@@ -81,7 +81,7 @@ it('an instance that has never been checked before is known, if it was there whe
   expect(await diesWithin(3000, 'a', dead)).toBeLessThan(800);
 });
 
-it('an instance that has lost its subscription alone is alive while it reports, and while it is connected', async () => {
+it('an instance that has lost only its subscription is alive while it reports or is connected', async () => {
   const { subscriber, other } = await startInstance('a');
   const dead = await watch();
   await dead.filterDead(['a']);
@@ -99,7 +99,7 @@ it('an instance that has lost its subscription alone is alive while it reports, 
   expect(await diesWithin(3000, 'a', dead)).toBeGreaterThan(0);
 });
 
-it('after a restart of Redis, an instance that has not come back yet is not taken for dead', async () => {
+it('after a restart of Redis, an instance that has not reconnected yet is not declared dead', async () => {
   await startInstance('a');
   const dead = await watch();
   await dead.filterDead(['a']);
@@ -114,7 +114,7 @@ it('after a restart of Redis, an instance that has not come back yet is not take
   expect(await diesWithin(3000, 'a', dead)).toBeGreaterThan(0);
 });
 
-it('a user who may not ask for the connections goes by the other signs', async () => {
+it('a user without the right to list connections relies on the other signs', async () => {
   const { subscriber } = await startInstance('a');
   const dead = await watch();
   await redis.client.call('ACL', 'SETUSER', 'default', '-client|list');

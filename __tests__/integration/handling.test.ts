@@ -105,7 +105,7 @@ it.each<[string, () => Error]>([
   expect(failed).toMatchObject({ attemptsMade: 1, failedReason: 'no' });
 });
 
-it('a failed message keeps the stacks of its last five attempts, and details of the last', async () => {
+it('a failed message keeps the stacks of its last five attempts and the details of the last', async () => {
   const { worker, queue, add } = handleWith((_, { attempt }) => {
     throw new Error(`attempt ${attempt}`);
   });
@@ -119,7 +119,7 @@ it('a failed message keeps the stacks of its last five attempts, and details of 
   });
 });
 
-it('an outcome whose answer was lost is neither a failure nor a lost lock, also if the job is not kept', async () => {
+it('an outcome whose answer was lost is neither a failure nor a lost lock, even if the job is not kept', async () => {
   for (const keepCompleted of [1000, 0]) {
     let finish: () => void = () => undefined;
     const { worker: own, add } = handleWith(() => new Promise<void>((resolve) => (finish = resolve)), {

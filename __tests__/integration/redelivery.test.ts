@@ -47,7 +47,7 @@ async function killHandler(env: Record<string, string> = {}) {
   return { victim, heir, killedAt };
 }
 
-it('a message in the hands of a crashed instance is redelivered within 3 s', async () => {
+it('an active message of a crashed instance is redelivered within 3 s', async () => {
   const { victim, heir, killedAt } = await killHandler();
   await waitFor(async () => (await handlings()).length === 2, 'the second handling');
   expect(performance.now() - killedAt).toBeLessThan(3000);
@@ -58,7 +58,7 @@ it('a message in the hands of a crashed instance is redelivered within 3 s', asy
   await waitFor(async () => (await jobCounts(redis.client)).completed === 1, 'its completion');
 });
 
-it('with ON_STALL=fail it is never handled again, but recorded as an error, whatever ATTEMPTS says', async () => {
+it('with ON_STALL=fail it is never handled again but recorded as an error, regardless of ATTEMPTS', async () => {
   await killHandler({ ON_STALL: 'fail', ATTEMPTS: '5' });
   const json = await waitFor(() => redis.client.hget('{nic}:errors', '1'), 'the record');
   expect(JSON.parse(json)).toMatchObject({
@@ -70,7 +70,7 @@ it('with ON_STALL=fail it is never handled again, but recorded as an error, what
   expect(await jobCounts(redis.client)).toMatchObject({ wait: 0, active: 0, delayed: 0, failed: 1 });
 });
 
-it('a paused handler keeps its message until its lock runs out, and then loses it', async () => {
+it('a paused handler keeps its message until its lock expires, and then loses it', async () => {
   const common = {
     REDISURL: redis.url,
     LEDGER: ledger.url,
@@ -94,7 +94,7 @@ it('a paused handler keeps its message until its lock runs out, and then loses i
   expect(await jobCounts(redis.client)).toMatchObject({ completed: 1, failed: 0, active: 0, wait: 0 });
 });
 
-it('tries a failing message as often as ATTEMPTS says, with a growing pause, and records it once', async () => {
+it('retries a failing message up to ATTEMPTS times with growing delays, and records it once', async () => {
   startInstance({
     REDISURL: redis.url,
     LEDGER: ledger.url,
@@ -112,7 +112,7 @@ it('tries a failing message as often as ATTEMPTS says, with a growing pause, and
   expect((await handlings()).map(({ attempt }) => attempt)).toEqual([1, 2, 3]);
 });
 
-it('a keeper that is paused before it requeues takes nothing from whoever has the message by then', async () => {
+it('a keeper that is paused before it requeues does not take the message from its new holder', async () => {
   const keys = keysOf('nic');
   const queue = openQueue(redis.client, keys);
   await queue.add('message', { number: 1 });

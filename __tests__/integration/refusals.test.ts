@@ -209,7 +209,7 @@ it.each(Object.entries(REFUSALS))(
   },
 );
 
-it('hundreds of short refusals under load neither double a message nor fail one', async () => {
+it('hundreds of short refusals under load neither duplicate nor fail a message', async () => {
   handle = () => sleep(1);
   const spells = 200;
   let done = false;

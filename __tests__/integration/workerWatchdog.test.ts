@@ -72,7 +72,7 @@ function watch(worker: MessageWorker, client = redis.client) {
   return { stop, checks: () => checks };
 }
 
-it('a worker whose blocking connection has died in silence is restarted, and handles what waits', async () => {
+it('a worker whose blocking connection has silently died is restarted and handles the waiting messages', async () => {
   const { worker, handled, close } = await stalledWorker();
   const queue = openQueue(connection, keys);
   const watching = watch(worker);
@@ -90,7 +90,7 @@ it('a worker whose blocking connection has died in silence is restarted, and han
   await close();
 });
 
-it('a worker that comes back while Redis is being asked is not restarted', async () => {
+it('a worker that recovers while Redis is being queried is not restarted', async () => {
   const { worker, handled, close, comeBack } = await stalledWorker();
   await openQueue(connection, keys).add(JOB_NAME, 2);
   let asked = 0;

@@ -48,14 +48,14 @@ const sources = new Map(files.map((file) => [file, parse(file)]));
 const imports = files.flatMap(importsOf);
 const inside = imports.filter((each): each is Import & { to: string } => each.to !== undefined);
 
-describe('the house', () => {
-  it('has a floor for every file, and a file for everything on a floor', () => {
+describe('the architecture', () => {
+  it('has a floor for every file, and a file for every place on a floor', () => {
     expect(files.filter((file) => placeOf(file) === undefined)).toEqual([]);
     const places = FLOORS.flat();
     expect(places.filter((place) => !files.some((file) => placeOf(file)?.name === place))).toEqual([]);
   });
 
-  it('has imports that go down or stay in their room', () => {
+  it('has only imports that go down or stay in their room', () => {
     const wrong = inside.filter(({ from, to, typesOnly }) => {
       const [start, end] = [placeOf(from)!, placeOf(to)!];
       if (end.floor < start.floor || end.room === start.room) return false;
@@ -65,7 +65,7 @@ describe('the house', () => {
     expect(wrong.map(shown)).toEqual([]);
   });
 
-  it('has no cycles, not even of types', () => {
+  it('has no import cycles, not even of types', () => {
     expect(cycleIn(inside)).toEqual([]);
   });
 
@@ -75,7 +75,7 @@ describe('the house', () => {
   });
 });
 
-describe('one place alone', () => {
+describe('only in one place', () => {
   it('main.ts ends the process', () => {
     expect(filesWith(isPropertyOfProcess('exit', 'abort', 'kill', 'exitCode', 'reallyExit'))).toEqual([
       'main.ts',
@@ -102,7 +102,7 @@ describe('one place alone', () => {
   });
 });
 
-describe('habits', () => {
+describe('conventions', () => {
   it('there are no default exports', () => {
     const isDefaultExport = (node: ts.Node) =>
       ts.isExportAssignment(node) ||
@@ -123,8 +123,8 @@ describe('habits', () => {
   });
 });
 
-describe('the rules themselves', () => {
-  it('see every kind of import', () => {
+describe('the checks themselves', () => {
+  it('detect every kind of import', () => {
     const source = `
       import a from './a'; import type { B } from './b'; import { type C } from './c'; import { type D, d } from './d';
       import './e'; export * from './f'; export type { G } from './g'; export { type H } from './h';
@@ -136,7 +136,7 @@ describe('the rules themselves', () => {
     ]);
   });
 
-  it('find a cycle', () => {
+  it('detect a cycle', () => {
     const edge = (from: string, to: string) => ({ from, to, specifier: to, typesOnly: true });
     expect(cycleIn([edge('a', 'b'), edge('b', 'c'), edge('a', 'c')])).toEqual([]);
     expect(cycleIn([edge('x', 'a'), edge('a', 'b'), edge('b', 'c'), edge('c', 'a')])).toEqual([

@@ -59,7 +59,7 @@ async function wallTicks(expression: string, zone: string, after: string, count:
   return ticks!.map((tick) => format.format(tick).replace(',', '').replace('GMT', ''));
 }
 
-describe('where clocks are put forward', () => {
+describe('when clocks are set forward', () => {
   it.each<[string, string, string, string[]]>([
     // In Berlin at 01:00 UTC: 02:00 to 03:00 are not there.
     ['0 2 * * *', 'Europe/Berlin', '2024-03-30T12:00Z', ['31 03:00 +02:00', '01 02:00 +02:00']],
@@ -125,7 +125,7 @@ describe('where clocks are put forward', () => {
   });
 });
 
-describe('where clocks are put back', () => {
+describe('when clocks are set back', () => {
   it.each<[string, string, string, string[]]>([
     // In Berlin at 01:00 UTC: 02:00 to 03:00 come twice.
     ['0 2 * * *', 'Europe/Berlin', '2024-10-26T12:00Z', ['27 02:00 +02:00', '28 02:00 +01:00']],
@@ -174,7 +174,7 @@ describe('where clocks are put back', () => {
   });
 });
 
-it('the ticks are those of a search through every minute, from wherever it starts, in many zones', async () => {
+it('ticks match a search through every minute, from any start, in many zones', async () => {
   const minutes = fc.oneof(
     fc.constant<number[]>([]),
     fc.uniqueArray(fc.integer({ min: 0, max: 59 }), { minLength: 1, maxLength: 4 }),
@@ -261,7 +261,7 @@ describe('a tick', () => {
 });
 
 describe('generating', () => {
-  it('begins with the next tick after now, and keeps the time of its start', async () => {
+  it('begins with the next tick after now, and stores its start time', async () => {
     const found = await run({
       expression: '* * * * * *',
       start: '2024-05-01T12:00:00.250Z',
@@ -279,7 +279,7 @@ describe('generating', () => {
     expect(found.lines).toEqual([]);
   });
 
-  it('from any cursor gives the same as one that never stopped', async () => {
+  it('yields the same ticks from any cursor as an uninterrupted run', async () => {
     const options = { expression: '*/7 * * * *', zone: 'Europe/Berlin', end: '2024-10-27T03:00:00Z' };
     const start = '2024-10-26T23:50:00Z';
     const whole = await run({ ...options, start });
@@ -291,7 +291,7 @@ describe('generating', () => {
     }
   });
 
-  it('looks at the clock at least every minute, however far away the tick', async () => {
+  it('checks the clock at least every minute, however distant the next tick is', async () => {
     const found = await run({
       expression: '0 0 1 1 *',
       start: '2024-02-01T00:00:00.000Z',
@@ -301,7 +301,7 @@ describe('generating', () => {
     expect(found.sleeps).toEqual(Array<number>(60).fill(60_000));
   });
 
-  it('makes up for what was missed while nobody led, and says so', async () => {
+  it('generates the ticks that were missed without a leader, and logs it', async () => {
     const found = await run({
       expression: '*/10 * * * *',
       cursor: '2024-05-01T12:00:00.000Z',
@@ -319,7 +319,7 @@ describe('generating', () => {
     ]);
   });
 
-  it('with MISSED=skip leaves out what was missed, for good', async () => {
+  it('permanently skips missed ticks with MISSED=skip', async () => {
     const found = await run({
       expression: '*/10 * * * *',
       missed: 'skip',
@@ -334,7 +334,7 @@ describe('generating', () => {
     ]);
   });
 
-  it('with MISSED=skip leaves out nothing where nothing was missed, nor what is only late', async () => {
+  it('skips neither ticks on time nor late ticks with MISSED=skip', async () => {
     const found = await run({
       expression: '* * * * * *',
       missed: 'skip',
@@ -351,7 +351,7 @@ describe('generating', () => {
   it.each<['makeup' | 'skip', string[]]>([
     ['makeup', ['12:10', '12:20', '12:30', '12:40', '12:50', '13:00']],
     ['skip', ['12:10', '13:00']],
-  ])('on a machine that was suspended, with MISSED=%s', async (missed, expected) => {
+  ])('handles a suspended machine with MISSED=%s', async (missed, expected) => {
     const found = await run({
       expression: '*/10 * * * *',
       missed,
@@ -362,7 +362,7 @@ describe('generating', () => {
     expect(ticksOf(found).map((tick) => tick.slice(11, 16))).toEqual(expected);
   });
 
-  it('gives no tick again when the clock is set back, and says that it waits', async () => {
+  it('repeats no tick when the clock is set back, and logs that it is waiting', async () => {
     const found = await run({
       expression: '*/10 * * * *',
       start: '2024-05-01T12:05:00.000Z',
@@ -381,7 +381,7 @@ describe('generating', () => {
     ]);
   });
 
-  it('goes on from the time of the last tick when SCHEDULE has changed', async () => {
+  it('continues from the time of the last tick when SCHEDULE has changed', async () => {
     const found = await run({
       expression: '15,45 * * * *',
       cursor: '2024-05-01T12:30:00.000Z',
@@ -391,7 +391,7 @@ describe('generating', () => {
     expect(ticksOf(found).map((tick) => tick.slice(11, 16))).toEqual(['12:45', '13:15']);
   });
 
-  it('makes up for a day of seconds in order, each once, in batches of a few hundred', async () => {
+  it('generates a missed day of seconds in order, each once, in batches of a few hundred', async () => {
     const found = await run({
       expression: '* * * * * *',
       cursor: '2024-05-01T00:00:00.000Z',
@@ -407,7 +407,7 @@ describe('generating', () => {
     for (const { messages, cursor } of found.batches) expect(messages.at(-1)!.scheduledFor).toBe(cursor);
   });
 
-  it('of years of missed seconds works out only as many as are taken', async () => {
+  it('computes only the requested ticks out of years of missed seconds', async () => {
     const found = await run({
       expression: '* * * * * *',
       cursor: '1970-01-01T00:00:00.000Z',
@@ -427,7 +427,7 @@ describe('generating', () => {
     },
   );
 
-  it('ends at once when it is told to, however far away the tick', async () => {
+  it('ends at once when its signal aborts, however distant the next tick is', async () => {
     const number = await host.run<number>('open', { module: CRON, env: { SCHEDULE: '0 0 1 1 *' } });
     await expect(host.run('next', { number })).resolves.toMatchObject({ messages: [] });
     const next = host.run('next', { number });
@@ -438,7 +438,7 @@ describe('generating', () => {
   });
 });
 
-describe('what is refused', () => {
+describe('invalid settings', () => {
   const EXPECTED = 'expected a cron expression of 5 or 6 fields like "*/5 * * * *"';
   const refusal = (env: Record<string, string>) =>
     host.run('open', { module: CRON, env: { SCHEDULE: '', TZ: 'UTC', MISSED: '', ...env } }).then(
@@ -494,13 +494,13 @@ describe('what is refused', () => {
     );
   });
 
-  it('MISSED other than makeup and skip, and everything that is wrong at once', async () => {
+  it('refuses other values of MISSED, and reports all problems at once', async () => {
     expect(await refusal({ SCHEDULE: '* *', TZ: 'Nowhere', MISSED: 'later' })).toBe(
       `SCHEDULE is "* *", ${EXPECTED}; TZ is "Nowhere", expected a time zone like Europe/Berlin or UTC; MISSED is "later", expected makeup or skip`,
     );
   });
 
-  it('but not a name in capitals, nor an empty TZ or MISSED', async () => {
+  it('accepts names in capitals and an empty TZ or MISSED', async () => {
     expect(await refusal({ SCHEDULE: '0 0 * MAR THU', TZ: '', MISSED: 'SKIP' })).toBeUndefined();
   });
 });

@@ -31,27 +31,24 @@ it('the generated tables are current', () => {
   expect(stdout + stderr).toBe('');
 });
 
-it.each([...DOCUMENTS, 'CHANGELOG.md', ...markdownIn('examples')])(
-  'the links of %s lead somewhere',
-  (file) => {
-    const { links, code, text } = proseOf(file);
-    const broken = links.filter((target) => {
-      if (/^[a-z]+:/.test(target)) return false;
-      const [path, anchor] = target.split('#') as [string, string?];
-      const to = path === '' ? file : normalize(join(dirname(file), decodeURI(path)));
-      return !existsSync(to) || (anchor !== undefined && !anchorsIn(to).includes(anchor));
-    });
-    const paths = code.filter((each) =>
-      /^(src|docs|deploy|examples|bench|chaos|harness|scripts|__tests__)\/[\w./-]+$/.test(each),
-    );
-    const named = [...text.matchAll(/\b\w+\.test\.ts\b/g)].map(([name]) => name);
-    expect({
-      broken,
-      files: paths.filter((path) => !existsSync(path) && !path.startsWith('bench/results')),
-      tests: named.filter((name) => !tests.some((each) => each.endsWith(`/${name}`))),
-    }).toEqual({ broken: [], files: [], tests: [] });
-  },
-);
+it.each([...DOCUMENTS, 'CHANGELOG.md', ...markdownIn('examples')])('the links of %s are valid', (file) => {
+  const { links, code, text } = proseOf(file);
+  const broken = links.filter((target) => {
+    if (/^[a-z]+:/.test(target)) return false;
+    const [path, anchor] = target.split('#') as [string, string?];
+    const to = path === '' ? file : normalize(join(dirname(file), decodeURI(path)));
+    return !existsSync(to) || (anchor !== undefined && !anchorsIn(to).includes(anchor));
+  });
+  const paths = code.filter((each) =>
+    /^(src|docs|deploy|examples|bench|chaos|harness|scripts|__tests__)\/[\w./-]+$/.test(each),
+  );
+  const named = [...text.matchAll(/\b\w+\.test\.ts\b/g)].map(([name]) => name);
+  expect({
+    broken,
+    files: paths.filter((path) => !existsSync(path) && !path.startsWith('bench/results')),
+    tests: named.filter((name) => !tests.some((each) => each.endsWith(`/${name}`))),
+  }).toEqual({ broken: [], files: [], tests: [] });
+});
 
 it('the tests that CONTRIBUTING.md names exist', () => {
   const guards = [...readFileSync('CONTRIBUTING.md', 'utf8').matchAll(/`(\w+\.test\.ts)`: ("[^|]+)/g)];
@@ -87,7 +84,7 @@ it('the scripts and variables in the commands exist', () => {
   expect(missing).toEqual([]);
 });
 
-it('JavaScript and TypeScript can be parsed', () => {
+it('the JavaScript and TypeScript blocks can be parsed', () => {
   const faults = blocks.filter(isScript).flatMap(({ file, line, code }) => {
     const { diagnostics } = ts.transpileModule(code, { fileName: 'x.mts', reportDiagnostics: true });
     return diagnostics!.map(
@@ -97,7 +94,7 @@ it('JavaScript and TypeScript can be parsed', () => {
   expect(faults).toEqual([]);
 });
 
-it('tests of tasks run, and tasks that need no server commit a batch', () => {
+it('tests of tasks pass, and tasks that need no server commit a batch', () => {
   const directory = mkdtempSync(join(tmpdir(), 'nic-docs-'));
   try {
     mkdirSync(join(directory, 'node_modules'));

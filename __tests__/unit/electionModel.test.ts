@@ -208,7 +208,7 @@ async function play(scenario: Scenario): Promise<World> {
   return world;
 }
 
-it('never generates past its trust, never lets two terms pass the fence, and always leads again', async () => {
+it('never generates past its trust deadline, never lets two terms pass the fence, and always recovers a leader', async () => {
   await fc.assert(
     fc.asyncProperty(scenarios, async (scenario) => {
       const world = await play(scenario);

@@ -31,14 +31,14 @@ describe('the namespace in hints', () => {
     expect(namespacePrefix(namespace)).toBe(prefix);
   });
 
-  it('is part of the commands that a started instance shows', () => {
+  it('is part of the commands that a starting instance prints', () => {
     expect(nextSteps('npm start --', 'squares')).toContain(
       '    NAMESPACE=squares npm start -- status       shows',
     );
   });
 });
 
-it('the examples of the help can be typed as they stand', () => {
+it('the examples in the help can be copied and run', () => {
   const help = examplesFor('npx node-instances-communication');
   expect(help).not.toContain('npm start');
   expect(help).not.toContain(' -- ');

@@ -122,7 +122,7 @@ async function play(steps: readonly string[], longer = (_ms: number) => 0): Prom
   return most;
 }
 
-it('there is one for each guard that can be taken out of the trust deadline', () => {
+it('there is a schedule for each guard that can be removed from the trust deadline', () => {
   expect(schedules.map(({ guard }) => guard).sort()).toEqual(Object.keys(LONGER).sort());
   expect(timingsOf(TTL).trust.ms).toBe(3 * TICK);
 });

@@ -29,7 +29,7 @@ const production = Object.entries(packages).filter(
   ([place, { dev, devOptional }]) => place !== '' && !dev && !devOptional,
 );
 
-it('every package that users get along with this one may be used as freely as it', () => {
+it('every package that is installed with this one has a license that is at least as permissive', () => {
   expect(production.length).toBeGreaterThan(20);
   const others = production
     .map(([place, locked]) => [place, licenceOf(place) ?? locked.license] as const)
@@ -37,7 +37,7 @@ it('every package that users get along with this one may be used as freely as it
   expect(others).toEqual([]);
 });
 
-it('an expression is fine if one of its choices is, and all that belong together are', () => {
+it('a license expression is accepted if one alternative is, and all parts of it are', () => {
   const answers = [
     'MIT',
     '(MIT OR GPL-3.0)',

@@ -65,7 +65,7 @@ describe('a task', () => {
   });
 });
 
-describe('what is no task is refused with exit code 2, naming the file, what was found and what was expected', () => {
+describe('an invalid task is refused with exit code 2, naming the file, what was found and what was expected', () => {
   it.each([
     ['empty.mjs', '', 'nothing'],
     ['empty.cjs', '', 'nothing'],
@@ -97,7 +97,7 @@ describe('what is no task is refused with exit code 2, naming the file, what was
   });
 });
 
-describe('what can not be loaded is refused with exit code 2, in one line that names the file and the reason', () => {
+describe('a task that cannot be loaded is refused with exit code 2, in one line that names the file and the reason', () => {
   it.each([
     ['syntax.mjs', 'export function {', /Unexpected token/],
     ['syntax.cjs', 'const = 1;', /Unexpected token/],
@@ -142,7 +142,7 @@ describe('what can not be loaded is refused with exit code 2, in one line that n
 });
 
 describe('a task given as an object', () => {
-  it('is accepted with the two functions, and with handle alone', () => {
+  it('is accepted with both functions, or with handle only', () => {
     expect(() => checkTask({ generate() {}, handle() {} })).not.toThrow();
     expect(() => checkTask({ handle() {} })).not.toThrow();
     expect(() => checkTask({ generate: undefined, handle() {} })).not.toThrow();

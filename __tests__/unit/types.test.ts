@@ -77,7 +77,7 @@ it('the message of an object given to createInstance is what its generate yields
   });
 });
 
-it('a task is refused whose parts do not fit together', () => {
+it('a task whose parts do not fit together is refused', () => {
   const readings = {
     async *generate({ cursor = 0 }: GenerateContext<number>) {
       await Promise.resolve();
@@ -148,7 +148,7 @@ it('message and cursor types flow through runTask', () => {
   void check;
 });
 
-it('options and instance are no more than is said of them', () => {
+it('options and instance have only their declared members', () => {
   expectTypeOf<CreateInstanceOptions<Reading, number>>().toEqualTypeOf<{
     readonly task?: Task<Reading, number>;
     readonly env?: Environment;
@@ -180,7 +180,7 @@ it('options and instance are no more than is said of them', () => {
   createInstance({ env: { CONCURRENCY: 5 } });
 });
 
-it('no type of a library is part of the package’s own', () => {
+it('the types of the package do not refer to types of a library', () => {
   const seen = new Set<string>();
   const packages = new Set<string>();
   const visit = (file: string) => {

@@ -60,7 +60,7 @@ async function failAll(...data: unknown[]): Promise<void> {
   await errorLog.reconcile(new AbortController().signal);
 }
 
-it('of an empty Redis is empty', async () => {
+it('is empty for an empty Redis', async () => {
   expect(await group.read()).toEqual({
     now: expect.any(Number) as number,
     leader: {},
@@ -84,7 +84,7 @@ it('of an empty Redis is empty', async () => {
   });
 });
 
-it('tells who is alive, who is silent and who is gone', async () => {
+it('shows which instances are alive, silent or gone', async () => {
   await connected('alive', () =>
     connected('silent', async () => {
       await report('alive', { board: { host: '127.0.0.1', port: 3000 } });
@@ -105,7 +105,7 @@ it('tells who is alive, who is silent and who is gone', async () => {
   );
 });
 
-it('has rates from what it has seen itself', async () => {
+it('computes rates from its own observations', async () => {
   await connected('a', async () => {
     await report('a', { handled: 100, failed: 10 });
     expect((await group.read()).instances[0]!.rate).toBeNull();
@@ -120,7 +120,7 @@ it('has rates from what it has seen itself', async () => {
   });
 });
 
-it('has a leader while the lease is held, and else says since when there is none', async () => {
+it('has a leader while the lease is held, and otherwise says since when there is none', async () => {
   const held = await leases.lease(role.keys.lease).acquire();
   await takeTerm(redis.client, keys, role, 'a');
   const { leader, terms } = await group.read();
@@ -134,7 +134,7 @@ it('has a leader while the lease is held, and else says since when there is none
   expect((await group.read()).leader).toEqual({});
 });
 
-it('shows the newest twenty errors, and how many there are', async () => {
+it('shows the newest twenty errors and the total', async () => {
   await failAll(...Array.from({ length: 30 }, (_, index) => index));
   const { errors } = await group.read();
   expect(errors.total).toBe(30);
@@ -143,7 +143,7 @@ it('shows the newest twenty errors, and how many there are', async () => {
   expect(times).toEqual([...times].sort().reverse());
 });
 
-it('shows errors put there by hand as well, which can not be retried, and whatever is no error record', async () => {
+it('also shows errors written by hand, which cannot be retried, and invalid records', async () => {
   await failAll('real');
   await redis.client.hset(keys.errors, {
     'by-hand': JSON.stringify({
@@ -183,7 +183,7 @@ it('shows errors put there by hand as well, which can not be retried, and whatev
   expect([later.errors.total, later.errors.newest.length]).toEqual([1507, 1]);
 });
 
-it('does not read records that are too large to be shown, and cuts what is long', async () => {
+it('does not read records that are too large to show, and truncates long texts', async () => {
   await failAll('x'.repeat(200_000), 'y'.repeat(10_000));
   const { newest } = (await group.read()).errors;
   const texts = newest.map(({ text }) => text).sort();
@@ -195,7 +195,7 @@ it('does not read records that are too large to be shown, and cuts what is long'
   expect(await redis.client.hlen(keys.errors)).toBe(0);
 });
 
-it('reads records again only when something has changed, and until those are there that are still to come', async () => {
+it('reads records again only after a change, and until pending records have been written', async () => {
   await failAll(1, 2);
   await group.read();
   const commands: string[] = [];
@@ -220,7 +220,7 @@ it('reads records again only when something has changed, and until those are the
   source.disconnect();
 });
 
-it('is read whatever nonsense is stored', async () => {
+it('can be read whatever invalid data is stored', async () => {
   await redis.client.hset(keys.instances, { a: 'null', b: '{}', c: '{"seen":"x"}', d: '[]' });
   await redis.client.hset(
     keys.instances,
@@ -242,7 +242,7 @@ it('is read whatever nonsense is stored', async () => {
   expect(state.instances[0]).not.toHaveProperty('board');
 });
 
-it('shows the last failure of each role, and no longer once others have led it for long', async () => {
+it('shows the last failure of each role until others have led the role for long enough', async () => {
   const now = Date.now();
   const failure = (retryAt: number) => ({
     ...{ name: 'TypeError', message: 'no map', stack: 'TypeError: no map\n    at generate (task.mjs:1:2)' },
@@ -274,7 +274,7 @@ it('shows the last failure of each role, and no longer once others have led it f
   );
 });
 
-it('gives an error in full, with its causes, bounded in number and size', async () => {
+it('returns an error in full, with its causes, bounded in number and size', async () => {
   const nested = { name: 'Error', message: 'm'.repeat(4000), stack: 's'.repeat(4000) };
   const error = {
     ...{
