@@ -8,11 +8,11 @@ const QUEUE_NAME = 'messages';
 const PATIENCE_MS = 2000;
 /** Guards that can be taken out here, and how: tokens that are all the same, say, are as good as none. */
 const WITHOUT =
-  /** @type {Record<string, { sameToken?: true, blindly?: true, deaf?: true, retries?: true }>} */ ({
+  /** @type {Record<string, { sameToken?: true, blindly?: true, blind?: true, retries?: true }>} */ ({
     REDELIVER_WITHOUT_TOKEN: { sameToken: true },
     FINISH_WITHOUT_TOKEN: { sameToken: true },
     TOKEN_WITHOUT_HOLDER: { blindly: true },
-    NO_SECOND_LOOK: { deaf: true },
+    NO_SECOND_LOOK: { blind: true },
     STALL_RETRIES: { retries: true },
   });
 
@@ -89,7 +89,7 @@ async function replayHands(parts, { client }, { guard, steps }, { namespace, wit
       case 'token':
         return keeper.goOn(verdict);
       case 'lookAgain':
-        if (!missing.deaf) verdict = dead();
+        if (!missing.blind) verdict = dead();
         return true;
       case 'giveBack':
         return keeper.goOn(verdict);

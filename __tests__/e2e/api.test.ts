@@ -40,7 +40,7 @@ const generated = async () => Number((await redis.client.hget('{nic}:cursor', 'g
 const json = (response: ServerResponse, body: unknown) =>
   response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body));
 
-/** Items from 1 on, in pages; the token of a page is opaque to whoever reads it. */
+/** Serves items from 1 on in pages; page tokens are opaque to clients. */
 function answerPage(url: string, items: number, response: ServerResponse) {
   const token = new URL(url, 'http://host').searchParams.get('page');
   const page = token === null ? 0 : Number(Buffer.from(token, 'base64url').toString());
@@ -57,7 +57,7 @@ it('three instances generate each item once and in order although the generator 
     const chance = Math.random();
     if (chance < 0.03) return response.writeHead(500).end();
     if (chance < 0.06) return response.writeHead(429, { 'retry-after': '0' }).end();
-    // Cut off within its body.
+    // The response is cut off within its body.
     if (chance < 0.09) {
       response.writeHead(200, { 'content-length': '1000' }).write('{"items":[');
       return setTimeout(() => response.destroy(), 1);
@@ -91,7 +91,7 @@ it('three instances generate each item once and in order although the generator 
 
 it('waits as long as Retry-After asks after 429 and 503, backs off after 500, and keeps its leadership', async () => {
   const page = (response: ServerResponse) => answerPage('/', 3, response);
-  // Two seconds by the server's clock, which is far from that of the instance.
+  // Two seconds on the server's clock, which differs a lot from the clock of the instance.
   const dates = { date: 'Wed, 01 Jan 2020 00:00:00 GMT', 'retry-after': 'Wed, 01 Jan 2020 00:00:02 GMT' };
   const answers: ((response: ServerResponse) => unknown)[] = [
     (response) => response.writeHead(429, { 'retry-after': '1' }).end(),
@@ -129,7 +129,7 @@ it('polls at its interval when nothing is new, commits nothing, and stops during
   for (const [index, at] of times.slice(1).entries()) expect(at - times[index]!).toBeGreaterThan(198);
   expect(server.requests[0]!.headers.authorization).toBe('Bearer Sesame');
   expect(instance.log.filter(({ message }) => message === 'committed')).toHaveLength(1);
-  // The page grows, and then has another one after it.
+  // The page grows, and then another page follows it.
   state.items = PAGE_SIZE + 1;
   await waitFor(async () => (await generated()) === PAGE_SIZE + 1, 'the new items');
   expect(JSON.parse((await redis.client.hget('{nic}:cursor', 'cursor'))!)).toEqual({

@@ -48,7 +48,7 @@ it('a small run measures, compares with the targets, and fills in the document',
       expect.arrayContaining(['million.instances', 'commands.help', 'commands.many.first']),
     );
     expect(judged.every(({ met }) => typeof met === 'boolean')).toBe(true);
-    // What was not measured is not judged either.
+    // Targets without a measurement are not judged.
     expect(report.targets.find(({ id }) => id === 'handling.1.leader')).not.toHaveProperty('met');
 
     expect(stdout).toContain('### The million');

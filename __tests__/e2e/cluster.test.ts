@@ -4,7 +4,7 @@ import { ELECTED, type InstanceProcess, killAll, startInstance } from '../helper
 import { runCommand } from '../helpers/runCommand';
 import { waitFor } from '../helpers/waitFor';
 
-/** Of several processes the one that logs this first. */
+/** Returns the first of several processes to log this message. */
 function firstToLog(instances: readonly InstanceProcess[], what: string): Promise<InstanceProcess> {
   return Promise.race(
     instances.map(async (instance) => {

@@ -7,7 +7,7 @@ import { type CommandResult, runCommand, runScript } from '../helpers/runCommand
 import { freePort, type RedisServer, startRedis } from '../helpers/redisServer';
 
 let redis: RedisServer;
-/** Nothing listens there. */
+/** An address on which nothing listens. */
 let nowhere: string;
 let directory: string;
 let count = 0;
@@ -25,7 +25,7 @@ beforeEach(() => {
 
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-/** The environment of a group of its own: nothing is there yet. */
+/** Returns the environment of a new, empty group. */
 function freshGroup() {
   const NAMESPACE = `test${++count}`;
   return { REDISURL: redis.url, NAMESPACE };
@@ -36,7 +36,7 @@ const errorsOf = ({ NAMESPACE }: { NAMESPACE: string }) => `{${NAMESPACE}}:error
 /** Every command that needs Redis. */
 const COMMANDS = [[], ['getErrors'], ['status'], ['retryErrors', '1']];
 
-/** It did nothing but to say, in one line, what is wrong. */
+/** Expects that the command only printed one line with the error. */
 function expectRefusal({ code, stdout, stderr }: CommandResult, exitCode: number, reason: RegExp | string) {
   expect({ code, stdout }).toEqual({ code: exitCode, stdout: '' });
   expect(stderr).toMatch(/^error: [^\n\r]+\n$/);
@@ -125,8 +125,8 @@ describe('an invalid configuration', () => {
 });
 
 describe('an unusable Redis', () => {
-  // The rest is what Node.js takes to start, on a machine that does nothing else.
-  const MOST_OF_5_S = 4500;
+  // The rest of the 5 s is the startup of Node.js on an idle machine.
+  const MAX_CONNECTED_MS = 4500;
 
   it('that is not listening: exits with code 1 within 5 s without showing the password', async () => {
     const { port } = new URL(nowhere);
@@ -149,7 +149,7 @@ describe('an unusable Redis', () => {
       for (const result of await Promise.all(COMMANDS.map((args) => runCommand(args, env)))) {
         expectRefusal(result, 1, /^error: Redis at redis:\/\/127.0.0.1:\d+ cannot be reached: /);
       }
-      expect(silent.longestMs()).toBeLessThan(MOST_OF_5_S);
+      expect(silent.longestMs()).toBeLessThan(MAX_CONNECTED_MS);
     } finally {
       await silent.close();
     }
@@ -160,7 +160,7 @@ describe('an unusable Redis', () => {
       const server = connect(redis.port, '127.0.0.1').on('error', () => undefined);
       client.on('close', () => server.destroy());
       server.pipe(client);
-      // Connecting takes other commands than these.
+      // Connecting uses other commands.
       client.on('data', (chunk) => {
         if (!/zrange|hlen|exists|hgetall|evalsha/i.test(chunk.toString('latin1'))) server.write(chunk);
         else client.removeAllListeners('data').resume();
@@ -170,11 +170,11 @@ describe('an unusable Redis', () => {
       const env = { REDISURL: `redis://127.0.0.1:${gate.port}` };
       const commands = COMMANDS.slice(1);
       for (const result of await Promise.all(commands.map((args) => runCommand(args, env)))) {
-        // retryErrors adds what it has not done.
+        // retryErrors also prints what it has not done.
         const stderr = result.stderr.replace('; not retried: 1\n', '\n');
         expectRefusal({ ...result, stderr }, 1, `Redis at ${env.REDISURL} failed: Command timed out`);
       }
-      expect(gate.longestMs()).toBeLessThan(MOST_OF_5_S);
+      expect(gate.longestMs()).toBeLessThan(MAX_CONNECTED_MS);
     } finally {
       await gate.close();
     }
@@ -229,7 +229,7 @@ describe('an invalid TASK is refused with exit code 2, naming the file', () => {
   ])('%s', async (name, source, reason) => {
     const file = join(directory, name);
     if (source !== undefined) writeFileSync(file, source);
-    // Relative to the working directory.
+    // The path is relative to the working directory.
     const result = await runCommand([], { REDISURL: nowhere, TASK: name }, directory);
     expectRefusal(result, 2, /^error: TASK /);
     expect(result.stderr).toContain(`${file} ${reason}`);
@@ -312,7 +312,7 @@ describe('status', () => {
 
   it('--watch writes one block after another if stdout is not a terminal', async () => {
     const env = freshGroup();
-    // Two blocks have 16 lines, and an empty one between them.
+    // Two blocks have 16 lines and an empty line between them.
     const { code, stdout } = await runScript('nic status --watch | head -17', env);
     expect(code).toBe(0);
     const block = `${env.NAMESPACE}: no generator\nkeeper     none\n\nmessages`;
@@ -367,7 +367,7 @@ function record(id: string, fields: Partial<ErrorRecord> = {}): ErrorRecord {
       stack: `RangeError: number ${id} fails\n    at x`,
     },
     attempts: 1,
-    // The higher the id, the later.
+    // Higher ids are later.
     failedAt: new Date(Date.UTC(2024, 0, 1) + Number(id) * 1000).toISOString(),
     instance: 'host:1:abc',
     ...fields,
@@ -635,7 +635,7 @@ describe('getErrors --summary', () => {
 });
 
 describe('getErrors with untrusted data in Redis', () => {
-  // The codes of a terminal in 7 and in 8 bits, a bell, a lone return, line separators, a change of direction.
+  // 7-bit and 8-bit terminal codes, a bell, a bare carriage return, line separators and a change of text direction.
   const hostile = '\u001b[2J\u009b2J\u0007\r\u0085\u2028\u202e\u2066\nmessage 9  failed never';
   const raw = /[^\P{Cc}\n]|[\p{Bidi_Control}\u2028\u2029]/u;
   const readable = record('1', {
@@ -731,7 +731,7 @@ describe('getErrors with 20,000 errors', () => {
   });
 
   it('exits silently and clears nothing when nothing is read', async () => {
-    // `true` is gone before Node.js has started.
+    // `true` exits before Node.js has started.
     expect(await runScript('nic getErrors --clear | true', env)).toMatchObject({
       code: 0,
       stdout: '',
@@ -756,7 +756,7 @@ describe('getErrors with 20,000 errors', () => {
     const left = await idsLeft(env);
     const cleared = records.slice(0, records.length - left.length);
     expect(left).toEqual(records.slice(cleared.length).map(({ id }) => id));
-    // Through to head: what it has read, one buffer, and what the pipe holds.
+    // These got through to head: what it read (one buffer) and what the pipe holds.
     const bytes = cleared.reduce((sum, each) => sum + JSON.stringify(each).length + 1, 0);
     expect(bytes).toBeLessThanOrEqual(2 * 64 * 1024);
   });
@@ -764,13 +764,13 @@ describe('getErrors with 20,000 errors', () => {
 
 interface Listening {
   readonly port: number;
-  /** How long the longest connection that has ended was open, in milliseconds. */
+  /** The longest duration of a closed connection, in milliseconds. */
   longestMs(): number;
-  /** Cuts its connections. */
+  /** Cuts all connections. */
   close(): Promise<void>;
 }
 
-/** A server on a free loopback port. */
+/** Starts a server on a free loopback port. */
 async function listen(serve: (client: Socket) => void): Promise<Listening> {
   const sockets = new Set<Socket>();
   const durations: number[] = [];

@@ -34,7 +34,7 @@ const ticks = async () =>
     Date.parse(message.scheduledFor),
   );
 
-/** The instance that leads in a term after the one given. */
+/** Returns the instance that leads in a later term than the given one. */
 async function leaderAfter(term: number, instances: InstanceProcess[]) {
   return waitFor(async () => {
     const leader = await redis.client.hgetall('{nic}:leader');
@@ -51,7 +51,7 @@ it('every second becomes a tick exactly once although the generator is killed an
     await waitFor(async () => (await ticks()).length > before, 'a tick');
     const struck = leader.instance;
     struck.signal(fault);
-    // Whoever was paused is not found again before it goes on, and does not keep others from leading.
+    // A paused instance is not counted as alive until it resumes, and does not prevent others from leading.
     if (fault !== 'SIGSTOP') instances.push(start());
     leader = await leaderAfter(leader.term, instances);
     if (fault === 'SIGSTOP') struck.signal('SIGCONT');
@@ -73,7 +73,7 @@ it.each(['makeup', 'skip'])('handles the seconds without a leader, with MISSED=%
   first.signal('SIGKILL');
   await first.exited;
   const before = await ticks();
-  // The seconds that are missed are what this is about.
+  // The test is about the missed seconds.
   await sleep(2100);
   const second = start({ MISSED });
   const line = await second.logged(

@@ -7,7 +7,7 @@ import { installPacked, type PackedInstall } from '../helpers/packedInstall';
 import { freePort, type RedisServer, startRedis } from '../helpers/redisServer';
 
 /*
- * There is no container engine and no systemd in a test. What they would start is started: the same command lines, in
+ * Tests have neither a container engine nor systemd. They run the command lines that these would run, in
  * the package as it is published.
  */
 
@@ -29,7 +29,7 @@ afterAll(async () => {
 const image = readDockerfile().at(-1)!;
 const list = (keyword: string) => image.find((each) => each.keyword === keyword)!.list!;
 
-/** A command line of the image: `node` and what follows, in its working directory. */
+/** Runs a command line of the image: `node` and its arguments, in its working directory. */
 function inImage([program, ...args]: readonly string[], env: Record<string, string>) {
   expect(program).toBe('node');
   const options = {
@@ -98,7 +98,7 @@ it('the systemd unit starts the program from /opt, and its stop signal shuts it 
   await stopsInOrder(instance, Service!['KillSignal']![0] as NodeJS.Signals);
 });
 
-/** For an instance with a board on a port of its own. */
+/** The environment of an instance with a board on a free port. */
 async function settings(): Promise<Record<string, string>> {
   return { REDISURL: redis.url, BOARD: 'on', BOARD_PORT: String(await freePort()), NODE_ENV: 'production' };
 }

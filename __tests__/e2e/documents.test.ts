@@ -7,7 +7,7 @@ import { codeBlocks } from '../helpers/markdown';
 import { runScript } from '../helpers/runCommand';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
 
-/* The README's commands, run as they stand in a directory that looks like the repository. */
+/* Runs the README's commands unchanged, in a directory that looks like the repository. */
 
 let redis: RedisServer;
 let directory: string;
@@ -26,10 +26,10 @@ afterAll(async () => {
   rmSync(directory, { recursive: true });
 });
 
-/** The first block of the README with this text. */
+/** Returns the first block of the README that contains this text. */
 const block = (text: string) => codeBlocks('README.md').find(({ code }) => code.includes(text))!.code;
 
-/** Runs a script whose last command is an instance, and stops it once it has logged what matches. */
+/** Runs a script whose last command is an instance, and stops it once a line of its log matches. */
 async function runUntil(script: string, pattern: RegExp): Promise<string> {
   const child = spawn('bash', ['-c', script], {
     cwd: directory,
@@ -43,7 +43,7 @@ async function runUntil(script: string, pattern: RegExp): Promise<string> {
   child.stderr.on('data', (chunk: Buffer) => {
     const before = output;
     output += chunk.toString();
-    // Not to the whole group: npm forwards the signal, and a second one ends the instance at once.
+    // Do not signal the whole process group: npm forwards the signal, and a second one ends the instance at once.
     const pid = Number(/ started .* pid=(\d+)/.exec(output)?.[1]);
     if (pattern.test(output) && !pattern.test(before)) process.kill(pid, 'SIGTERM');
   });

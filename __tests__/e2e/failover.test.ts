@@ -31,7 +31,7 @@ function start(env: Record<string, string> = {}): InstanceProcess {
   });
 }
 
-/** The instance among these that holds the newest term. */
+/** Returns the instance that holds the newest term. */
 async function leaderOf(instances: InstanceProcess[], beyondTerm = 0): Promise<InstanceProcess> {
   return waitFor(async () => {
     const { instance, term } = await redis.client.hgetall('{nic}:leader');
@@ -42,7 +42,7 @@ async function leaderOf(instances: InstanceProcess[], beyondTerm = 0): Promise<I
 const generated = async () => Number((await redis.client.hget('{nic}:cursor', 'generated')) ?? 0);
 const term = async () => Number((await redis.client.hget('{nic}:leader', 'term')) ?? 0);
 
-/** Waits until all of `total` messages are done, and gives their numbers in the order of their ids. */
+/** Waits until all `total` messages are finished, and returns their numbers in the order of their ids. */
 async function finished(total: number): Promise<number[]> {
   await waitFor(async () => {
     const { completed, failed } = await jobCounts(redis.client);
@@ -59,7 +59,7 @@ describe('an access log of 10,000 lines on three instances', () => {
 
   beforeAll(() => {
     if (existsSync(real)) return;
-    // Without the real one: as many lines of the same form, one of them cut short.
+    // If the real log is missing, generate as many lines of the same form, one of them truncated.
     file = join(directory, 'access.log');
     badLine = 4321;
     const line = (n: number) =>
@@ -90,7 +90,7 @@ describe('an access log of 10,000 lines on three instances', () => {
       );
     }
 
-    // Messages in the hands of the killed are the only ones that may still be on their way.
+    // Only messages that were active on killed instances can still be unfinished.
     await waitFor(async () => (await generated()) === 10_000, 'all lines');
     const numbers = (await history<{ number: number }>(redis.client)).map(({ message }) => message.number);
     expect(numbers).toEqual(upTo(10_000));
@@ -148,7 +148,7 @@ it('a generator that was paused for longer than its lease adds nothing afterward
 
   const numbers = (await history<{ number: number }>(redis.client)).map(({ message }) => message.number);
   expect(numbers).toEqual(upTo(numbers.length));
-  // It may hear only now of what it had committed before the pause; nothing else is its own.
+  // It might learn only now that a commit from before the pause succeeded; it commits nothing else.
   const added = paused.log
     .filter(({ message }) => message === 'committed')
     .map((line) => Number(line['generated']));
@@ -179,7 +179,7 @@ describe('on SIGTERM', () => {
     await stayer.logged('started');
     await waitFor(async () => (await ledger.client.llen('handled')) >= 2, 'both to handle');
     leaver.signal('SIGTERM');
-    // Long before the lease of 30 s would have run out.
+    // Long before the lease of 30 s would expire.
     await stayer.logged(ELECTED);
     expect(await leaver.exited).toBe(0);
     const steps = leaver.log.map(({ message }) => message);
@@ -189,7 +189,7 @@ describe('on SIGTERM', () => {
 
   it('a second signal ends the instance at once with exit code 1', async () => {
     const instance = start({ HANDLE_MS: '60000', TOTAL: '1' });
-    await waitFor(() => ledger.client.llen('handled').then((length) => length > 0), 'a message in hand');
+    await waitFor(() => ledger.client.llen('handled').then((length) => length > 0), 'an active message');
     instance.signal('SIGTERM');
     await instance.logged('finishing active messages');
     instance.signal('SIGTERM');
@@ -198,7 +198,7 @@ describe('on SIGTERM', () => {
 
   it('a Ctrl-C that arrives twice, from the terminal and from npm, counts once', async () => {
     const instance = start({ HANDLE_MS: '500', TOTAL: '1' });
-    await waitFor(() => ledger.client.llen('handled').then((length) => length > 0), 'a message in hand');
+    await waitFor(() => ledger.client.llen('handled').then((length) => length > 0), 'an active message');
     instance.signal('SIGINT');
     instance.signal('SIGINT');
     expect(await instance.exited).toBe(0);
@@ -207,7 +207,7 @@ describe('on SIGTERM', () => {
 
   it('a message that is not finished in time is requeued for another instance', async () => {
     const instance = start({ HANDLE_MS: '60000', TOTAL: '1', SHUTDOWN_TIMEOUT_MS: '200' });
-    await waitFor(() => ledger.client.llen('handled').then((length) => length > 0), 'a message in hand');
+    await waitFor(() => ledger.client.llen('handled').then((length) => length > 0), 'an active message');
     instance.signal('SIGTERM');
     expect(await instance.exited).toBe(0);
     expect(await jobCounts(redis.client)).toMatchObject({ wait: 1, active: 0, failed: 0 });
@@ -242,7 +242,7 @@ it('an instance whose generate fails steps down, for longer each time, while oth
 });
 
 it('with GENERATOR_HANDLES=false the generator handles no messages until it steps down', async () => {
-  // Long enough for the leader to stay it, however busy the machine.
+  // Long enough for the leader to keep its lease, however busy the machine is.
   const env = { GENERATOR_HANDLES: 'false', PAUSE_MS: '5', LEASE_TTL_MS: '10000' };
   const instances = [start(env), start(env)];
   const leader = await leaderOf(instances);

@@ -55,7 +55,7 @@ it('--clear that is killed midway has cleared only what it had printed', async (
   });
   const printed = new Set<string>();
   for await (const line of createInterface(child.stdout)) {
-    // What is killed in the middle of a line has not printed it.
+    // A line that was cut off by the kill does not count as printed.
     if (!line.endsWith('}')) break;
     printed.add((JSON.parse(line) as { id: string }).id);
     if (printed.size === 7000) child.kill('SIGKILL');

@@ -78,7 +78,7 @@ it('a user with only the listed rights can run everything', async () => {
     stderr: expect.stringContaining('2 instances are alive') as string,
   });
 
-  // A message in the hands of one that dies, a crown that passes on, and an orderly end.
+  // A message is active on an instance that dies, leadership passes on, and an instance shuts down.
   first.signal('SIGKILL');
   await second.logged(ELECTED);
   second.signal('SIGTERM');
@@ -92,7 +92,7 @@ it('a user with only the listed rights can run everything', async () => {
   });
   expect(await redis.client.keys('*')).toEqual([]);
 
-  // What was refused all the same is what the documentation says it does without.
+  // Only what the documentation lists as optional was refused.
   const refused = ((await redis.client.call('ACL', 'LOG')) as string[][]).map(
     (entry) => entry[entry.indexOf('object') + 1]!,
   );

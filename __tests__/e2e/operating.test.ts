@@ -28,7 +28,7 @@ afterEach(async () => {
   await redis.stop();
 });
 
-/** Handling is paused: what is in the queue tells what was committed. */
+/** Handling is paused, so the queue shows what was committed. */
 async function group(size: number, more: Record<string, string> = {}): Promise<void> {
   await queue.pause();
   for (let i = 0; i < size; i++) running.push(start(more));
@@ -49,7 +49,7 @@ const generator = async () => {
 };
 const median = (values: readonly number[]) => values.toSorted((a, b) => a - b)[values.length >> 1]!;
 
-/** What befalls the group while it is operated, one after the other. */
+/** Faults that strike the group during the operations, one after another. */
 const FAULTS = [
   () => undefined,
   async () => {
@@ -72,7 +72,7 @@ it('after a rewind under load nothing is committed from an older position, and n
   for (let time = 0; time < TIMES; time++) {
     const before = await position();
     await waitFor(async () => (await position()) >= before + 15, 'some messages');
-    // The fault and the move meet.
+    // The fault and the move coincide.
     const fault = Promise.resolve(FAULTS[time % FAULTS.length]!()).catch(() => undefined);
     const to = Math.floor(Math.random() * 50) * 5;
     const moved = await setCursor({ client: redis.client, keys }, { cursorJson: String(to), by: 'me@here' });
@@ -158,7 +158,7 @@ it('generation stops with one error line when keys are deleted by hand, until an
   expect(await position()).toBe(0);
   const { stdout } = await runCommand(['status', '--json'], { REDISURL: redis.url });
   expect(JSON.parse(stdout)).toMatchObject({ sources: [{ state: 'failed' }] });
-  // Nor does the next generator start from the beginning.
+  // The next generator does not start from the beginning either.
   (await generator())!.signal('SIGKILL');
   await waitFor(() => errors().length > 1, 'the line of the next generator');
   expect(await position()).toBe(0);

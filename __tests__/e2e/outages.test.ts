@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 
-// One length of each kind: `node chaos/sweep.mjs` goes through all of them.
+// One duration of each kind; `node chaos/sweep.mjs` runs all of them.
 it('every promise holds again 5 s after Redis was down or paused', async () => {
   const args = ['chaos/sweep.mjs', '--faults', 'redisDown,redisPaused', '--lengths', '2500', '--pace', '100'];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });

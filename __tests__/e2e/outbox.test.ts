@@ -27,7 +27,7 @@ const whereThereIsPostgres = bin === undefined ? describe.skip : describe;
 
 let postgres: PostgresServer;
 let redis: RedisServer;
-/** A database and a namespace for each test. */
+/** Creates a database and a namespace for each test. */
 let name: string;
 let count = 0;
 
@@ -66,7 +66,7 @@ whereThereIsPostgres('the outbox', () => {
     const inOrder = rows.map(({ id }) => id);
     expect(await published()).toEqual(inOrder);
     expect([...inOrder].sort()).toEqual([...committed].sort());
-    // Else nothing has been shown.
+    // Otherwise the test has shown nothing.
     expect(inOrder).not.toEqual([...inOrder].sort((a, b) => Number(a) - Number(b)));
   });
 
@@ -76,7 +76,7 @@ whereThereIsPostgres('the outbox', () => {
     await early.query('BEGIN');
     await insert(early, 1);
     await insert(late, 2);
-    // It has been rung, and has looked.
+    // It was notified and has read the table.
     await sleep(300);
     expect(await published()).toEqual([]);
     await insert(early, 3);
@@ -100,7 +100,7 @@ whereThereIsPostgres('the outbox', () => {
         await host.run('abort', { number });
         shards.push(batch.messages.map(({ id }) => id));
       }
-      // A fair share each, more or less.
+      // Each shard gets roughly its share.
       for (const ids of shards) {
         expect(ids.length).toBeGreaterThan(10);
         expect(ids).toEqual([...ids].sort((a, b) => Number(a) - Number(b)));
@@ -119,7 +119,7 @@ whereThereIsPostgres('the outbox', () => {
     const instance = start({ POLL_MS: '60000' });
     await instance.logged(ELECTED);
     const client = await postgres.open(name);
-    // Long enough for it to have gone to sleep until 3.4 s have passed.
+    // Long enough for it to be asleep until 3.4 s have passed.
     await sleep(1000);
     await insert(client, 1);
     await waitFor(async () => (await generated()) === 1, 'the row', 2000);
@@ -217,7 +217,7 @@ whereThereIsPostgres('the outbox', () => {
       await waitFor(async () => (await generated()) === 3, 'the rows before');
       old.signal('SIGKILL');
       await old.exited;
-      // Committed, but not published by the time of the dump.
+      // Committed but not published at the time of the dump.
       for (let row = 4; row <= 5; row++) await insert(writer, row);
       const dump = postgres.run('pg_dump', [name]);
 
@@ -282,7 +282,7 @@ function start(env: Record<string, string> = {}): InstanceProcess {
 
 const generated = async () => Number((await redis.client.hget(`{${name}}:cursor`, 'generated')) ?? 0);
 
-/** Ids of the rows in the order of their messages. */
+/** Returns the ids of the rows in the order of their messages. */
 async function published(): Promise<string[]> {
   return (await history<{ id: string }>(redis.client, name)).map(({ message }) => message.id);
 }
@@ -293,7 +293,7 @@ async function insert(client: PostgresClient, row: number): Promise<string> {
   return rows[0]!['id']!;
 }
 
-/** Commits at least `total` rows, in transactions that overlap with those of others, and gives their ids. */
+/** Commits at least `total` rows in transactions that overlap with others, and returns their ids. */
 async function write(total: number): Promise<string[]> {
   const client = await postgres.open(name);
   const chance = (share: number) => Math.random() < share;
@@ -301,7 +301,7 @@ async function write(total: number): Promise<string[]> {
   while (committed.length < total) {
     const ids: string[] = [];
     await client.query('BEGIN');
-    // Gives it its number, long before it writes a row.
+    // Assigns the transaction its number long before it writes a row.
     if (chance(0.3)) await client.query('INSERT INTO elsewhere DEFAULT VALUES');
     for (let row = 0; row < 1 + Math.random() * 5; row++) {
       if (chance(0.5)) await sleep(Math.random() * 6);
@@ -320,7 +320,7 @@ async function write(total: number): Promise<string[]> {
   return committed;
 }
 
-/** The code blocks of a language, all of them or those below a heading. */
+/** Returns the code blocks of a language, all of them or those below a heading. */
 function blocks(text: string, language: string, heading?: string): string[] {
   const section = heading === undefined ? text : text.split(`${heading}\n`)[1]!.split('\n## ')[0]!;
   return [...section.matchAll(/^```(\w+)\n([^]*?)^```/gm)]

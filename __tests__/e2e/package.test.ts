@@ -11,7 +11,7 @@ import { freePort, type RedisServer, startRedis } from '../helpers/redisServer';
 import { waitFor } from '../helpers/waitFor';
 
 /*
- * The package as a stranger has it: packed, unpacked into an empty project, and used there.
+ * The package as its users get it: packed, unpacked into an empty project, and used there.
  */
 
 let installed: PackedInstall;
@@ -165,7 +165,7 @@ describe.each([
 describe('a project in TypeScript, strict and with skipLibCheck: false', () => {
   const examples = blocks('ts');
 
-  // The compiler takes its time: examples/embedded, what docs/embedding.md shows and what it says of mistakes at once.
+  // Compiling is slow, so check examples/embedded, the code of docs/embedding.md and its mistakes in one run.
   beforeAll(() => {
     cpSync('examples/embedded', join(installed.directory, 'project'), { recursive: true });
     const mistaken = examples[0]!
@@ -236,7 +236,7 @@ describe('a project in TypeScript, strict and with skipLibCheck: false', () => {
       }
       for (const service of services) service.signal('SIGTERM');
       expect(await Promise.all(services.map((service) => service.exited))).toEqual([0, 0]);
-      // Each round once, whoever looked.
+      // Each round appears once, whichever instance handled it.
       const rounds = Number(await redis.client.hget('{checks}:cursor', 'cursor'));
       expect(asked.length).toBeLessThanOrEqual(rounds * 2);
     } finally {
@@ -293,7 +293,7 @@ describe.each(['fastify', 'express', 'hono'])('examples/mounted/%s.mjs', (framew
       });
     expect((await clear('http://elsewhere.example')).status).toBe(403);
     expect(await (await clear(url)).json()).toEqual({ done: 2, left: [] });
-    // The open event stream does not keep it.
+    // The open event stream does not keep the process alive.
     program.signal('SIGTERM');
     expect(await program.exited).toBe(0);
   });
@@ -325,13 +325,13 @@ interface Manifest {
 
 const manifest = () => JSON.parse(readFileSync(join(installed.package, 'package.json'), 'utf8')) as Manifest;
 
-/** Runs Node.js in the stranger's directory, to its end. */
+/** Runs Node.js in the project directory until it exits. */
 function node(args: readonly string[]) {
   const env = { PATH: process.env['PATH'] };
   return spawnSync(process.execPath, args, { cwd: installed.directory, encoding: 'utf8', env });
 }
 
-/** Starts a program that lies in the stranger's directory. */
+/** Starts a program in the project directory. */
 function start(file: string, env: Record<string, string> = {}) {
   return startInstance(
     { REDISURL: redis.url, ...env },
@@ -342,13 +342,13 @@ function start(file: string, env: Record<string, string> = {}) {
 
 const completed = (namespace: string) => redis.client.zcard(`{${namespace}}:messages:completed`);
 
-/** Lays files of text into a directory of the stranger's. */
+/** Writes text files into a directory of the project. */
 function lay(directory: string, files: Record<string, string>): void {
   for (const [file, text] of Object.entries(files))
     writeFileSync(join(installed.directory, directory, file), text);
 }
 
-/** The code blocks of a language in a document. */
+/** Returns the code blocks of a language in a document. */
 function blocks(language: string, file = 'docs/embedding.md'): string[] {
   const all = [...readFileSync(file, 'utf8').matchAll(/^```(\w+)\n([^]*?)^```/gm)];
   return all.filter(([, each]) => each === language).map(([, , code]) => code!);

@@ -24,7 +24,7 @@ afterEach(async () => {
 const start = (env: Record<string, string> = {}) =>
   startInstance({ REDISURL: redis.url, TASK, TOTAL: '0', BOARD: 'on', BOARD_PORT: '0', ...env });
 
-/** Waits until /readyz gives this status, and gives what it names as wrong. */
+/** Waits until /readyz returns this status, and returns the problems that it names. */
 async function readiness(url: string, status: number): Promise<string[]> {
   return waitFor(async () => {
     const answer = await probe(url, '/readyz');
@@ -47,7 +47,7 @@ describe('/metrics', () => {
     const scrapes = await waitFor(async () => {
       const found = await Promise.all(nodes.map(({ url }) => Scrape.of(url)));
       const ended = ['completed', 'failed'].map((outcome) => sum(found, 'nic_messages_total', { outcome }));
-      // The errors are recorded a little later than they happen, and the two are not asked at one instant.
+      // Errors are recorded with a short delay, and the two instances are not scraped at the same instant.
       const allRecorded = found.every((scrape) => scrape.value('nic_errors') === 3);
       return ended[0]! + ended[1]! === 20 && allRecorded && found;
     }, 'all messages to be done');
@@ -55,7 +55,7 @@ describe('/metrics', () => {
     expect(sum(scrapes, 'nic_messages_total', { outcome: 'completed' })).toBe(17);
     expect(sum(scrapes, 'nic_messages_total', { outcome: 'failed' })).toBe(3);
     expect(sum(scrapes, 'nic_messages_total', { outcome: 'retried' })).toBe(3);
-    // Three were handled twice; only the first time counts as waiting.
+    // Three messages were handled twice; only the first attempt counts towards the waiting time.
     expect(sum(scrapes, 'nic_message_handling_seconds_count')).toBe(23);
     expect(sum(scrapes, 'nic_message_waiting_seconds_count')).toBe(20);
     const seconds = sum(scrapes, 'nic_message_handling_seconds_sum');
@@ -79,7 +79,7 @@ describe('/metrics', () => {
       expect(scrape.value('nic_activity_stalled', { activity: 'heartbeat' })).toBe(0);
       expect(scrape.value('nic_paused', { what: 'generating' })).toBe(0);
     }
-    // Nobody led before.
+    // There was no leader before.
     for (const cause of ['crash', 'silence', 'hand-over'])
       expect(sum(scrapes, 'nic_failovers_total', { cause })).toBe(0);
     const renewed = await waitFor(async () => {
@@ -101,7 +101,7 @@ describe('/metrics', () => {
       ['SIGTERM', 'hand-over'],
       ['SIGSTOP', 'silence'],
     ] as const) {
-      // One at a time: of several, one may win what another has seen to be free.
+      // One at a time: with several, one can win a lease that another has seen to be free.
       const follower = await startNode(env);
       await follower.instance.logged('following');
       leader.instance.signal(signal);
@@ -214,7 +214,7 @@ describe('/readyz', () => {
     const busy = await waitFor(async () => {
       const found = await Promise.all([first, second].map(({ url }) => Scrape.of(url)));
       return [first, second].find((_, index) => found[index]!.value('nic_messages_in_hand') === 1);
-    }, 'the message to be in hand');
+    }, 'the message to be active');
     busy.instance.signal('SIGTERM');
     await busy.instance.logged('finishing active messages');
     expect(await readiness(busy.url, 503)).toEqual(['instance']);
@@ -327,7 +327,7 @@ describe('metrics in the dashboard, the alerts and the documents', () => {
   });
 });
 
-/** Those that an expression of PromQL names: in matchers, groupings and queries of values. */
+/** Returns the labels that a PromQL expression names in matchers, groupings and label_values queries. */
 function labelsIn(expr: string): string[] {
   const matchers = [...expr.matchAll(/\{([^}]*)\}/g)].flatMap(
     ([, inner]) => inner!.match(/\w+(?=(=|!=|=~|!~)")/g) ?? [],
@@ -343,7 +343,7 @@ function sum(scrapes: Scrape[], name: string, labels: Record<string, string> = {
   return scrapes.reduce((total, scrape) => total + (scrape.value(name, labels) ?? 0), 0);
 }
 
-/** Every series of ours has the labels that are listed, with values from a short list. */
+/** Expects every series to have the listed labels, with values from a short list. */
 function expectBoundedLabels(scrape: Scrape, group: string): void {
   const allowed: Record<string, string[]> = {
     group: [group],

@@ -12,7 +12,7 @@ const TASK = resolve('__tests__/fixtures/sourcesTask.mjs');
 
 let redis: RedisServer;
 let count = 0;
-/** A namespace for each test. */
+/** Returns a new namespace for each test. */
 let namespace: string;
 let instances: InstanceProcess[];
 
@@ -40,7 +40,7 @@ function start(env: Record<string, string>) {
   return instance;
 }
 
-/** Which instance leads each source, and since which term. */
+/** Returns which instance leads each source, and since which term. */
 async function leaders() {
   const roles = await redis.client.hgetall(keysOf(namespace).roles);
   return new Map(
@@ -52,7 +52,7 @@ async function leaders() {
   );
 }
 
-/** Term of the last commit of each source. */
+/** Returns the term of the last commit of each source. */
 async function committed(sources: readonly string[]) {
   const terms = await Promise.all(
     sources.map((name) => redis.client.hget(keysOf(namespace).source(name).cursor, 'term')),
@@ -78,7 +78,7 @@ it('all sources of a killed instance resume at once, and failing sources do not 
   const counting = ['a', 'b', 'c', 'd', 'e', 'f'];
   const env = { TASK, SOURCES: [...counting, 'hangs', 'throws'].join(',') };
   for (let n = 0; n < 3; n++) start(env);
-  // `throws` does not count: it goes from one to the other.
+  // `throws` does not count, since it keeps moving between instances.
   const isEven = async () => (await spread([...counting, 'hangs'])).join() === '2,2,3';
   await waitFor(isEven, 'the sources to be spread', 15_000);
   await waitFor(async () => [...(await committed(counting)).values()].every((term) => term > 0), 'commits');
@@ -94,7 +94,7 @@ it('all sources of a killed instance resume at once, and failing sources do not 
       return performance.now() - killedAt;
     }),
   );
-  // A median of 300 ms is promised and about 100 are usual; other tests run beside this one.
+  // The promise is a median of 300 ms, and about 100 ms are usual; other tests run at the same time.
   expect(Math.max(...tookMs)).toBeLessThan(1000);
   const after = await leaders();
   for (const name of counting.filter((each) => !orphans.includes(each)))

@@ -7,7 +7,7 @@ import { freePort, type RedisServer, startRedis } from '../helpers/redisServer';
 import { runScript } from '../helpers/runCommand';
 import { waitFor } from '../helpers/waitFor';
 
-/* eslint-disable no-control-regex -- what a terminal obeys is what this is about */
+/* eslint-disable no-control-regex -- these tests are about terminal control sequences */
 const STYLE = /\u001b\[\d+m/;
 
 let redis: RedisServer;
@@ -28,7 +28,7 @@ afterEach(async () => {
 
 afterAll(() => redis.stop());
 
-/** util-linux's, which gives a command a terminal. */
+/** `script` of util-linux, which runs a command on a terminal. */
 function hasScript(): boolean {
   try {
     return execFileSync('script', ['--version'], { encoding: 'utf8' }).includes('util-linux');
@@ -37,7 +37,7 @@ function hasScript(): boolean {
   }
 }
 
-/** The program on a terminal of 100 columns and 30 rows, on which stdout and stderr are one. */
+/** Runs the program on a terminal of 100 columns and 30 rows, where stdout and stderr are merged. */
 async function onTerminal(args: string, env: Record<string, string> = {}) {
   const command = `stty cols 100 rows 30; echo $$; exec "$NODE" "$MAIN" ${args}`;
   const script = spawn('script', ['-qec', command, '/dev/null'], {
@@ -63,7 +63,7 @@ async function onTerminal(args: string, env: Record<string, string> = {}) {
   entry.pid = parseInt(output);
   return {
     shows,
-    /** Sends it that signal, if any, and gives its exit code and all that it showed. */
+    /** Sends the signal, if any, and returns the exit code and all output. */
     async end(signal?: NodeJS.Signals) {
       if (signal !== undefined) process.kill(entry.pid!, signal);
       const [code] = await closed;
@@ -103,7 +103,7 @@ ifScript('on a terminal', () => {
     await watch.shows(/nic/);
     redis.process.kill('SIGSTOP');
     try {
-      // The next look has begun.
+      // The next poll has begun.
       await new Promise((done) => setTimeout(done, 1200));
       const startedAt = performance.now();
       const { code, shown } = await watch.end('SIGTERM');

@@ -31,7 +31,7 @@ interface Span {
   parent: string | undefined;
 }
 
-/** An instance with the recipe of the documentation, which prints its spans. */
+/** Starts an instance as documented, which prints its spans. */
 function startTraced(
   env: Record<string, string>,
   program = [resolve('dist/main.js')],

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 
-/** Injects faults, and fails with all that was said unless the checker finds nothing lost and nothing doubled. */
+/** Injects faults, and fails with the whole output if the checker finds lost or duplicated messages. */
 export async function expectToSurvive(args: readonly string[]): Promise<void> {
   const child = spawn(process.execPath, ['chaos/run.mjs', '--instances', '3', ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],

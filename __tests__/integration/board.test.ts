@@ -16,7 +16,7 @@ import { type RedisServer, startRedis } from '../helpers/redisServer';
 
 const PREFIX = '{nic}';
 
-/** As they were before any board started. */
+/** The globals before any board started. */
 const GLOBALS = [Request, Response];
 
 let redis: RedisServer;
@@ -330,7 +330,7 @@ describe('changes', () => {
       (await ask(board, `/board/api/queues/${path}`, { method: 'PUT' })).status;
     expect(await put(`messages/${removed}/clean`)).toBe(204);
     expect(await queue.getJob(removed)).toBeUndefined();
-    // Bull Board leaves what failed within the last five seconds.
+    // Bull Board keeps jobs that failed within the last five seconds.
     await redis.client.zadd(`${PREFIX}:messages:failed`, 1, cleaned);
     expect(await put('messages/clean/failed')).toBe(200);
     expect(await put('messages/promote')).toBe(200);
@@ -338,7 +338,7 @@ describe('changes', () => {
     expect(await queue.isPaused()).toBe(true);
     expect(await put('messages/resume')).toBe(200);
     expect(await queue.getJobCounts()).toMatchObject({ failed: 0, delayed: 0, waiting: 1 });
-    // Of what is not there, Bull Board says so itself.
+    // For a missing job, Bull Board itself answers.
     expect(await put('messages/4711/retry')).toBe(404);
   });
 
@@ -500,7 +500,7 @@ function retry(id: string): string {
   return `/board/api/queues/messages/${id}/retry`;
 }
 
-/** Id of a job that has been added and has failed. */
+/** Adds a job, waits until it has failed, and returns its id. */
 function failedJob(): Promise<string> {
   return handledJob((job) => job.moveToFailed(new Error('it does that'), 'token', false));
 }
@@ -509,7 +509,7 @@ function completedJob(): Promise<string> {
   return handledJob((job) => job.moveToCompleted('', 'token', false));
 }
 
-/** Comes before all that waits. */
+/** The priority is higher than that of all waiting jobs. */
 async function handledJob(handle: (job: Job) => Promise<unknown>): Promise<string> {
   await queue.add('message', {}, { lifo: true });
   const worker = new Worker('messages', null, { connection: redis.client, prefix: PREFIX });

@@ -8,8 +8,8 @@ import { type RedisServer, startRedis } from '../helpers/redisServer';
 import { waitFor } from '../helpers/waitFor';
 
 /*
- * Every internal of BullMQ that this program relies on: the list, and a test for each. None of it is promised by BullMQ,
- * which is why package.json pins its minor version. Raise the pin when all of this passes, and read what fails first.
+ * Lists every internal of BullMQ that this program relies on, with a test for each. BullMQ guarantees none of them,
+ * so package.json pins its minor version. Raise the pin when all of these tests pass; read the failing ones first.
  *
  *   a job is added by one script that can run inside a MULTI     generating/committer.ts
  *   ids are the values of a counter, one after the other         generating/committer.ts, errorLog/
@@ -43,7 +43,7 @@ afterAll(async () => {
   await redis.stop();
 });
 
-/** Handles one message after the other, with no loop of its own. */
+/** A worker that handles one message at a time and has no loop of its own. */
 function openWorker(): Worker {
   const worker = new Worker(QUEUE_NAME, null, {
     connection: client,
@@ -83,7 +83,7 @@ it('jobs are added inside a MULTI, each with the next value of the counter as it
   const results = await executing;
   expect(results!.map(([error, id]) => error ?? id)).toEqual(['1', '2', '3']);
   expect(await client.get(keys.jobCounter)).toBe('3');
-  // The list's right end is handled first.
+  // The right end of the list is handled first.
   expect(await client.lrange(keys.waiting, 0, -1)).toEqual(['3', '2', '1']);
   expect(await client.hget(keys.job('2'), 'data')).toBe('{"number":2}');
 });

@@ -27,7 +27,7 @@ let connections: Redis[];
 beforeEach(async () => {
   redis = await startRedis(DURABLE);
   ending = new AbortController();
-  // Eight committers wait for it.
+  // Eight committers wait for the same connection.
   setMaxListeners(0, ending.signal);
   connections = [];
 });
@@ -103,7 +103,7 @@ it('a deposed leader cannot commit, even within the same process and connection'
 });
 
 it('a term that was taken between the fence and the EXEC makes Redis refuse the EXEC', async () => {
-  // Asked right before the EXEC is sent: just where a process may be paused for long.
+  // Called right before the EXEC is sent, where a process could be paused for long.
   let takeover: Promise<unknown> = Promise.resolve();
   const committer = await lead('a', {
     term: {
@@ -116,7 +116,7 @@ it('a term that was taken between the fence and the EXEC makes Redis refuse the 
       },
     },
   });
-  // The takeover is on its way before the EXEC is.
+  // The takeover is sent before the EXEC.
   await redis.client.ping();
   await expect(committer.commit(START, batch(1))).rejects.toThrow(DeposedError);
   expect(await takeover).toMatchObject({ term: 2 });
@@ -130,7 +130,7 @@ it('nothing is sent once the trust deadline has passed', async () => {
 });
 
 it('the same term number held by another instance does not pass the fence', async () => {
-  // A Redis that failed over may give out a term a second time.
+  // A Redis that has failed over can assign a term a second time.
   const committer = await lead('a');
   await redis.client.hset(keys.leader, { instance: 'b', term: 1 });
   await expect(committer.commit(START, batch(1))).rejects.toThrow(DeposedError);
@@ -192,7 +192,7 @@ it('an EXEC whose answer was lost is not sent again if it was executed', async (
       term: {
         number: 1,
         signal: ending.signal,
-        // Right before the EXEC is sent: it arrives, its answer does not.
+        // Right before the EXEC is sent: the EXEC arrives, but its answer does not.
         isTrusted: () => {
           proxy.blackhole('responses');
           return true;
@@ -224,7 +224,7 @@ it('an EXEC that is delayed in transit is refused after the batch was committed 
         signal: ending.signal,
         isTrusted: () => {
           if (through === redis.url) return true;
-          // The EXEC stays in the proxy while the client believes the connection broken and opens another.
+          // The EXEC stays in the proxy while the client considers the connection broken and opens another.
           proxy.hold();
           through = redis.url;
           setTimeout(() => proxy.cutClients(), 20);

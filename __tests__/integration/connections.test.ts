@@ -115,7 +115,7 @@ it('a Redis that refuses writes for a while is logged as unavailable once, and a
   const other = redis.port;
   await redis.client.call('REPLICAOF', '127.0.0.1', String(other));
   const until = performance.now() + 1500;
-  // As the parts of an instance do, whatever the answer.
+  // Like the parts of an instance, regardless of the answer.
   while (performance.now() < until) {
     await control.hset('key', 'field', 1).catch(() => undefined);
     void queue.hset('key', 'field', 2);

@@ -33,7 +33,7 @@ async function connect(role: 'control' | 'lease' | 'subscriber', url = redis.url
   return client;
 }
 
-/** A leader with leases, terms and a presence, but no process of its own. */
+/** A leader with leases, terms and a presence, but without a process. */
 async function leader(instance: string, roles: readonly Role[] = [GENERATOR], ttlMs = 60_000) {
   const [control, subscriber, leaseClient] = await Promise.all([
     connect('control'),
@@ -57,7 +57,7 @@ async function leader(instance: string, roles: readonly Role[] = [GENERATOR], tt
   return { subscriber, held };
 }
 
-/** A follower's watch. */
+/** The crash watch of a follower. */
 async function watch(url = redis.url, ttlMs = 60_000) {
   const [control, leaseClient] = await Promise.all([connect('control', url), connect('lease', url)]);
   const vacant: string[] = [];
@@ -86,7 +86,7 @@ async function watch(url = redis.url, ttlMs = 60_000) {
     stopping.abort();
     return running;
   });
-  /** Several looks from now on. */
+  /** Resolves after several polls. */
   const looked = async () => {
     const from = looks;
     await waitFor(() => looks >= from + 4, 'the watch to look');
@@ -138,7 +138,7 @@ it('does not suspect a leader because of its own reconnect', async () => {
   const { subscriber } = await leader('a');
   const { crashed, control, looked } = await watch(proxy.url);
   await looked();
-  // While it is away the leader leaves; it was not seen alive on the connection that follows.
+  // The leader leaves during the reconnect, so it was not seen alive on the new connection.
   proxy.refuse();
   proxy.cut();
   await waitFor(() => control.status !== 'ready', 'the connection to break');
@@ -168,7 +168,7 @@ it('does not free the lease of a successor', async () => {
   const first = await leader('a');
   const { crashed, looked } = await watch();
   await looked();
-  // All at once: the first is gone, and the second in its place.
+  // At the same instant the first leader disappears and the second takes its place.
   await first.held[0]!.release();
   const second = await leader('b');
   first.subscriber.disconnect();

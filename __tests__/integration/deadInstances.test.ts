@@ -33,7 +33,7 @@ const open = (connectionName?: string) => {
 let stamp = 0;
 const report = (instance: string) => redis.client.hset(keys.instances, instance, `{"seen":${++stamp}}`);
 
-/** An instance with a subscription and one other connection, both named after it. */
+/** An instance with a subscription and another connection, both named after it. */
 async function startInstance(instance: string) {
   const subscriber = open(keys.connectionName(instance));
   await subscriber.subscribe(keys.presence(instance));
@@ -43,7 +43,7 @@ async function startInstance(instance: string) {
   return { subscriber, other };
 }
 
-/** Checks as the keeper does, and tells after how many milliseconds the instance was found dead. */
+/** Checks like the keeper, and returns after how many milliseconds the instance was declared dead. */
 async function diesWithin(ms: number, instance: string, dead: DeadInstances): Promise<number | undefined> {
   const startedAt = performance.now();
   while (performance.now() - startedAt < ms) {
@@ -91,7 +91,7 @@ it('an instance that has lost only its subscription is alive while it reports or
   expect(await diesWithin(700, 'a', dead)).toBeUndefined();
   clearInterval(reporting);
 
-  // It computes, and reports no more: but the kernel keeps its connections.
+  // It is busy and no longer reports, but the kernel keeps its connections open.
   const kept = open(keys.connectionName('a'));
   await kept.ping();
   expect(await diesWithin(700, 'a', dead)).toBeUndefined();
@@ -109,7 +109,7 @@ it('after a restart of Redis, an instance that has not reconnected yet is not de
   await redis.restart();
   await back;
   expect(await diesWithin(700, 'a', dead)).toBeUndefined();
-  // Once it has reported, it can be seen to be gone.
+  // Once it has reported, its absence can be detected.
   await report('a');
   expect(await diesWithin(3000, 'a', dead)).toBeGreaterThan(0);
 });

@@ -6,7 +6,7 @@ import type * as Package from '../../src/index';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
 import { waitFor } from '../helpers/waitFor';
 
-// The package as others load it.
+// The package as its users load it.
 // eslint-disable-next-line @typescript-eslint/no-require-imports
 const { createInstance } = require(resolve('dist/index.js')) as typeof Package;
 
@@ -102,7 +102,7 @@ interface Line {
   fields: Record<string, unknown>;
 }
 
-/** A logger that keeps its lines. */
+/** Returns a logger that stores its lines. */
 function collect() {
   const lines: Line[] = [];
   const at = (level: string) => (message: string, fields: object) =>

@@ -40,7 +40,7 @@ afterEach(async () => {
   await redis.stop();
 });
 
-/** A queue, its log, and a BullMQ worker that fails every message with an error of the given class. */
+/** Sets up a queue, its error log, and a BullMQ worker that fails every message with an error of the given class. */
 async function parts() {
   const connector = new RedisConnector({ address: parseRedisUrl(redis.url), key: keys.lease });
   const [control, connection] = await Promise.all([connector.connect('control'), connector.connect('queue')]);
@@ -52,7 +52,7 @@ async function parts() {
   return { control, connection, queue, errorLog: new ErrorLog(control, queue, keys) };
 }
 
-/** Lets a bare BullMQ worker handle all that waits. */
+/** Handles all waiting messages with a plain BullMQ worker. */
 async function handleAll(handle: (data: unknown) => unknown, concurrency = 50): Promise<void> {
   const connection = redis.client.duplicate({ maxRetriesPerRequest: null });
   const worker = new Worker('messages', (job) => Promise.resolve(job.data).then(handle), {
@@ -114,7 +114,7 @@ it('6,000 messages that failed while no instance was alive, more than the event 
   const { queue } = await parts();
   await addAll(queue, 1, 6000);
   await handleAll(fail);
-  // The first failures have left the stream.
+  // The stream no longer has the first failures.
   const [[, fields]] = (await redis.client.xrange(keys.events, '-', '+', 'COUNT', 1)) as [[string, string[]]];
   expect(Number(fields[fields.indexOf('jobId') + 1])).toBeGreaterThan(1000);
   startInstance({ REDISURL: redis.url, TASK: resolve('__tests__/fixtures/idleTask.mjs') });
@@ -131,7 +131,7 @@ it('a recorder continues where the previous one stopped, without a full scan', a
   await end();
   await addAll(first.queue, 11, 20);
   await handleAll(fail);
-  // Were it to look at everything, this one would come back.
+  // A full scan would restore this record.
   await redis.client.hdel(keys.errors, '3');
   let reconciled = false;
   first.errorLog.reconcile = () => Promise.resolve(void (reconciled = true));
@@ -164,17 +164,17 @@ it('an event stream that was deleted does not stop recording', async () => {
 });
 
 it('position and record are stored together: cut off at any instant, no failure is forgotten', async () => {
-  // Few enough that the stream forgets none of their events.
+  // Few enough for the stream to keep all their events.
   const total = 2000;
   const all = await parts();
   await addAll(all.queue, 1, total);
-  // The position alone must do: nothing is made up for afterwards.
+  // The position alone must suffice: no later scan repairs anything.
   all.errorLog.reconcile = () => Promise.resolve();
   let end = record(all);
   const handling = handleAll(fail);
   let handled = false;
   void handling.then(() => (handled = true));
-  // Many short lives of recorders, each cut off with events unread, read and half dealt with.
+  // Many short-lived recorders, each cut off with some events unread, read or partly processed.
   while (!handled) {
     await new Promise((resolve) => setTimeout(resolve, Math.random() * 60));
     await end();
@@ -194,7 +194,7 @@ describe('a failure without a message', () => {
     const all = await parts();
     record(all);
     await addAll(all.queue, 1, 1);
-    // What is no error BullMQ cannot store: an instance makes one of it.
+    // BullMQ cannot store a value that is not an error, so an instance turns it into one.
     await handleAll(() => {
       throw thrown instanceof Error ? thrown : storableError(thrown);
     });
@@ -210,7 +210,7 @@ it('a failure of a message of a named source names the source, and its causes', 
   const cause = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
   const error = new TypeError('fetch failed', { cause });
   await all.queue.add('eu-west', 1);
-  // As the worker of an instance writes it.
+  // In the form that the worker of an instance writes.
   await redis.client.hset(keys.job('1'), ERROR_FIELD, errorDetails(error));
   await handleAll(() => {
     throw storableError(error);
@@ -266,7 +266,7 @@ describe('a recorder in its own thread', () => {
     return { end, lines, untilUpToDate };
   };
 
-  /** A failed job, with its event, as BullMQ writes it. */
+  /** Writes a failed job and its event as BullMQ does. */
   const failOne = async (id: string) => {
     await redis.client
       .multi()
@@ -362,7 +362,7 @@ describe('a retry', () => {
     await handleAll(fail);
     await all.errorLog.sync(['1', '2', '3']);
     const source = { ...all, client: all.control, keys };
-    // As in the middle of a failover.
+    // As during a failover.
     await redis.client.replicaof('127.0.0.1', '1');
     const { retried, unknown, failure } = await retryErrors(source, ['1', '2']);
     expect({ retried, unknown, left: failure?.left }).toEqual({ retried: 0, unknown: [], left: '1, 2' });
@@ -454,14 +454,14 @@ describe('clearing', () => {
     const page = (await all.errorLog.pages().next()).value as StoredError[];
     expect(page.map(({ id }) => id).sort()).toEqual(['1', '2', '3', '4']);
 
-    // 1 is being retried, 2 has failed anew, 3 and 4 are as they were.
+    // 1 is being retried, 2 has failed again, 3 and 4 are unchanged.
     await (await all.queue.getJob('1'))!.retry('failed');
     await redis.client.hset(keys.errors, '2', '{"a":"newer record"}');
     await all.errorLog.clear(page);
     expect(await redis.client.hkeys(keys.errors)).toEqual(['2']);
     expect(await all.queue.getJobCounts('wait', 'failed')).toEqual({ wait: 1, failed: 1 });
     expect(await all.queue.getJob('3')).toBeUndefined();
-    // What was cleared does not come back.
+    // Cleared errors do not come back.
     record(all);
     await waitFor(async () => (await redis.client.hget(keys.recorder, 'position')) !== null, 'a recorder');
     expect(await redis.client.hexists(keys.errors, '3')).toBe(0);

@@ -30,7 +30,7 @@ beforeEach(async () => {
 
 afterAll(() => redis.stop());
 
-/** As a heartbeat stores it. */
+/** A report in the form that a heartbeat stores. */
 async function report(instance: string, fields: object, silentForMs = 0): Promise<void> {
   const [seconds, microseconds] = (await redis.client.time()).map(Number) as [number, number];
   const seen = seconds * 1000 + Math.floor(microseconds / 1000) - silentForMs;
@@ -38,7 +38,7 @@ async function report(instance: string, fields: object, silentForMs = 0): Promis
   await redis.client.hset(keys.instances, instance, JSON.stringify({ seen, ...usual, ...fields }));
 }
 
-/** Presence, for as long as the test runs. */
+/** Keeps the presence of an instance for as long as `use` runs. */
 async function connected<T>(instance: string, use: () => Promise<T>): Promise<T> {
   const subscriber = redis.client.duplicate();
   await subscriber.subscribe(keys.presence(instance));
@@ -114,7 +114,7 @@ it('computes rates from its own observations', async () => {
     const rate = (await group.read()).instances[0]!.rate!;
     expect(rate).toBeGreaterThan(5);
     expect(rate).toBeLessThan(11);
-    // A process that begins anew under the name of an old one has handled nothing yet.
+    // A new process under the name of an old one starts with a count of zero.
     await report('a', { handled: 0, failed: 0 });
     expect((await group.read()).instances[0]!.rate).toBe(0);
   });
@@ -129,7 +129,7 @@ it('has a leader while the lease is held, and otherwise says since when there is
   await held!.release();
   const { vacantSince } = (await group.read()).leader;
   expect(Math.abs((await group.read()).now - vacantSince!)).toBeLessThan(5000);
-  // A term that nobody said anything of.
+  // A term without any report.
   await takeTerm(redis.client, keys, role, 'b');
   expect((await group.read()).leader).toEqual({});
 });
@@ -176,7 +176,7 @@ it('also shows errors written by hand, which cannot be retried, and invalid reco
         .sort(),
     ).toEqual(['boolean', 'number', 'string', 'string', 'string', 'string', 'string', 'string'].sort());
   }
-  // Those without a failed job are found among so few only.
+  // Records without a failed job are only found among so few.
   const many = Array.from({ length: 1500 }, (_, index) => [`hand-${index}`, '{}']).flat();
   await redis.client.hset(keys.errors, ...many);
   const later = await group.read();
@@ -190,7 +190,7 @@ it('does not read records that are too large to show, and truncates long texts',
   expect(texts[0]).toHaveLength(601);
   expect(texts[1]).toBe('the record is too large to be shown here: getErrors prints it');
   expect(JSON.stringify(newest).length).toBeLessThan(3000);
-  // They can be cleared like any other.
+  // They can be cleared like other errors.
   expect(await group.clear(newest)).toEqual({ done: 2, left: [] });
   expect(await redis.client.hlen(keys.errors)).toBe(0);
 });
@@ -208,7 +208,7 @@ it('reads records again only after a change, and until pending records have been
   await group.read();
   await redis.client.ping();
   expect(commands.filter((command) => command === `hget ${keys.errors}`)).toHaveLength(0);
-  // Two looks, batched: what an open page costs a second is a few commands.
+  // Two batched reads: an open page costs a few commands per second.
   expect(commands.length).toBeLessThan(2 * 28);
 
   const record = await redis.client.hget(keys.errors, '2');
@@ -253,7 +253,7 @@ it('shows the last failure of each role until others have led the role for long 
     connected('b', async () => {
       await report('a', { roles: roles('generator', now + 1000) });
       await report('b', { roles: roles('generator', now + 2000) });
-      // Of a dead instance, and of a role that does not exist.
+      // From a dead instance, and for a role that does not exist.
       await report('dead', { roles: roles('generator', now + 9000) });
       const shown = { role: 'generator', source: null, name: 'TypeError', text: 'no map' };
       expect((await group.read()).failures).toEqual([

@@ -127,7 +127,7 @@ it('an outcome whose answer was lost is neither a failure nor a lost lock, even 
     });
     await add(1);
     await waitFor(() => own.activeCount === 1, 'an active message');
-    // The worker's socket is cut when Redis has stored the outcome and before the answer arrives: ioredis sends the
+    // The socket is cut after Redis has stored the outcome and before the answer arrives: ioredis sends the
     // command again, and the script finds no lock.
     const { stream } = connection;
     stream.pause();

@@ -35,7 +35,7 @@ afterEach(async () => {
   await redis.stop();
 });
 
-/** A board with the real state of the group behind it, counting how often it is read. */
+/** Starts a board with the real state of the group, and counts the reads of the state. */
 async function start(settings: Partial<BoardSettings> = {}) {
   const connector = new RedisConnector({ address: parseRedisUrl(redis.url), key: keys.lease });
   const [client, connection] = await Promise.all([connector.connect('control'), connector.connect('queue')]);
@@ -85,7 +85,7 @@ const seen = (stream: EventStreamReader, what: (state: Frame) => unknown, name: 
 
 const errorsIn = (stream: EventStreamReader) => stream.state['errors'] as LiveState['errors'] | undefined;
 
-/** Lets a bare worker fail all that waits, and records it as the leader would. */
+/** Fails all waiting messages with a plain worker, and records the failures like the leader. */
 async function failAll(
   { queue, errorLog }: Awaited<ReturnType<typeof start>>,
   ...data: unknown[]
@@ -280,7 +280,7 @@ describe('the stream of events', () => {
       text: 'it does not answer',
       since: expect.any(Number) as number,
     });
-    // Who comes now is not shown how things were.
+    // A page that connects now is not shown the old state.
     const another = await follow(board);
     await seen(another, ({ trouble }) => trouble, 'trouble');
     await redis.restart();
@@ -304,7 +304,7 @@ describe('the stream of events', () => {
     const streams: EventStreamReader[] = [];
     for (let count = 0; count < 200; count++) streams.push(await follow(board));
     expect(streams.every(({ status }) => status === 200)).toBe(true);
-    // Nobody reads what follows a HEAD: it takes no room.
+    // A HEAD request has no body to read, so it does not count against the limit.
     expect((await ask(board, '/events', { method: 'HEAD' })).status).toBe(200);
     const answer = await ask(board, '/events');
     expect(answer.status).toBe(503);
@@ -329,7 +329,7 @@ describe('a page that reads too slowly', () => {
     const text = async () => new TextDecoder().decode((await reader.read()).value);
     expect(JSON.parse((await text()).slice(6))).toMatchObject({ now: 1 });
     await waitFor(() => made > 15, 'many looks');
-    // One frame was on its way; what came after it was dropped.
+    // One frame was in transit; later ones were dropped.
     expect(JSON.parse((await text()).slice(6))).toMatchObject({ now: 2 });
     const caughtUp = JSON.parse((await text()).slice(6)) as Frame;
     expect(caughtUp['now']).toBeGreaterThan(15);
@@ -350,7 +350,7 @@ describe('a page that reads too slowly', () => {
     for (let count = 0; count < 20; count++) feed.open(() => cuts++);
     await waitFor(() => made > 20, 'many looks');
     collectGarbage();
-    // Each holds one frame, and all of them the same one.
+    // Each page holds one frame, and all share the same one.
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(20_000_000);
     options.stuckMs = 0;
     await waitFor(() => cuts === 20, 'all to be cut off');

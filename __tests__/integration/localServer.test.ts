@@ -80,7 +80,7 @@ describe('if nothing answers', () => {
   });
 
   it('uses a single server when many processes start at once', async () => {
-    // Stands in front of redis-server to write down the pid of each that was started.
+    // A wrapper around redis-server that records the pid of each server that is started.
     const executable = path.join(workingDirectory, 'recorder');
     const pidFile = path.join(workingDirectory, 'pids');
     writeFileSync(executable, `#!/bin/sh\necho $$ >> '${pidFile}'\nexec redis-server "$@"\n`, {
@@ -103,7 +103,7 @@ describe('if nothing answers', () => {
          onStarted: (server) => console.log(server.pid) });
        setInterval(() => {}, 1000);`,
     );
-    // A terminal sends SIGINT to the whole foreground process group, so this one gets a group to itself.
+    // A terminal sends SIGINT to the whole foreground process group, so this process gets its own group.
     const instance = spawn(process.execPath, [program], {
       cwd: workingDirectory,
       detached: true,
@@ -184,7 +184,7 @@ describe('if something answers', () => {
     }
   });
 
-  // Stands in for a Redis with much to load: a real one would have to be given gigabytes.
+  // Simulates a Redis that loads a lot of data; a real one would need gigabytes.
   it('recognizes a Redis that is still loading its data', async () => {
     await withListener('-LOADING Redis is loading the dataset in memory\r\n', async () => {
       await expect(findOrStart()).resolves.toBe('found');
@@ -270,7 +270,7 @@ function run(program: string, args: string[] = [], cwd = workingDirectory) {
   });
 }
 
-/** A program around the built module. */
+/** Returns a program that uses the built module. */
 function writeProgram(body: string): string {
   const program = path.join(workingDirectory, 'program.js');
   const module = JSON.stringify(path.resolve('dist/redis/localServer.js'));

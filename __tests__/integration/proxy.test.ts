@@ -25,7 +25,7 @@ afterEach(async () => {
   await proxy.close();
 });
 
-/** Connects, and sends a command that shows the role. A broken connection stays broken. */
+/** Connects and sends a command that reveals the role. A broken connection stays broken. */
 async function connect(role: 'lease' | 'control'): Promise<Redis> {
   const client = new Redis(proxy.url, {
     retryStrategy: () => null,
@@ -45,7 +45,7 @@ const answers = async (client: Redis) =>
     () => false,
   );
 
-/** Whether the lease connection and another one answer, after `fault` has happened to the lease connection. */
+/** Returns whether the lease connection and another one answer after `fault` was injected into the lease connection. */
 async function afterFault(fault: (role: Role) => void): Promise<[boolean, boolean]> {
   const [lease, control] = await Promise.all([connect('lease'), connect('control')]);
   fault('lease');
@@ -89,7 +89,7 @@ it.each(['requests', 'responses', 'both'] as const)(
   'blackholes %s on existing connections while new ones work',
   async (direction) => {
     expect(await afterFault((role) => proxy.blackhole(direction, role))).toEqual([false, true]);
-    // It stays open: nothing tells the client.
+    // It stays open, so the client does not notice.
     expect(clients[0]!.status).toBe('ready');
     expect(await answers(await connect('lease'))).toBe(true);
     proxy.heal();

@@ -19,7 +19,7 @@ afterAll(async () => {
   await redis.stop();
 });
 
-/** What an instance is found to lack; by default nothing. */
+/** Returns the problems of an instance; by default none. */
 async function found(parts: Partial<ProbedParts>): Promise<[string, string][]> {
   const { readiness } = createProbes({
     connections: { control: redis.client, queue: redis.client },

@@ -4,8 +4,8 @@ import { type RedisServer, startRedis } from '../helpers/redisServer';
 import { waitFor } from '../helpers/waitFor';
 
 /*
- * What leadership/lease.ts relies on of redlock, tried with redlock itself and with its maintained fork, under the name
- * redlock-sesamecare: the day redlock no longer works, the fork takes its place.
+ * The behavior of redlock that leadership/lease.ts relies on, tested with redlock itself and with its maintained fork
+ * (installed as redlock-sesamecare), which can replace it if redlock stops working.
  */
 
 const NODES = 3;
@@ -15,7 +15,7 @@ let nodes: Redis[];
 
 beforeAll(async () => {
   servers = await Promise.all(Array.from({ length: NODES }, () => startRedis()));
-  // As connections of the role `lease`: they fail at once.
+  // Like connections of the role `lease`, they fail at once.
   const options = { enableOfflineQueue: false, maxRetriesPerRequest: 0, commandTimeout: 500 };
   nodes = servers.map(({ port }) => new Redis(port, { ...options, retryStrategy: () => 50 }));
   for (const node of nodes) node.on('error', () => undefined);

@@ -28,7 +28,7 @@ it('a sample has the state of the queue at one instant', async () => {
   const queue = openQueue(redis.client, keys);
   await queue.addBulk([1, 2, 3].map((data) => ({ name: 'message', data })));
   await queue.add('message', 4, { delay: 60_000 });
-  // Seven more were handled, two of which failed; of the failed ones, one was cleared.
+  // Seven more were handled, two of them failed, and one of the failed ones was cleared.
   await redis.client.incrby(keys.jobCounter, 7);
   await redis.client.zadd(keys.failed, 1, '5');
   await redis.client.hset(keys.recorder, 'cleared', 1);

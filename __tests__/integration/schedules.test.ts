@@ -21,9 +21,9 @@ interface Schedule {
   steps: string[];
 }
 
-/** How many of the schedules run here; `npm run model -- --orders` runs all. */
+/** The number of schedules that run here; `npm run model -- --orders` runs all of them. */
 const PART = 300;
-/** And of those in which Redis is killed, one after the other. */
+/** The number of schedules in which Redis is killed; they run one after another. */
 const KILLED_PART = 12;
 
 const parts = {
@@ -82,7 +82,7 @@ describe('counterexamples of the model, replayed', () => {
   }
 });
 
-/** So many of the schedules that can come about, spread evenly. */
+/** Returns `count` of the possible schedules, spread evenly. */
 function partOf(size: number, isWanted = (_faults: ReturnType<typeof scheduleOf>) => true) {
   const possible = Array.from({ length: COUNT }, (_, index) => index).filter((index) => {
     const faults = scheduleOf(index);

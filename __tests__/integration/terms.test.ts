@@ -32,7 +32,7 @@ async function redisNow(): Promise<number> {
   return Number(seconds) * 1000 + Number(microseconds) / 1000;
 }
 
-/** As a heartbeat stores it. */
+/** A report in the form that a heartbeat stores. */
 const seenAgo = async (instance: string, ms: number) =>
   redis.client.hset(keys.instances, instance, `{"seen":${Math.floor(await redisNow()) - ms},"host":"h"}`);
 
@@ -75,7 +75,7 @@ describe('the history of terms', () => {
     await mark('a', 1, 'hand-over');
     await mark('a', 2, 'hand-over');
     expect(await redis.client.exists(keys.ended)).toBe(0);
-    // What ended an earlier term says nothing of this one.
+    // The end of an earlier term says nothing about this one.
     await mark('b', 2, 'crash');
     await take('c');
     await take('d');
@@ -93,7 +93,7 @@ describe('the history of terms', () => {
     expect((await newest()).vacantMs).toBe(2500);
     await take('d', 900.4);
     expect((await newest()).vacantMs).toBe(900);
-    // Neither is known: nothing is made up.
+    // If neither is known, no value is invented.
     await take('e');
     expect(await newest()).toEqual({
       term: 5,
@@ -114,7 +114,7 @@ describe('the history of terms', () => {
     const watching = redis.client.duplicate();
     await watching.watch(keys.leader);
     await mark('a', 1, 'hand-over');
-    // Were the record written to, this would be refused, and so would a commit.
+    // If the record had been written to, this would be refused, like a commit.
     expect(await watching.multi().set('x', '1').exec()).not.toBeNull();
     watching.disconnect();
     expect(Object.keys(await redis.client.hgetall(keys.leader)).sort()).toEqual([
@@ -133,7 +133,7 @@ describe('the history of terms', () => {
     await redis.client.del(keys.ended, keys.terms, keys.instances);
     await redis.client.rpush(keys.terms, 'nonsense', '[1]', 'null', '{"term":"2"}');
     await redis.client.hset(keys.ended, { term: '2', cause: '<b>', at: 'never' });
-    // Counted by cause: what nobody here writes must not make up causes of its own.
+    // Terms are counted by cause, so foreign data must not add causes.
     expect(await take('"c\\')).toEqual({ term: 3, cause: 'silence' });
     // An invalid entry is not shown either.
     expect(await history()).toEqual([]);
@@ -161,7 +161,7 @@ describe('real instances', () => {
     a.signal('SIGKILL');
     const crash = await leads('b', 2);
     expect(crash).toMatchObject({ cause: 'crash' });
-    // From the last look at which it was there: no shorter than the truth, and at most a look longer.
+    // Measured from the last poll that saw it: never too short, and too long by at most one poll.
     expect(crash.vacantMs).toBeGreaterThan(0);
     expect(crash.vacantMs).toBeLessThan(1200);
 

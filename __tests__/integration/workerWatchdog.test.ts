@@ -29,7 +29,7 @@ afterAll(async () => {
   await redis.stop();
 });
 
-/** A worker whose blocking connection never answers, and what it has handled. */
+/** Returns a worker whose blocking connection never answers, and the messages that it has handled. */
 async function stalledWorker() {
   const handled: unknown[] = [];
   let blocking: Redis | undefined;
@@ -47,7 +47,7 @@ async function stalledWorker() {
   connection.duplicate = duplicate;
   let wake: (answer: [string, string, string]) => void = () => undefined;
   stalled.bzpopmin = () => new Promise((resolve) => (wake = resolve));
-  // Neither BullMQ's own watchdog, which comes after five seconds, nor closing it has an effect.
+  // Neither BullMQ's own watchdog (after five seconds) nor closing the connection has an effect.
   stalled.disconnect = () => undefined;
   worker.resume();
   await waitFor(() => worker.isIdle, 'an idle worker');
@@ -94,7 +94,7 @@ it('a worker that recovers while Redis is being queried is not restarted', async
   const { worker, handled, close, comeBack } = await stalledWorker();
   await openQueue(connection, keys).add(JOB_NAME, 2);
   let asked = 0;
-  // The third answer, the decisive one, arrives when the worker has taken the message.
+  // The third answer, which decides, arrives after the worker has taken the message.
   const client = {
     llen: async () => {
       if (++asked === 3) {

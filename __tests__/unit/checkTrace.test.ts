@@ -51,7 +51,7 @@ it('ignores the keeper, which commits nothing', () => {
 
 it('keeps sources separate', () => {
   const east = [a.elected, a.generating(0), a.committed(2, 2)].map((line) => ({ ...line, source: 'east' }));
-  // Elections name the role, commits the source.
+  // Elections name the role, commits name the source.
   const west = [{ ...at('b', 1).elected, role: 'generator:west' }];
   expect(checkTrace([...east, ...west], {}, { source: 'east' })).toEqual([]);
   expect(checkTrace([...west, { ...b.committed(1, 1), source: 'west' }], {}, { source: 'west' })).toEqual([

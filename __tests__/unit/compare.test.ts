@@ -10,7 +10,7 @@ interface Scenario {
 const { scenarios } = JSON.parse(readFileSync('compare/results.json', 'utf8')) as { scenarios: Scenario[] };
 
 it('the comparison in the README matches compare/results.json', () => {
-  // What these modules are is what Node.js makes of them, not Jest.
+  // Load these modules with Node.js instead of Jest.
   const script = `
     import { readFileSync } from 'node:fs';
     import { tableOf, withTable } from './compare/table.mjs';

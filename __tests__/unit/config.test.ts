@@ -7,13 +7,13 @@ import { AppError } from '../../src/errors';
 
 interface Variable {
   name: string;
-  /** What it ends up in. */
+  /** The field of Config. */
   field: (config: Config) => unknown;
   fallback: unknown;
   accepted: Record<string, unknown>;
   refused: string[];
   expected: string;
-  /** Set as well. */
+  /** Further variables that are set. */
   beside?: Environment;
 }
 
@@ -59,7 +59,7 @@ function flag(
   return { name, field, fallback, accepted, refused: ['maybe', '2', 'toString', '__proto__'], expected };
 }
 
-const LONGEST_NAME = 'n'.repeat(64);
+const MAX_NAME = 'n'.repeat(64);
 const names = (count: number, between = ',') =>
   Array.from({ length: count }, (_, index) => `n${index}`).join(between);
 
@@ -88,10 +88,10 @@ const VARIABLES: Variable[] = [
     accepted: {
       a: 'a',
       'eu, us_2,Z-': 'eu us_2 Z-',
-      [LONGEST_NAME]: LONGEST_NAME,
+      [MAX_NAME]: MAX_NAME,
       [names(256)]: names(256, ' '),
     },
-    refused: [',', 'a,', 'a,a', 'a, ,b', 'two words', 'größe', 'a.log', `${LONGEST_NAME}x`, names(257)],
+    refused: [',', 'a,', 'a,a', 'a, ,b', 'two words', 'größe', 'a.log', `${MAX_NAME}x`, names(257)],
     expected: '1 to 256 different names of 1 to 64 characters each, of A-Z a-z 0-9 _ -',
   },
   flag('GENERATOR_HANDLES', (config) => config.generatorHandles, true),
@@ -296,7 +296,7 @@ describe('REDISURL', () => {
     fc.assert(
       fc.property(fc.constantFrom(...wrongUrls), passwords, (wrongUrl, middle) => {
         const url = wrongUrl(`${mark}${middle}${mark}`);
-        // A # or ? in a password may leave a URL that is right, though not what was meant.
+        // A # or ? in a password can leave a valid URL, though not the intended one.
         fc.pre(isRefused(url));
         expect(problem({ REDISURL: url })).not.toContain(mark);
       }),
@@ -404,7 +404,7 @@ describe('.env.example', () => {
   });
 });
 
-/** Those that resolveConfig looks at. */
+/** Returns the variables that resolveConfig reads. */
 function variablesRead(): string[] {
   const names = new Set<string>();
   const seeing = new Proxy<Environment>(
@@ -434,7 +434,7 @@ function variablesOfExamples(): string[] {
   });
 }
 
-/** The message of the one refusal. */
+/** Returns the message of the error. */
 function problem(env: Environment): string {
   try {
     resolveConfig(env);

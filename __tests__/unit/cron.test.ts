@@ -7,7 +7,7 @@ const CRON = resolve('examples/cron.mjs');
 interface Batch {
   messages: { scheduledFor: string }[];
   cursor: string;
-  /** What the clock showed. */
+  /** The time that the clock showed. */
   at: number;
 }
 interface Run {
@@ -22,7 +22,7 @@ interface Options {
   cursor?: string;
   start: string;
   end?: string;
-  most?: number;
+  max?: number;
   jumps?: { at: string; to: string }[];
 }
 
@@ -48,7 +48,7 @@ async function run({ start, end, jumps = [], ...options }: Options): Promise<Run
 const ticksOf = ({ batches }: Run) =>
   batches.flatMap(({ messages }) => messages.map(({ scheduledFor }) => scheduledFor));
 
-/** The ticks after `after`, as the clock on the wall in `zone` shows them, with its distance from UTC. */
+/** Returns the ticks after `after` as local times in `zone`, with their offset from UTC. */
 async function wallTicks(expression: string, zone: string, after: string, count: number): Promise<string[]> {
   const options = { module: CRON, expression, zone, times: [at(after)], count };
   const [ticks] = await host.run<number[][]>('ticks', options);
@@ -61,7 +61,7 @@ async function wallTicks(expression: string, zone: string, after: string, count:
 
 describe('when clocks are set forward', () => {
   it.each<[string, string, string, string[]]>([
-    // In Berlin at 01:00 UTC: 02:00 to 03:00 are not there.
+    // In Berlin at 01:00 UTC: 02:00 to 03:00 are skipped.
     ['0 2 * * *', 'Europe/Berlin', '2024-03-30T12:00Z', ['31 03:00 +02:00', '01 02:00 +02:00']],
     ['30 2 * * *', 'Europe/Berlin', '2024-03-30T12:00Z', ['31 03:30 +02:00', '01 02:30 +02:00']],
     // The same instant twice is one tick.
@@ -78,7 +78,7 @@ describe('when clocks are set forward', () => {
       '2024-03-30T12:00Z',
       ['31 03:00 +02:00', '31 03:30 +02:00', '01 02:00 +02:00'],
     ],
-    // Every hour means by the clock on the wall: nothing is made up for.
+    // "Every hour" follows the local clock, so nothing is generated later.
     [
       '*/30 * * * *',
       'Europe/Berlin',
@@ -100,7 +100,7 @@ describe('when clocks are set forward', () => {
       '2024-03-10T06:30Z',
       ['10 01:40 -05:00', '10 03:00 -04:00', '10 03:20 -04:00'],
     ],
-    // On Lord Howe Island by half an hour: 02:00 to 02:30 are not there.
+    // On Lord Howe Island by half an hour: 02:00 to 02:30 are skipped.
     ['0 2 * * *', 'Australia/Lord_Howe', '2024-10-05T12:00Z', ['06 02:30 +11:00', '07 02:00 +11:00']],
     ['30 2 * * *', 'Australia/Lord_Howe', '2024-10-05T12:00Z', ['06 02:30 +11:00', '07 02:30 +11:00']],
     [
@@ -115,10 +115,10 @@ describe('when clocks are set forward', () => {
       '2024-10-05T15:00Z',
       ['06 01:40 +10:30', '06 02:40 +11:00', '06 03:00 +11:00'],
     ],
-    // In Cairo midnight is not there, and in Nuuk the last hour of the day.
+    // In Cairo midnight is skipped, and in Nuuk the last hour of the day.
     ['0 0 * * *', 'Africa/Cairo', '2024-04-25T12:00Z', ['26 01:00 +03:00', '27 00:00 +03:00']],
     ['30 23 * * *', 'America/Nuuk', '2024-03-30T12:00Z', ['31 00:30 -01:00', '31 23:30 -01:00']],
-    // In Samoa a whole day was not there.
+    // In Samoa a whole day was skipped.
     ['0 12 * * *', 'Pacific/Apia', '2011-12-29T12:00Z', ['29 12:00 -10:00', '31 12:00 +14:00']],
   ])('%s in %s after %s', async (expression, zone, after, expected) => {
     expect(await wallTicks(expression, zone, after, expected.length)).toEqual(expected);
@@ -127,11 +127,11 @@ describe('when clocks are set forward', () => {
 
 describe('when clocks are set back', () => {
   it.each<[string, string, string, string[]]>([
-    // In Berlin at 01:00 UTC: 02:00 to 03:00 come twice.
+    // In Berlin at 01:00 UTC: 02:00 to 03:00 repeat.
     ['0 2 * * *', 'Europe/Berlin', '2024-10-26T12:00Z', ['27 02:00 +02:00', '28 02:00 +01:00']],
     ['30 2 * * *', 'Europe/Berlin', '2024-10-26T12:00Z', ['27 02:30 +02:00', '28 02:30 +01:00']],
     ['0 3 * * *', 'Europe/Berlin', '2024-10-26T12:00Z', ['27 03:00 +01:00', '28 03:00 +01:00']],
-    // Also for a generator that starts, or takes over, in the middle of it.
+    // The same holds for a generator that starts or takes over in the middle.
     ['30 2 * * *', 'Europe/Berlin', '2024-10-27T00:30Z', ['28 02:30 +01:00']],
     ['30 2 * * *', 'Europe/Berlin', '2024-10-27T00:59Z', ['28 02:30 +01:00']],
     ['30 2 * * *', 'Europe/Berlin', '2024-10-27T01:29Z', ['28 02:30 +01:00']],
@@ -153,7 +153,7 @@ describe('when clocks are set back', () => {
       '2024-10-26T21:30Z',
       ['27 00:00 +02:00', '27 02:00 +02:00', '27 04:00 +01:00', '27 06:00 +01:00'],
     ],
-    // In New York at 06:00 UTC: 01:00 to 02:00 come twice.
+    // In New York at 06:00 UTC: 01:00 to 02:00 repeat.
     ['30 1 * * *', 'America/New_York', '2024-11-02T12:00Z', ['03 01:30 -04:00', '04 01:30 -05:00']],
     [
       '*/30 * * * *',
@@ -161,7 +161,7 @@ describe('when clocks are set back', () => {
       '2024-11-03T05:15Z',
       ['03 01:30 -04:00', '03 01:00 -05:00', '03 01:30 -05:00', '03 02:00 -05:00'],
     ],
-    // On Lord Howe Island 01:30 to 02:00.
+    // On Lord Howe Island: 01:30 to 02:00 repeat.
     ['45 1 * * *', 'Australia/Lord_Howe', '2024-04-06T12:00Z', ['07 01:45 +11:00', '08 01:45 +10:30']],
     [
       '*/20 * * * *',
@@ -341,7 +341,7 @@ describe('generating', () => {
       cursor: '2024-05-01T12:00:00.000Z',
       start: '2024-05-01T12:00:00.400Z',
       end: '2024-05-01T12:00:09.500Z',
-      // An event loop that was blocked for a while.
+      // The event loop was blocked for a while.
       jumps: [{ at: '2024-05-01T12:00:03.000Z', to: '2024-05-01T12:00:06.700Z' }],
     });
     expect(ticksOf(found)).toHaveLength(9);
@@ -412,7 +412,7 @@ describe('generating', () => {
       expression: '* * * * * *',
       cursor: '1970-01-01T00:00:00.000Z',
       start: '2024-05-02T00:00:00.000Z',
-      most: 2,
+      max: 2,
     });
     expect(ticksOf(found)).toHaveLength(1000);
     expect(found.batches[1]!.cursor).toBe('1970-01-01T00:16:40.000Z');
@@ -509,7 +509,7 @@ const HOUR = 3_600_000;
 const isoOf = (time: number) => new Date(time).toISOString();
 const listOf = (values: number[]) => (values.length === 0 ? '*' : values.join(','));
 
-/** What the clock on the wall shows in each minute from `from` on, as if it were in UTC. */
+/** Returns the local time of each minute from `from` on, written as if it were UTC. */
 const shown = new Map<string, number[]>();
 function shownIn(zone: string, from: number, minutes: number): number[] {
   const key = `${zone} ${from} ${minutes}`;
@@ -536,7 +536,7 @@ function shownIn(zone: string, from: number, minutes: number): number[] {
 }
 
 /**
- * The ticks of `hours` hours, found without any arithmetic of zones: by what the clock on the wall shows in each minute.
+ * Finds the ticks of `hours` hours without time zone arithmetic, from the local time of each minute.
  * An empty set is a `*`.
  */
 function everyMinute(
@@ -558,7 +558,7 @@ function everyMinute(
   const seen = new Set<number>();
   shownIn(zone, start, (end - start) / 60_000 + 1).forEach((wall, index, walls) => {
     const time = start + index * 60_000;
-    // Minutes that the clock left out, placed where it would have shown them.
+    // Skipped minutes, placed where the clock would have shown them.
     const expected = (walls[index - 1] ?? wall - 60_000) + 60_000;
     for (let skipped = expected; skipped < wall; skipped += 60_000) {
       if (!everyHour && matches(skipped)) ticks.add(time + skipped - expected);

@@ -6,7 +6,7 @@ import { resolveConfig } from '../../src/configuration/config';
 import { type DockerInstruction, readCompose, readDockerfile, readUnit } from '../helpers/deployFiles';
 
 const UNIT = 'deploy/node-instances-communication.service';
-/** What a stop takes beyond SHUTDOWN_TIMEOUT_MS: the steps before and after the messages in hand, each bounded. */
+/** What a shutdown takes beyond SHUTDOWN_TIMEOUT_MS: the bounded steps before and after the active messages. */
 const BEYOND_MS = 5000;
 
 describe('compose.yaml', () => {
@@ -61,7 +61,7 @@ describe('compose.yaml', () => {
     });
     expect(redis!.volumes).toEqual(['redis-data:/data']);
     expect(redis!.restart).toBe('unless-stopped');
-    // Each is one that redis-server knows.
+    // redis-server knows each of them.
     const answer = spawnSync('redis-server', [...redis!.command!.slice(1), '--port', 'none'], {
       encoding: 'utf8',
     });
@@ -82,7 +82,7 @@ describe('Dockerfile', () => {
     const npm = installs.filter((text) => /npm (ci|i|install)\b/.test(text));
     expect(npm).not.toEqual([]);
     for (const text of npm) expect(text).toMatch(/^npm ci .*--ignore-scripts\b/);
-    // What ends up in the image comes from the stage without dev dependencies.
+    // The files of the image come from the stage without dev dependencies.
     const from = image.find(({ words }) => words.includes('/app/node_modules'))!.flags['from'];
     const stage = readDockerfile().find(([first]) => first!.words.at(-1) === from)!;
     expect(stage.filter(is('RUN')).map(({ words }) => words.join(' '))).toEqual([
@@ -148,7 +148,7 @@ describe('the systemd unit', () => {
     const directory = mkdtempSync(join(tmpdir(), 'nic-unit-'));
     try {
       const file = join(directory, `node-instances-communication${at}.service`);
-      // It looks whether the program is there.
+      // systemd-analyze checks that the program exists.
       writeFileSync(file, readFileSync(UNIT, 'utf8').replaceAll('/usr/bin/node', process.execPath));
       const options = { encoding: 'utf8', stdio: 'pipe', cwd: directory } as const;
       const name = at ? file.replace('@', '@one') : file;
@@ -182,7 +182,7 @@ describe('docs/deployment.md', () => {
   });
 });
 
-/** Whether .dockerignore keeps a path out: the last line that matches it, or a directory it is in, decides. */
+/** Returns whether .dockerignore excludes a path: the last line that matches it or a parent directory decides. */
 function isIgnored(path: string): boolean {
   const parts = path.split('/');
   const above = parts.map((_, index) => parts.slice(0, index + 1).join('/'));

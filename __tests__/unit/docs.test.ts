@@ -15,7 +15,7 @@ import ts from 'typescript';
 import { anchorsIn, type CodeBlock, codeBlocks, proseOf } from '../helpers/markdown';
 
 /*
- * Generated tables are current, links lead somewhere, and JavaScript in the documents runs. documents.test.ts runs the
+ * Generated tables are current, links are valid, and JavaScript in the documents runs. documents.test.ts runs the
  * README's commands, package.test.ts the code of docs/embedding.md, and tasks.test.ts that of docs/tasks.md.
  */
 
@@ -141,7 +141,7 @@ const isScript = ({ language }: CodeBlock) => language === 'js' || language === 
 
 const isAvailable = (name: string) => /^(node:|\.)/.test(name) || name === `${PACKAGE}/testing`;
 
-/** The name in its first line, as in `// squares.mjs`; or one of its own. */
+/** Returns the name in the first line, as in `// squares.mjs`, or a generated one. */
 function nameOf({ code, file, line, language }: CodeBlock): string {
   const named = /^\/\/ ([\w.-]+\.\w+)\n/.exec(code)?.[1];
   return named ?? `${file.replaceAll('/', '_')}-${line}.${language === 'ts' ? 'mts' : 'mjs'}`;

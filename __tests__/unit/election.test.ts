@@ -8,10 +8,10 @@ import { VirtualProcess, VirtualTime } from '../helpers/virtualTime';
 
 const TTL = 3000;
 
-/** A lease that answers as the test says; by default it is free, and extends for ever. */
+/** A lease with scripted answers; by default it is free and always extends. */
 function scriptedLease() {
   const script = {
-    /** For how long another holds it; 0: it is free. */
+    /** How long another instance holds it; 0 if it is free. */
     heldFor: (): number | Error => 0,
     extend: (): Promise<'extended' | 'lost'> => Promise.resolve('extended'),
     release: (): Promise<void> => Promise.resolve(),
@@ -102,7 +102,7 @@ it('campaigns at once when woken, even while a request is being refused', async 
   const { time, terms, election } = setUp({ lease });
   await time.passUntil(100);
   script.heldFor = () => {
-    // Somebody steps down just now: the answer is already out of date.
+    // A leader steps down right now, so the answer is already stale.
     script.heldFor = () => 0;
     election.wake();
     return TTL;
@@ -137,7 +137,7 @@ it('counts trust from the start of the renewal, not from its answer', async () =
     slow = false;
     return new Promise((resolve) => time.after(900, () => resolve('extended')));
   };
-  // Asked at 1000, answered at 1900: believed until 1000 + 2850.
+  // Requested at 1000, answered at 1900: trusted until 1000 + 2850.
   await time.passUntil(3849);
   expect(endings).toEqual([]);
   await time.passUntil(3850);

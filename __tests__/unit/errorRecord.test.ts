@@ -9,7 +9,7 @@ import {
   storableError,
 } from '../../src/errorLog/record';
 
-/** The job's hash in Redis after a failure with this error. */
+/** Returns the hash of the job in Redis after a failure with this error. */
 function failedWith(thrown: unknown): FailedJob {
   const { message, stack } = storableError(thrown);
   return {

@@ -46,7 +46,7 @@ beforeEach(async () => {
 });
 afterEach(() => server.stop());
 
-/** The feed at work, asked for every 5 ms unless told otherwise. */
+/** Runs the feed task, which polls every 5 ms by default. */
 async function open(more: object = {}, cursor?: Cursor) {
   const number = await host.run<number>('open', {
     module: FEED,
@@ -209,7 +209,7 @@ describe('the entries of', () => {
     ['2024-02-01T10:00:00', '2024-02-01T10:00:00.000Z'],
     ['2024-02-01 10:00', '2024-02-01T10:00:00.000Z'],
     ['2024-02-01', '2024-02-01T00:00:00.000Z'],
-    // Of which Date.parse would make something.
+    // Date.parse would accept these.
     ['entry 5', null],
     ['5', null],
     ['Sat, 07 Sep 2002 25:00:00 GMT', null],
@@ -379,7 +379,7 @@ describe('a feed that grows', () => {
       Array(server.requests.length - 1).fill('"1"'),
     );
     server.answer = send(items(2, 1));
-    // That the feed no longer has an ETag is part of the same batch.
+    // The same batch records that the feed no longer has an ETag.
     expect(await next).toMatchObject({ messages: [{ id: '2' }], cursor: { seen: ['1', '2'].map(keyOf) } });
     expect(await feed.log()).toEqual([]);
   });
@@ -419,7 +419,7 @@ describe('a feed that grows', () => {
       [[entry('b', '2024-01-02'), entry('c', '2024-01-03'), entry('a', '2024-01-01')], 'abc'],
       [[entry('c'), entry('b'), entry('a')], 'abc'],
       [[entry('c', '2024-01-01'), entry('b', '2024-01-01'), entry('a', '2024-01-01')], 'abc'],
-      // Without a date: with the one before it.
+      // An entry without a date stays with the previous entry.
       [[entry('d', '2024-01-03'), entry('c'), entry('b', '2024-01-02'), entry('a')], 'abcd'],
       [[entry('a', '2024-01-01'), entry('b'), entry('c', '2024-01-02'), entry('d', 'never')], 'abcd'],
       [[entry('b', '2099-01-01'), entry('a', '1969-01-01')], 'ab'],
@@ -452,11 +452,11 @@ describe('a feed that grows', () => {
         let feed = await open();
         let cursor: Cursor | undefined;
         for (const [index, ids] of shown.entries()) {
-          // Each has an ETag of its own, and so gives a batch.
+          // Each response has its own ETag and so yields a batch.
           server.answer = send(items(...ids), { etag: `"${server.requests.length} ${index}"` });
           const batch = (await feed.next())!;
           found.push(...idsOf(batch)!);
-          // As it comes back from Redis.
+          // As it is read back from Redis.
           cursor = JSON.parse(JSON.stringify(batch.cursor)) as Cursor;
           if (!restarts.next().value) continue;
           await feed.abort();
@@ -480,7 +480,7 @@ describe('a feed that grows', () => {
     expect(batches.map(({ cursor }) => cursor.seen.length)).toEqual([500, 1000, 1200]);
     await feed.abort();
 
-    // Whoever takes over in between gives the rest.
+    // A generator that takes over in between yields the rest.
     for (const done of [1, 2]) {
       const cursor = JSON.parse(JSON.stringify(batches[done - 1]!.cursor)) as Cursor;
       const next = await open({}, cursor);
@@ -743,7 +743,7 @@ describe('a request', () => {
     expect(await next).toBeUndefined();
     await closed;
     expect(performance.now() - abortedAt).toBeLessThan(1000);
-    // A stop is no outage.
+    // A stop is not an outage.
     expect((await feed.log()).filter(({ error }) => error !== 'it answered 503, expected 200')).toEqual([]);
   });
 

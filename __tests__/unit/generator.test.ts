@@ -5,7 +5,7 @@ import { generateMessages, type GeneratorOptions } from '../../src/generating/ge
 import type { Position } from '../../src/generating/position';
 import { silentLogger } from '../helpers/silentLogger';
 
-/** Commits after `tookMs`, into `committed`; `refusals` come first. */
+/** Commits after `tookMs` into `committed`; `refusals` are returned first. */
 function fakeCommitter(tookMs = 0, refusals: CommitResult[] = []) {
   const committed: [number[], unknown][] = [];
   let position: Position = { generated: 0, cursorJson: undefined };
@@ -28,7 +28,7 @@ async function* oneByOne(last: number, failsAfter = Infinity) {
   for (let n = 1; n <= last; n++) {
     yield { messages: [n], cursor: n };
     if (n === failsAfter) throw new Error('the upstream is gone');
-    // Time for the others, as reading takes.
+    // Yield to other tasks, as a read would.
     await new Promise((resolve) => setImmediate(resolve));
   }
 }

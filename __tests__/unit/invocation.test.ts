@@ -10,7 +10,7 @@ describe('the name of the program in hints', () => {
       '/usr/lib/npm-cli.js',
       'npx node-instances-communication',
     ],
-    // A launcher on Windows runs the file itself.
+    // On Windows, a launcher runs the file itself.
     [
       '/srv/app/node_modules/node-instances-communication/dist/main.js',
       undefined,

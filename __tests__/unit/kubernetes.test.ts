@@ -11,12 +11,12 @@ import { parseAllDocuments } from 'yaml';
 import { resolveConfig } from '../../src/configuration/config';
 
 /*
- * deploy/kubernetes.yaml against the schemas that Kubernetes and the Prometheus operator publish. The schemas check values
- * and accept names they do not know; the types made from them know every name.
+ * Checks deploy/kubernetes.yaml against the schemas of Kubernetes and the Prometheus operator. The schemas check values
+ * and accept unknown names; the types generated from them know every name.
  */
 
 const FILE = 'deploy/kubernetes.yaml';
-/** What a stop takes beyond SHUTDOWN_TIMEOUT_MS: the steps before and after the active messages, each bounded. */
+/** What a shutdown takes beyond SHUTDOWN_TIMEOUT_MS: the bounded steps before and after the active messages. */
 const BEYOND_MS = 5000;
 
 const MODELS = { Deployment, NetworkPolicy, PodDisruptionBudget, ConfigMap, Service, ServiceMonitor };
@@ -124,7 +124,7 @@ describe('the Deployment', () => {
   });
 });
 
-/** Compiles the manifests as literals of their types, which refuse names that they do not have. */
+/** Compiles the manifests as literals of their types, which refuse unknown names. */
 function unknownNames(all: readonly Manifest[]): string[] {
   const code = all
     .map(

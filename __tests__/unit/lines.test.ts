@@ -6,7 +6,7 @@ import { type ModuleHost, openModuleHost } from '../helpers/moduleHost';
 
 const LINES = resolve('examples/lines.mjs');
 const ACCESS_LOG = resolve('examples/accessLog.mjs');
-/** 10,000 lines of a real log, where the machine has them. Line 8899 is cut short. */
+/** 10,000 lines of a real log, if the machine has it. Line 8899 is truncated. */
 const REAL_LOG = resolve('../shared/data/access.log');
 
 interface Message {
@@ -48,7 +48,7 @@ async function textsOf(content: string | Buffer): Promise<string[]> {
   return messages.map(({ text }) => text);
 }
 
-/** What the lines of a text are, said in another way than the example says it. */
+/** Splits a text into lines, in a different way from the example. */
 function linesOf(text: string): string[] {
   const lines = text.split('\n');
   const last = lines.pop()!;
@@ -178,7 +178,7 @@ describe('several files', () => {
   it('are a source each, named after the file; a single file has no source name', async () => {
     expect(await sourcesOf('a.log,/var/log/b-1.log')).toEqual(['a_log', 'b-1_log']);
     expect(await sourcesOf('a.log')).toBeUndefined();
-    // Those that are added at the end change none before them.
+    // Files added at the end do not change earlier names.
     const names = await sourcesOf('x/a.log,y/a.log,größe,größé');
     expect(names).toEqual(['a_log', expect.stringMatching(/^a_log-[0-9a-f]{8}$/), 'gr_e', 'gr_']);
     expect((await sourcesOf('x/a.log,y/a.log,größe,größé,z/a.log'))!.slice(0, 4)).toEqual(names);

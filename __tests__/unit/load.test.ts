@@ -24,7 +24,7 @@ function write(name: string, source: string): string {
   return file;
 }
 
-/** What the loaded task's `handle` answers: proof that it is the one in the file. */
+/** Returns the result of the loaded task's `handle`, which proves that it is the one in the file. */
 const load = (path: string) => host.run<unknown>('loadAndHandle', { path, message: 20 });
 
 const BODY = 'async function* generate() {}\nfunction handle(message) { return message + 1; }\n';

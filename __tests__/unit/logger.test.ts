@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { hostLogger, missingMethods } from '../../src/logging/logger';
 import { printable } from '../../src/terminal/printable';
 
-/** What a process of its own writes whose logger has these settings and does that. */
+/** Returns the output of a separate process whose logger has these settings and runs `code`. */
 async function log(settings: object, statements: string): Promise<{ stdout: string; stderr: string }> {
   const script = `
     const { createOwnLogger } = require(${JSON.stringify(resolve('dist/ownLogger.js'))});
@@ -19,7 +19,7 @@ async function log(settings: object, statements: string): Promise<{ stdout: stri
   return { stdout, stderr };
 }
 
-/** Lines without the time at their head. */
+/** Returns the lines without their time. */
 const pretty = async (statements: string) => {
   const { stderr } = await log({ logLevel: 'debug', logFormat: 'pretty' }, statements);
   return stderr
@@ -211,7 +211,7 @@ describe('a logger of the host', () => {
 });
 
 describe('control characters', () => {
-  // The codes of a terminal in 7 and in 8 bits, a bell, a lone return, line separators, a change of direction.
+  // 7-bit and 8-bit terminal codes, a bell, a bare carriage return, line separators and a change of text direction.
   const hostile = '\\u001b[2J\\u009b2J\\u0007\\r\\u0085\\u2028\\u202e\\u2066\\u200f';
   const raw = /[^\P{Cc}\n]|[\p{Bidi_Control}\u2028\u2029]/u;
 

@@ -50,7 +50,7 @@ describe('sources', () => {
         }
         const after = [...counts.values()];
         expect(Math.max(...after) - Math.min(...after)).toBeLessThanOrEqual(1);
-        // Nothing moves twice, and nobody gives and takes.
+        // No source moves twice, and no instance both gives and takes.
         expect(new Set(moves.map(({ role }) => role)).size).toBe(moves.length);
         const givers = new Set(moves.map(({ from }) => from));
         expect(moves.filter(({ to }) => givers.has(to))).toEqual([]);

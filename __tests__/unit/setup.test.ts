@@ -12,8 +12,8 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-// The real script, in a project and on a PATH of its own. A package manager cannot be run for real in a test, so
-// programs that write down how they were called stand in for it, and for npm.
+// Runs the real script in a temporary project with its own PATH. A test cannot run a real package manager, so
+// programs that record their calls stand in for it and for npm.
 
 const CI = 'npm ci --include=dev --ignore-scripts';
 const BUILD = 'npm run build';
@@ -285,20 +285,20 @@ describe('packages', () => {
   }
 });
 
-/** Puts a program on the script's PATH that writes down its call, then does what `script` says. */
+/** Puts a program on the script's PATH that records its call and then runs `script`. */
 function program(name: string, script = '') {
   const file = path.join(bin, name);
   writeFileSync(file, `#!/bin/sh\nlog='${log}'\necho "${name} $*" >> "$log"\n${script}\n`);
   chmodSync(file, 0o755);
 }
 
-/** A package manager whose command puts redis-server on PATH, unless it is an update or `script` ends it before. */
+/** A package manager whose install command puts redis-server on PATH, unless `script` ends it first. */
 function installer(name: string, script = '') {
   program(name, `${script}\n[ "$1" = update ] || /bin/cp "$0" '${path.join(bin, 'redis-server')}'`);
 }
 
 function setup({ uid = 0, version = process.versions.node, env = {} } = {}) {
-  // Who runs the tests, and on which Node.js, must not matter.
+  // The user and the Node.js version of the tests must not matter.
   const disguise = `process.getuid = () => ${uid};
     Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '${version}' } });`;
   const args = ['--import', `data:text/javascript,${encodeURIComponent(disguise)}`, 'scripts/setup.mjs'];

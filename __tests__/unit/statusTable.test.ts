@@ -97,7 +97,7 @@ failing    generator failed, for 12 s, tried again in 3 s, on vm:22:defg
 `;
     expect(failing(undefined)).toContain(text);
     expect(failing({ ...LEADER, since: since(5) })).toContain(text);
-    // Another instance does better.
+    // Another instance succeeds.
     expect(failing({ ...LEADER, since: since(90) })).not.toContain('failing');
     const older = { ...FAILURE, message: 'older', retryAt: NOW - 1 };
     const both = instance('vm:1:abc', { roles: [{ role: 'generator', state: 'failed', failure: older }] });

