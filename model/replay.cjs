@@ -5,7 +5,7 @@
 const { startGate } = require('./gate.cjs');
 
 /** How long the committer may take to come up with what the model sends next, in milliseconds. */
-const PATIENCE_MS = 400;
+const TIMEOUT_MS = 400;
 const NAMES = ['a', 'b', 'c'];
 
 /** What the gate makes of a command when a guard is taken out. `from`: a copy of the position that the committer holds. */
@@ -179,7 +179,7 @@ async function replay(parts, redis, schedule, { namespace, without }) {
     /** @type {string} */ side,
     /** @type {string} */ kind,
   ) => {
-    const until = performance.now() + PATIENCE_MS;
+    const until = performance.now() + TIMEOUT_MS;
     for (;;) {
       const found = leader?.pending;
       if (found !== undefined && found.side === side && found.group.kind === kind) {

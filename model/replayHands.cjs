@@ -5,14 +5,14 @@
 const { setTimeout: sleep } = require('node:timers/promises');
 const QUEUE_NAME = 'messages';
 
-const PATIENCE_MS = 2000;
+const TIMEOUT_MS = 2000;
 /** Guards that can be taken out here, and how: tokens that are all the same, say, are as good as none. */
 const WITHOUT =
-  /** @type {Record<string, { sameToken?: true, blindly?: true, blind?: true, retries?: true }>} */ ({
+  /** @type {Record<string, { sameToken?: true, blindly?: true, noSecondCheck?: true, retries?: true }>} */ ({
     REDELIVER_WITHOUT_TOKEN: { sameToken: true },
     FINISH_WITHOUT_TOKEN: { sameToken: true },
     TOKEN_WITHOUT_HOLDER: { blindly: true },
-    NO_SECOND_LOOK: { blind: true },
+    NO_SECOND_LOOK: { noSecondCheck: true },
     STALL_RETRIES: { retries: true },
   });
 
@@ -89,7 +89,7 @@ async function replayHands(parts, { client }, { guard, steps }, { namespace, wit
       case 'token':
         return keeper.goOn(verdict);
       case 'lookAgain':
-        if (!missing.blind) verdict = dead();
+        if (!missing.noSecondCheck) verdict = dead();
         return true;
       case 'giveBack':
         return keeper.goOn(verdict);
@@ -128,7 +128,7 @@ function startKeeper(
     undefined
   );
   const look = async () => {
-    for (const until = performance.now() + PATIENCE_MS; waiting === undefined; await sleep(2)) {
+    for (const until = performance.now() + TIMEOUT_MS; waiting === undefined; await sleep(2)) {
       if (performance.now() > until) throw new Error('the keeper does not look');
     }
     return waiting;

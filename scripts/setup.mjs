@@ -7,7 +7,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import util from 'node:util';
 
-const OLDEST_NODE = [20, 12];
+const MIN_NODE = [20, 12];
 /** Older ones no longer get security fixes. */
 const RECOMMENDED_MAJOR = 22;
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -69,13 +69,13 @@ say('Done', 'next: npm start (one instance; run it again for more), or npm test'
 
 function checkNode() {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-  if (major > OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor >= OLDEST_NODE[1])) {
+  if (major > MIN_NODE[0] || (major === MIN_NODE[0] && minor >= MIN_NODE[1])) {
     const advice = major < RECOMMENDED_MAJOR ? `; ${RECOMMENDED_MAJOR} or newer is recommended` : '';
     return say('Node.js', process.versions.node + advice);
   }
   fail(
     'Node.js',
-    `this is ${process.versions.node}, expected ${OLDEST_NODE.join('.')} or newer: see https://nodejs.org`,
+    `this is ${process.versions.node}, expected ${MIN_NODE.join('.')} or newer: see https://nodejs.org`,
   );
 }
 

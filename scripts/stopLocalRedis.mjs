@@ -6,8 +6,8 @@ import { connect } from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const ANSWER_MS = 2000;
-const STOP_MS = 30_000;
+const ANSWER_TIMEOUT_MS = 2000;
+const STOP_TIMEOUT_MS = 30_000;
 const host = '127.0.0.1';
 const port = Number(process.argv[2] ?? 6379);
 const address = `${host}:${port}`;
@@ -17,7 +17,7 @@ process.exitCode = await stop();
 async function stop() {
   if (!(port > 0 && port < 65_536))
     return refuse(`the port is ${process.argv[2]}, expected a number up to 65535`);
-  const reply = await ask('CONFIG GET dir', /^[^*].*\r\n|\r\ndir\r\n\$\d+\r\n.*\r\n/, ANSWER_MS);
+  const reply = await ask('CONFIG GET dir', /^[^*].*\r\n|\r\ndir\r\n\$\d+\r\n.*\r\n/, ANSWER_TIMEOUT_MS);
   if (reply === undefined) return say(`nothing runs at ${address}`);
   const directory = /\r\ndir\r\n\$\d+\r\n(.*)\r\n/.exec(reply)?.[1];
   if (directory === undefined) {
@@ -32,11 +32,11 @@ async function stop() {
     );
   }
   // Redis writes its append-only file to the disk and ends. It answers only if it will not.
-  const objection = await ask('SHUTDOWN', /\r\n/, STOP_MS);
+  const objection = await ask('SHUTDOWN', /\r\n/, STOP_TIMEOUT_MS);
   if (objection) return refuse(`the Redis at ${address} refuses to stop: ${objection.trim()}`);
   // The port and not the pid is waited for: a pid stays for as long as its parent does not look at it.
-  const deadline = performance.now() + STOP_MS;
-  while ((await ask('PING', /\r\n/, ANSWER_MS)) !== undefined) {
+  const deadline = performance.now() + STOP_TIMEOUT_MS;
+  while ((await ask('PING', /\r\n/, ANSWER_TIMEOUT_MS)) !== undefined) {
     if (performance.now() > deadline)
       return refuse(`the Redis at ${address} was told to stop, but still listens`);
     await sleep(50);

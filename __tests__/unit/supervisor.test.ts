@@ -88,7 +88,7 @@ it('ends an activity through its own signal and does not restart it', async () =
 });
 
 it('stops within its deadline although an activity never ends', async () => {
-  supervisor.start({ name: 'deaf', run: never });
+  supervisor.start({ name: 'hanging', run: never });
   await sleep(10);
   const startedAt = performance.now();
   await supervisor.stop();

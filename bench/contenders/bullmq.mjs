@@ -15,7 +15,7 @@ const WORKER_OPTIONS = {
   runRetryDelay: 500,
   metrics: { maxDataPoints: MetricsTime.ONE_HOUR * 24 },
 };
-/** MAX_BACKLOG, and how long to wait before looking again, as an instance does. */
+/** MAX_BACKLOG and the pause before the next check, like an instance. */
 const MAX_BACKLOG = 100_000;
 const BACKLOG_PAUSE_MS = 100;
 
@@ -51,7 +51,7 @@ export async function generate({ port, batch, bytes }, tick) {
   }
 }
 
-/** Half of the million: makes it once it gets the start signal. */
+/** The producer of the million; starts on the start signal. */
 export async function produce({ port, total, batch }) {
   const started = startSignal();
   const queue = open(port);
@@ -65,7 +65,7 @@ export async function produce({ port, total, batch }) {
   }
 }
 
-/** The other half: handles it. */
+/** The worker of the million. */
 export async function consume({ port }) {
   const worker = work(port, 1, async ({ data: { number } }) => {
     if (number % 100 === 0) throw new Error(`number ${number} fails`);

@@ -1,4 +1,4 @@
-// Who takes part, and how each is filled and started. They are filled from here, before anything is measured.
+// The contenders, and how each queue is filled (before anything is measured) and each contender started.
 import { resolve } from 'node:path';
 import { openGroup } from '../measuring/group.mjs';
 import { startProgram } from '../../testkit/instances.cjs';
@@ -8,7 +8,7 @@ const CHILD = resolve(here, 'child.mjs');
 const INSTRUMENTED = resolve(here, '../tasks/instrumentedTask.mjs');
 const IDLE = resolve(here, '../tasks/idleTask.mjs');
 
-/** One whose code is a file of its own, here or among the peers. */
+/** A contender whose code is a separate file, here or among the peers. */
 function program(name, label, file = resolve(here, `${name}.mjs`)) {
   return {
     name,
@@ -31,7 +31,7 @@ const floor = program('floor', 'the floor (empty EVALSHA)');
 const bull = program('bull', 'Bull', resolve(here, '../peers/bull.mjs'));
 const beeQueue = program('beeQueue', 'bee-queue', resolve(here, '../peers/beeQueue.mjs'));
 
-/** An instance. One that follows has a leader elsewhere, which generates and handles nothing, and only listens. */
+/** An instance. A follower has a leader in another process that neither generates nor handles. */
 function instance(name, label, { follows = false, env = {} } = {}) {
   return {
     name,
@@ -48,7 +48,7 @@ function instance(name, label, { follows = false, env = {} } = {}) {
           TASK: INSTRUMENTED,
           BENCH: JSON.stringify({ [role]: settings }),
           CONCURRENCY: String(concurrency),
-          // Until the end of a measurement: nobody handles what is generated.
+          // Until the end of a measurement, nobody handles the generated messages.
           ...(role === 'generate' && { GENERATOR_HANDLES: 'false', MAX_BACKLOG: '1000000000' }),
           ...env,
         },

@@ -1,4 +1,4 @@
-// All that can be measured, in the order in which it is.
+// All sections, in order.
 import { atRest } from './atRest.mjs';
 import { commands } from './commands.mjs';
 import { failover } from './failover.mjs';
@@ -9,5 +9,5 @@ import { million } from './million.mjs';
 import { shards } from './shards.mjs';
 import { start } from './start.mjs';
 
-/** Each gets `{ server, rounds, quick, messages, scale, errorScale, progress }` and gives tables. */
+/** Each receives `{ server, rounds, quick, messages, scale, errorScale, progress }` and returns tables. */
 export const SECTIONS = { handling, generating, failover, start, commands, atRest, growth, shards, million };
