@@ -16,8 +16,7 @@ export async function untilProcessed(client, key, total, onProgress = () => unde
     onProgress(done);
     if (done >= total) return { failed };
     if (done > before) [before, movedAt] = [done, performance.now()];
-    else if (performance.now() - movedAt > TIMEOUT_MS)
-      throw new Error(`stuck: ${done} of ${total} are done`);
+    else if (performance.now() - movedAt > TIMEOUT_MS) throw new Error(`stuck: ${done} of ${total} are done`);
     await sleep(20);
   }
 }
