@@ -95,7 +95,7 @@ async function expectedNumbers(ledger, lastId) {
 }
 
 /**
- * Finds messages that were handled more than once, unless a fault that struck the earlier handler or Redis excuses it. Most
+ * Finds messages that were handled more than once without a fault of the earlier handler or Redis as excuse. Most
  * faults excuse nothing: see faults/faults.mjs.
  */
 async function doubleHandlings(ledger, total) {

@@ -9,7 +9,7 @@ export const QUIET_MS = 5000;
 const POLL_INTERVAL_MS = 250;
 /** A single bad poll can be bad timing on a busy machine. */
 const MIN_POLLS = 2;
-/** Maximum idle time of generation and handling, and maximum time that a message is active; handlers take up to 100 ms. */
+/** Maximum idle time of generation and handling, and of a message being active; handlers take up to 100 ms. */
 const MAX_IDLE_MS = 2000;
 const MAX_ACTIVE_MS = 3000;
 const MAX_UNRECORDED_MS = 2000;

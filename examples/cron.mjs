@@ -92,7 +92,7 @@ export function createSchedule(expression, zone) {
     const before = offsetAt(time - DAY_MS);
     const change = Math.abs(now - before);
     if (everyHour || change === 0 || offsetAt(time - change) === now) return offset === now;
-    // The change was less than its own size ago: set forward, the old clock continues; set back, the times were already shown.
+    // The change was less than its own size ago: set forward, the old clock continues; set back, the times are repeats.
     return now > before && (offset === now || offset === before);
   }
 

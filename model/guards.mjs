@@ -101,7 +101,7 @@ export const CONFIGURATIONS = [
   },
 ];
 
-/** The model must fail without these. `replay`: the integration test replays the counterexample. `rule`: the violated rule. */
+/** The model must fail without these. `replay`: a test replays the counterexample. `rule`: the violated rule. */
 export const GUARDS = [
   {
     guard: 'NO_WATCH_LEADER',

@@ -129,7 +129,8 @@ function startKeeper(
   );
   const look = async () => {
     for (const until = performance.now() + TIMEOUT_MS; waiting === undefined; await sleep(2)) {
-      if (performance.now() > until) throw new Error('timed out waiting for the keeper to check for dead instances');
+      if (performance.now() > until)
+        throw new Error('timed out waiting for the keeper to check for dead instances');
     }
     return waiting;
   };

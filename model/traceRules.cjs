@@ -101,7 +101,7 @@ function checkTerms(
   return wrong;
 }
 
-/** Checks all commits in the order of their counts: no message is counted twice, and no older term follows a newer one. */
+/** Checks all commits in the order of their counts: no message counts twice, no older term follows a newer one. */
 function checkCommits(/** @type {Event[]} */ trace, /** @type {Stored['cursor']} */ cursor) {
   const wrong = /** @type {string[]} */ ([]);
   const commits = trace
@@ -123,7 +123,7 @@ function checkCommits(/** @type {Event[]} */ trace, /** @type {Stored['cursor']}
     }
     before = commit;
   }
-  // A commit without a log line is possible if its instance was killed before logging it. A commit missing in Redis is not.
+  // A commit without a log line is possible: its instance was killed before logging it. One missing in Redis is not.
   if (cursor !== undefined && before !== undefined && before.generated > cursor.generated) {
     wrong.push(`${before.generated} were committed, and Redis counts ${cursor.generated}`);
   }

@@ -1,5 +1,5 @@
 // More than one core of Redis: several namespaces on a Cluster. The cost of a message on one, two and four masters is
-// measured; the capacity of more masters is computed from it, since a machine has a limited number of cores; and how evenly
+// measured; the capacity of more masters is computed from it, since a machine has few cores; and how evenly
 // namespaces spread over masters is simulated with names and their slots in Redis.
 import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';

@@ -63,7 +63,7 @@ async function measure(server, { sources: count, batch }, windowMs) {
   return { rate: messages / seconds, redisUs: (redis / messages) * 1e6 };
 }
 
-/** For 8 and 64 sources over four instances: each source's time from a kill to the first message of its next generator. */
+/** For 8 and 64 sources over four instances: each source's time from a kill to its next generator's first message. */
 async function failover(server, progress) {
   const figures = [];
   for (const count of [1, 8, 64]) {

@@ -11,7 +11,7 @@ const { XMLParser } = await import('fast-xml-parser').catch((cause) => {
 
 /**
  * The entries of a JSON Feed, a plain JSON array, RSS or Atom, in document order, each with
- * `id`, `title`, `url` and `publishedAt`. Missing fields are null, except the id, which falls back to the address or a hash
+ * `id`, `title`, `url` and `publishedAt`. Missing fields are null, but the id falls back to the address or a hash
  * of the whole entry.
  *
  * @param bytes the document as received; its Content-Type is not trusted for the format

@@ -3,7 +3,7 @@
 //
 //   INBOX_DATABASE_URL=postgres://user:password@host/database TASK=examples/inbox/task.mjs npm start
 //
-// It only handles and never generates; another instance must generate. fromOutbox.mjs does both, from the table "outbox" to
+// It only handles; another instance must generate. fromOutbox.mjs does both, from the table "outbox" to
 // the table "received". README.md says how to set it up, and why this is exactly once.
 import { env } from 'node:process';
 import pg from 'pg';

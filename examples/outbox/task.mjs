@@ -112,7 +112,7 @@ function connect(bell) {
   return database;
 }
 
-/** Falls back to polling where LISTEN does not work, as behind a pooler that gives each transaction another connection. */
+/** Falls back to polling if LISTEN does not work, as behind a pooler with one connection per transaction. */
 async function listen(database, logger) {
   await database.query('LISTEN outbox').catch((error) => {
     if (!(error instanceof pg.DatabaseError)) throw error;

@@ -28,7 +28,7 @@ export function nameSources(variable, entries, labelOf) {
   return byName;
 }
 
-/** What a task exports as `sources`: none for a single entry, so that its keys in Redis are those of a task without any. */
+/** What a task exports as `sources`: undefined for a single entry, which then has the keys of an unnamed source. */
 export function sourcesOf(byName) {
   return byName.size > 1 ? [...byName.keys()] : undefined;
 }
