@@ -53,7 +53,7 @@ let host: ModuleHost;
   });
 
   it(
-    'has each row of the outbox once, although generators and handlers are killed, and handlers paused past their locks',
+    'has each row of the outbox once although generators and handlers are killed and handlers are paused past their locks',
     async () => {
       const instances = [start(), start(), start(), start()];
       await Promise.all([write(), injectFaults(instances)]);

@@ -189,7 +189,7 @@ async function expectHandledOnce(count: number, failed = 0) {
 }
 
 it.each(Object.entries(REFUSALS))(
-  'every outcome is stored, and no message handled twice, when Redis refuses for a second: %s',
+  'every outcome is stored and no message is handled twice while Redis refuses commands for a second: %s',
   async (_, { begin, end, stillActive = 10 }) => {
     let release = () => undefined as void;
     const released = new Promise<void>((resolve) => (release = resolve));

@@ -144,7 +144,7 @@ describe('the systemd unit', () => {
   });
 
   const verifies = existsSync('/usr/bin/systemd-analyze') ? it : it.skip;
-  verifies.each(['', '@'])('is one that systemd understands, as a template%s too', (at) => {
+  verifies.each(['', '@'])('is accepted by systemd, also as a template%s', (at) => {
     const directory = mkdtempSync(join(tmpdir(), 'nic-unit-'));
     try {
       const file = join(directory, `node-instances-communication${at}.service`);

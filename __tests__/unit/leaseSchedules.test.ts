@@ -128,7 +128,7 @@ it('there is a schedule for each guard that can be removed from the trust deadli
 });
 
 it.each(schedules)(
-  '$guard: one believes that it leads with the guard, two without it',
+  '$guard: one instance believes that it leads with the guard, two without it',
   async ({ guard, steps }) => {
     expect(await play(steps)).toBe(1);
     expect(await play(steps, LONGER[guard])).toBe(2);
