@@ -1,7 +1,7 @@
-// What the command line asks for.
+// Parses the command line.
 import { parseArgs } from 'node:util';
 
-/** Ends the process with exit code 2 where it is not understood. */
+/** Ends the process with exit code 2 if the command line is invalid. */
 export function options(args, sections) {
   try {
     return read(args, sections);
@@ -36,16 +36,16 @@ function read(args, sections) {
   };
   const usual = quick ? 20_000 : 1_000_000;
   const messages = whole('messages', usual);
-  // Who asks for few of the million wants few of everything.
+  // A smaller million also makes everything else smaller.
   const share = Math.min(1, messages / usual);
   return {
     quick,
     only,
     rounds: whole('rounds', quick ? 1 : 5),
     messages,
-    /** Of those that handle; undefined: all. BullMQ alone is always there to compare with. */
+    /** The contenders that handle messages; undefined for all. BullMQ alone is always included for comparison. */
     contenders: values.contenders?.split(','),
-    /** Of the messages, and of the error records, that a measurement takes when there is time. */
+    /** The share of the full number of messages and error records that a measurement uses. */
     scale: (quick ? 0.1 : 1) * share,
     errorScale: (quick ? 0.1 : 1) * share,
     json,

@@ -1,10 +1,10 @@
-// What it costs, measured: everything in turn, on Redis servers of its own.
+// Runs the benchmarks one after another, on their own Redis servers.
 //
 //   npm run bench -- [--quick] [--only handling,generating] [--contenders leader,bullmq]
 //                    [--rounds 5] [--messages 1000000] [--json file] [--markdown docs/performance.md]
 //
-// Tables go to stdout, what is being done to stderr. --quick takes less than two minutes: fewer rounds and messages.
-// --messages is for the million. --markdown puts the tables between the two marks in that file.
+// Tables go to stdout, progress to stderr. --quick takes less than two minutes, with fewer rounds and messages.
+// --messages sets the size of the million. --markdown writes the tables between the two markers in that file.
 import { writeFileSync } from 'node:fs';
 import { options } from './arguments.mjs';
 import { describeMachine } from './reporting/machine.mjs';
@@ -27,7 +27,7 @@ for (const name of only) {
   const server = await openServer();
   tables.push(...(await SECTIONS[name]({ ...context, server, progress })));
   await server.close();
-  // Also what a run has found that does not get to its end.
+  // Write the report even if the run does not finish.
   write(report());
 }
 progress.end();

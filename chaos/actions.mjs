@@ -1,5 +1,5 @@
-// What operators do to a group while it runs. An action takes its turn among the faults, and while it lasts generating may
-// rest; but it is no excuse for anything else, and the verdict accounts for it exactly.
+// What operators do to a running group. An action takes its turn among the faults. Generation can be interrupted while
+// it lasts, but it excuses nothing else, and the verdict accounts for it exactly.
 //
 // rewind    moves the cursor back, or a little ahead, as `cursor set` does; the ledger says from where to where
 // pauseAll  pauses generating and resumes it; in between nothing may be committed
@@ -21,7 +21,7 @@ let moves = 0;
 export function actions(world, random) {
   const common = { scope: 'task', excuses: () => false };
   return [
-    // Behind Sentinels a failover may lose the move itself.
+    // Behind Sentinels, a failover can lose the move itself.
     {
       ...common,
       kind: 'rewind',
@@ -42,7 +42,7 @@ export function actions(world, random) {
   ];
 }
 
-/** The answer may be lost, and the move have been made: the history of positions says so, by a name of its own. */
+/** If the answer is lost, the move might still have succeeded; the history of positions shows it by a unique name. */
 async function rewind(world, random) {
   const by = `${WHO}:${++moves}`;
   const now = Number(JSON.parse((await world.client.hget(keys.cursor, 'cursor')) ?? '0'));

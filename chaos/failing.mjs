@@ -1,2 +1,2 @@
-/** Which messages are meant to fail: often enough that some failure is being recorded whenever a fault strikes. */
+/** The messages that are meant to fail: enough for a failure to be in progress whenever a fault strikes. */
 export const isMeantToFail = (n) => n % 10 === 0;

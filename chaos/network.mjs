@@ -1,5 +1,5 @@
-// Real machines, as far as the network goes: each instance in a network namespace of its own, all on one bridge with
-// Redis. What is made here has the process id in its name, so that a later run can remove what a killed one has left.
+// Separate machines as far as the network goes: each instance in its own network namespace, all on one bridge with
+// Redis. Names contain the process id, so that a later run can remove the leftovers of a killed one.
 import { execFileSync } from 'node:child_process';
 
 const PREFIX = 'nicx';
@@ -7,7 +7,7 @@ const WRONG_ADDRESS = '02:00:00:00:de:ad';
 
 const ip = (...args) => execFileSync('ip', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 
-/** Why there can be no namespaces here; undefined if there can. */
+/** Returns why namespaces are unavailable; undefined if they are available. */
 export function networkUnavailable() {
   if (process.getuid?.() !== 0) return 'network namespaces need root';
   const name = `${PREFIX}-${process.pid}-probe`;
@@ -36,11 +36,11 @@ export function openNetwork() {
   return {
     address,
     close,
-    /** A machine of its own for an instance. */
+    /** Creates a separate machine for an instance. */
     join(name, port) {
       const own = `${subnet}.${++joined}`;
       const namespace = `${PREFIX}-${process.pid}-${name}`;
-      // 15 characters at most.
+      // Names of interfaces have at most 15 characters.
       const link = `nx${process.pid}v${joined}`;
       ip('netns', 'add', namespace);
       namespaces.add(namespace);
@@ -52,7 +52,7 @@ export function openNetwork() {
       inside('link', 'set', 'eth0', 'up');
       return {
         prefix: ['ip', 'netns', 'exec', namespace],
-        // A board that others can reach wants a password; /readyz does not ask for it.
+        // A board that others can reach requires a password; /readyz does not.
         env: {
           REDISURL: `redis://${address}:${port}`,
           BOARD_HOST: own,
@@ -61,7 +61,7 @@ export function openNetwork() {
         },
         link: {
           set: (state) => void ip('link', 'set', link, state),
-          /** Frames of one direction go to a network card that nobody has. */
+          /** Sends the frames of one direction to a nonexistent hardware address. */
           lose(direction) {
             const wrong = ['lladdr', WRONG_ADDRESS, 'nud', 'permanent', 'dev'];
             if (direction === 'requests') inside('neigh', 'replace', address, ...wrong, 'eth0');
@@ -81,7 +81,7 @@ export function openNetwork() {
   };
 }
 
-/** Of runs that could not clean up. */
+/** Removes leftovers of runs that could not clean up. */
 function removeAbandoned() {
   const abandoned = (pid) => {
     try {
@@ -108,7 +108,7 @@ function removeAll(namespaces, bridges) {
     try {
       ip(...args);
     } catch {
-      // Gone already.
+      // Already gone.
     }
   }
 }

@@ -1,9 +1,9 @@
-// What the command line asks for.
+// Parses the command line.
 import { parseArgs } from 'node:util';
 
 export const MODES = ['single', 'sentinel', 'cluster', 'network'];
 
-/** Ends the process with exit code 2 where it is not understood. */
+/** Ends the process with exit code 2 if the command line is invalid. */
 export function readOptions(args) {
   try {
     return read(args);
@@ -38,7 +38,7 @@ function read(args) {
   return { minutes, seed, count, redis, times, faults: listOf(faults), actions: listOf(actions) };
 }
 
-/** `none` names nothing. Undefined where it is left out. */
+/** `none` is the empty list; undefined if omitted. */
 function listOf(text) {
   return text === 'none' ? [] : text?.split(',');
 }

@@ -1,8 +1,8 @@
-// Random draws that a seed repeats.
+// Random draws that are reproducible from a seed.
 
 export function seededRandom(seed) {
   let state = seed;
-  /** From 0 up to 1 (mulberry32). */
+  /** Returns a number from 0 to 1, excluding 1 (mulberry32). */
   const random = () => {
     state = (state + 0x6d2b79f5) | 0;
     let t = Math.imul(state ^ (state >>> 15), 1 | state);
@@ -14,9 +14,9 @@ export function seededRandom(seed) {
     between: (least, most) => least + random() * (most - least),
     whole: (least, most) => least + Math.floor(random() * (most - least + 1)),
     oneOf: (list) => list[Math.floor(random() * list.length)],
-    /** Log-uniform: as many between 0.2 and 0.4 as between 5 and 10. */
+    /** Log-uniform: 0.2 to 0.4 is as likely as 5 to 10. */
     length: (least, most) => Math.round(least * (most / least) ** random()),
-    /** One of the values, each as often as its weight says. */
+    /** Returns one of the values, in proportion to their weights. */
     weighted(list) {
       let left = random() * list.reduce((sum, { weight }) => sum + weight, 0);
       return list.find(({ weight }) => (left -= weight) < 0) ?? list.at(-1);

@@ -1,15 +1,15 @@
-// Fault injection: real instances, real faults, a watch over every promise while it runs, and a verdict at the end.
+// Fault injection: real instances and real faults; every promise is checked during the run and at the end.
 //
 //   npm run chaos -- [--minutes 1] [--seed 12345] [--instances 4]
 //                    [--redis single|sentinel|cluster|network] [--faults kill,pause,...] [--actions rewind,...|none] [--times 100]
 //
-// On one Redis, which loses nothing that it has answered, connections are at fault too. Behind Sentinels and in a Cluster
-// the master itself dies, stands still or hands over, and what its replica had not got yet is gone: the verdict is then
-// whether what is left fits together, and whether all of that was handled. With `network` each instance has a network
-// namespace of its own, which takes root and `ip`.
+// A single Redis loses nothing that it has acknowledged; connections fail too. Behind Sentinels and in a Cluster
+// the master itself dies, is paused or hands over, and writes that its replica lacks are lost: the verdict is then
+// whether the remaining data is consistent and was handled completely. With `network` each instance has a network
+// namespace of its own, which requires root and `ip`.
 //
-// Ends with exit code 1 on any violation, and then keeps the logs. The same seed gives the same sequence of faults;
-// what they meet differs from run to run, as on any machine.
+// Exits with code 1 on any violation, and then keeps the logs. The same seed gives the same sequence of faults;
+// the state that they strike differs from run to run.
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -46,7 +46,7 @@ console.log('chaos: no more faults; waiting for the queue to run empty');
 await world.order('orders', 'stop');
 await untilProcessed(world);
 const result = await verdict(world.client, world.ledger);
-// Only a single Redis keeps all that it has answered: elsewhere a term may be taken twice.
+// Only a single Redis keeps everything that it has acknowledged; otherwise a term can be taken twice.
 const trace = await world.trace.check(world.client, ['single', 'network'].includes(redis));
 world.problems.push(...result.problems, ...trace.problems);
 const events = await world.ledger.lrange('events', 0, -1);
@@ -56,7 +56,7 @@ process.exit(world.problems.length === 0 ? 0 : 1);
 
 function chosenFaults() {
   try {
-    // Numbers of its own: how many a fault takes depends on the machine.
+    // A separate sequence, since the number of draws of a fault depends on the machine.
     return faultsFor(world, seededRandom(seed + 1), { faults: names, actions });
   } catch (error) {
     console.error(`error: ${error.message}`);

@@ -1,12 +1,12 @@
-// Draws one fault after the other, injects it, and leaves quiet spells in which every promise must hold.
+// Draws and injects faults one after another, with quiet periods in which every promise must hold.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { QUIET_MS } from './watch.mjs';
 
-/** How long generating may be away after a fault has passed, in milliseconds: several elections in a row. */
+/** Maximum time without generation after a fault, in milliseconds: several elections in a row. */
 const MAX_GAP_MS = 20_000;
 
 /**
- * @param options `endsAt` on performance's clock, `times` the number of faults, `draw` the random numbers of the sequence
+ * @param options `endsAt` on the clock of `performance`, `times` the number of faults, `draw` the random numbers
  * @returns how often each fault was injected, and the gaps without a commit that it caused
  */
 export async function runSchedule(world, watch, faults, { endsAt, times, draw }) {
@@ -35,7 +35,7 @@ export async function runSchedule(world, watch, faults, { endsAt, times, draw })
     } finally {
       done();
     }
-    // A handler may learn what has become of its message only when it has its connection again; the dead learn nothing.
+    // A handler might learn the fate of its message only after a reconnect; dead processes learn nothing.
     if (fault.kind === 'kill') return;
     const { settleMs = 300 } = fault;
     const settled = sleep(settleMs).then(() => world.note({ e: 'healed', i: victim.name, id: event.id }));
@@ -49,7 +49,7 @@ export async function runSchedule(world, watch, faults, { endsAt, times, draw })
     const fault = draw.weighted(faults);
     const victim = victimOf(world, fault, leaders, draw);
     const strikes = [{ fault, victim, drawn: lengthOf(fault, draw) }];
-    // Misfortunes do come in twos.
+    // Sometimes two faults coincide.
     const further = draw.weighted(faults);
     const furtherDrawn = lengthOf(further, draw);
     const twofold = draw.chance(0.3) && fault.scope === 'instance' && further.scope === 'instance';
@@ -78,7 +78,7 @@ function lengthOf(fault, draw) {
   return { ms, detail: fault.detail?.(draw) };
 }
 
-/** The generator, the keeper, somebody who leads nothing, or anybody. */
+/** Draws the generator, the keeper, an instance that leads nothing, or any instance. */
 function victimOf(world, { scope }, { generator, keeper }, draw) {
   const how = draw.weighted([
     { weight: 4, names: [generator] },
@@ -94,8 +94,8 @@ function victimOf(world, { scope }, { generator, keeper }, draw) {
 }
 
 /**
- * The longest time without a commit, in milliseconds, from the fault until it has passed and messages are committed
- * again: by another generator, where the fault ended the one before.
+ * Returns the longest time without a commit, in milliseconds, from the fault until it is over and messages are committed
+ * again: by another generator if the fault ended the previous one.
  */
 async function longestGap(world, before, passing, byAnother) {
   let passedAt;
@@ -107,10 +107,10 @@ async function longestGap(world, before, passing, byAnother) {
     await sleep(4);
     const now = await world.committed();
     const at = performance.now();
-    // What a replica had not got yet is gone.
+    // Writes that a replica had not received are lost.
     if (now.generated < seen) seen = now.generated;
     if (now.generated > seen) {
-      // While Redis itself is away or loads its data, nobody can commit.
+      // Nobody can commit while Redis itself is down or loading its data.
       longest = Math.max(longest, at - Math.max(lastAt, world.redisBackAt));
       [seen, lastAt] = [now.generated, at];
       if (passedAt !== undefined && (!byAnother || now.term > before.term)) return longest;

@@ -1,9 +1,9 @@
-// Redis refuses for some milliseconds, again and again, under load: nothing is handled twice, no success is among the
-// errors, and nothing stays unrecorded.
+// Redis repeatedly refuses commands for some milliseconds under load: nothing is handled twice, no success is among the
+// errors, and no failure stays unrecorded.
 //
 //   node chaos/spells.mjs [--kinds noReplicas,outOfMemory,...] [--spells 10000] [--instances 2] [--pace 25]
 //
-// Ends with exit code 1 on any violation, and then keeps the logs.
+// Exits with code 1 on any violation, and then keeps the logs.
 import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';

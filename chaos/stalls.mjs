@@ -4,7 +4,7 @@
 //   node chaos/stalls.mjs [--roles subscriber,commit,...] [--directions requests,responses] [--groups 1,2,3]
 //                         [--victims all,generator,keeper] [--seconds 40] [--pace 300]
 //
-// All roles are tried at once, each in a group of its own. Ends with exit code 1 on any violation, and then keeps the logs.
+// All roles run concurrently, each in its own group. Exits with code 1 on any violation, and then keeps the logs.
 import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -14,8 +14,8 @@ import { untilProcessed, verdict } from './verdict.mjs';
 import { answerOf, LEASE_TTL_MS, openWorld } from './world.mjs';
 
 const MAX_GAP_MS = LEASE_TTL_MS + 3000;
-const LOOK_INTERVAL_MS = 40;
-/** Looked at for so long before and after: what has been late comes then. */
+const POLL_INTERVAL_MS = 40;
+/** How long to watch before and after a stall, in milliseconds: delayed effects appear afterwards. */
 const AROUND_MS = 6000;
 
 const { values } = parseArgs({
@@ -33,10 +33,10 @@ const roles = values.roles.split(',');
 let violations = 0;
 console.log('role         direction   instances  victims     commit  handled   record   twice');
 for (const count of values.groups.split(',').map(Number)) {
-  // Of one instance, every victim is the same.
+  // With one instance, every victim is the same.
   for (const victims of count === 1 ? ['all'] : values.victims.split(',')) {
     for (const direction of values.directions.split(',')) {
-      // One after the other: many programs that start at once are slow to.
+      // One after another, since many programs that start at once start slowly.
       const worlds = [];
       for (const role of roles) worlds.push({ role, world: await openGroup(count) });
       const rows = await Promise.all(worlds.map((each) => tryStall({ ...each, direction, count, victims })));
@@ -76,7 +76,7 @@ async function tryStall({ role, direction, count, victims, world }) {
   return { role, direction, count, victims, longest, twice: result.excused, world };
 }
 
-/** How long each number has stood still at most. */
+/** Measures the longest time without a change of each number. */
 function watchGaps(world) {
   const longest = { commit: 0, handled: 0, record: 0 };
   const since = {};
@@ -84,7 +84,7 @@ function watchGaps(world) {
   let stopped = false;
   const running = (async () => {
     while (!stopped) {
-      await sleep(LOOK_INTERVAL_MS);
+      await sleep(POLL_INTERVAL_MS);
       const { client } = world;
       const answer = await answerOf(
         Promise.all([

@@ -6,13 +6,13 @@ import { startSentinels } from '../testkit/sentinel.cjs';
 import { openNetwork } from './network.mjs';
 
 /**
- * @returns `connect()` gives a client of whoever is the master now, `place(name)` how an instance reaches Redis: its
- * environment, the command that runs it and what can be done to its link or its proxy
+ * @returns `connect()` returns a client of the current master, `place(name)` how an instance reaches Redis: its
+ * environment, the command that runs it, and the controls of its link or proxy
  */
 export async function startSubject(mode) {
   if (mode === 'sentinel') return several(await startSentinels());
   if (mode === 'cluster') return several(await startCluster({ masters: 3, replicas: 1 }));
-  // A test of refused saves moves the directory.
+  // The fault of failed saves changes the directory.
   const args = [...DURABLE, '--enable-protected-configs', 'local'];
   if (mode === 'network') {
     const network = openNetwork();

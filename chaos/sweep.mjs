@@ -1,10 +1,10 @@
-// One fault after the other, each for every given length, and 5 s after each of them every promise must hold again.
+// Injects one fault after another for every given length; 5 s after each of them every promise must hold again.
 //
 //   node chaos/sweep.mjs [--faults redisDown,redisPaused,...] [--lengths 200:6000:200,8000,12000] [--instances 2]
 //                        [--pace 25]
 //
-// Where `npm run chaos` draws faults and lengths by lot, this goes through all of them. Faults of an instance strike each
-// instance in turn, and `cutRole` each role. Ends with exit code 1 on any violation, and then keeps the logs.
+// `npm run chaos` draws faults and lengths at random; this script runs all of them. Faults of an instance strike each
+// instance in turn, and `cutRole` each role. Exits with code 1 on any violation, and then keeps the logs.
 import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -16,7 +16,7 @@ import { untilProcessed, verdict } from './verdict.mjs';
 import { QUIET_MS, startWatch } from './watch.mjs';
 import { openWorld } from './world.mjs';
 
-/** How long every promise is watched, once the time to recover is over. */
+/** How long every promise is checked after the recovery time, in milliseconds. */
 const WATCHED_MS = 1200;
 
 const { values } = parseArgs({
@@ -84,7 +84,7 @@ function casesOf(fault) {
   );
 }
 
-/** `from:to:step`, or one number. */
+/** Parses `from:to:step` or a single number. */
 function range(text) {
   const [from, to = from, step = 1] = text.split(':').map(Number);
   return Array.from({ length: Math.floor((to - from) / step) + 1 }, (_, index) => from + index * step);

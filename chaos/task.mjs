@@ -1,7 +1,7 @@
-// The task of the fault injection. Generates the numbers from 1 on until told to stop, and writes every beginning and
-// end of a handling into one list of the ledger, a second Redis that no fault touches. Every tenth number fails.
+// The task of the fault injection. Generates numbers from 1 on until told to stop, and records every start and
+// end of a handling in a list of the ledger, a second Redis that no fault touches. Every tenth number fails.
 //
-// It also does what can only be done from within, as ordered: blocks the event loop, makes the wall clock jump, and has
+// On request it also injects faults from within: it blocks the event loop, makes the wall clock jump, and has
 // `generate` throw, hang or return.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
@@ -26,7 +26,7 @@ globalThis.Date = class extends RealDate {
 };
 
 let stopped = false;
-/** What `generate` does instead of generating, and until when on performance's clock. */
+/** What `generate` does instead of generating, and until when on the clock of `performance`. */
 let failing = { how: 'not', until: 0 };
 
 const ORDERS = {
@@ -47,7 +47,7 @@ orders.on('message', (_channel, text) => {
   ORDERS[order](Number(value));
 });
 
-/** Enough that some of it is still being handled, and fails, when `generate` has failed. */
+/** Enough for some messages to be active, and to fail, after `generate` has failed. */
 const BURST = { count: 240, ms: 25 };
 const isFailing = () => performance.now() < failing.until;
 
@@ -60,7 +60,7 @@ export async function* generate({ cursor = 0, signal }) {
       }
       if (failing.how === 'throw') throw new Error('the upstream is down, as ordered');
       if (failing.how === 'return') return;
-      // Deaf to its signal.
+      // Ignores its signal.
       await sleep(failing.until - performance.now());
       continue;
     }
@@ -74,7 +74,7 @@ export async function* generate({ cursor = 0, signal }) {
 
 const numbers = (after, count) => Array.from({ length: count }, (_, index) => after + 1 + index);
 
-// A move of the cursor repeats numbers, so the ledger knows messages by their ids.
+// Moving the cursor repeats numbers, so the ledger identifies messages by their ids.
 export async function handle({ n, ms = n % 97 === 0 ? 100 : 0 }, { id }) {
   await ledger.rpush('events', JSON.stringify({ e: 'start', n: Number(id), i: INSTANCE_NAME }));
   if (ms > 0) await sleep(ms);

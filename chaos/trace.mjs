@@ -1,18 +1,18 @@
-// The trace of a run: what the instances say of their terms and commits, which must be a trace of the model.
+// The trace of a run: the log lines of all instances about terms and commits must be a trace of the model.
 import { checkTrace, parseLog } from '../model/checkTrace.mjs';
 
-/** Cheap: most lines are about messages. */
+/** A cheap filter, since most lines are about messages. */
 const OF_PROTOCOL = /"message":"(?:elected|stepped down|generating|committed)/;
 
 export function openTrace() {
   const lines = [];
   return {
-    /** The lines of each instance in its order. */
+    /** The lines of each instance in order. */
     lines,
     add(line) {
       if (OF_PROTOCOL.test(line)) lines.push(line);
     },
-    /** @returns {Promise<{ events: number, problems: string[] }>} what the model cannot make */
+    /** @returns {Promise<{ events: number, problems: string[] }>} steps that the model does not allow */
     async check(client, lossless) {
       const [terms, generated] = await Promise.all([
         client.lrange('{nic}:terms', 0, -1),

@@ -1,8 +1,8 @@
-// What must be true when all is over, by set algebra on what Redis holds and what the ledger says.
+// Checks the final state by comparing the data in Redis with the ledger.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isMeantToFail } from './failing.mjs';
 
-/** How far back that may reach, in lines of the ledger: more than a second at the pace of the task. */
+/** How many ledger lines a failover can lose: more than a second at the rate of the task. */
 const LOST_LINES = 2000;
 
 /** @returns {Promise<{ messages: number, failed: number, excused: number, problems: string[] }>} */
@@ -21,7 +21,7 @@ export async function verdict(client, ledger) {
     problems.push(`${generated} messages counted, ${lastId} ids given out, ${expected}`);
   }
 
-  // Committed are 1 to N, and again what each move of the cursor repeats, under ids in the same order.
+  // The committed numbers are 1 to N and those that each cursor move repeats, with ids in the same order.
   const misplaced = [];
   for (let from = 1; from <= lastId; from += 1000) {
     const ids = Array.from({ length: Math.min(1000, lastId - from + 1) }, (_, index) => from + index);
@@ -33,7 +33,7 @@ export async function verdict(client, ledger) {
   }
   report('messages lost, doubled or out of order', misplaced);
 
-  // Each is completed or failed, and failed are those that were meant to.
+  // Each message is completed or failed, and exactly those that were meant to fail have failed.
   const all = Array.from({ length: generated }, (_, index) => index + 1);
   const completed = new Set((await client.zrange('{nic}:messages:completed', 0, -1)).map(Number));
   const failed = new Set((await client.zrange('{nic}:messages:failed', 0, -1)).map(Number));
@@ -60,7 +60,7 @@ export async function verdict(client, ledger) {
 /** Waits until nothing is left to handle or to record. */
 export async function untilProcessed(world, longestMs = 40_000) {
   const { client, problems } = world;
-  // What has been found already need not be waited for.
+  // Do not wait after a violation has been found.
   const patienceMs = problems.length > 0 ? 10_000 : longestMs;
   const giveUpAt = performance.now() + patienceMs;
   for (let calm = 0; calm < 5;) {
@@ -80,7 +80,7 @@ export async function untilProcessed(world, longestMs = 40_000) {
   }
 }
 
-/** Which number is in the message with each id: they count on, and go on elsewhere where the cursor was moved. */
+/** Returns the number of the message with each id: consecutive, except where the cursor was moved. */
 async function expectedNumbers(ledger, lastId) {
   const numbers = [];
   let cursor = 0;
@@ -95,7 +95,7 @@ async function expectedNumbers(ledger, lastId) {
 }
 
 /**
- * Who handled what more than once, and whether a fault excuses it that struck the earlier handler or Redis meanwhile. Most
+ * Finds messages that were handled more than once without a fault of the earlier handler or Redis as excuse. Most
  * faults excuse nothing: see faults/faults.mjs.
  */
 async function doubleHandlings(ledger, total) {
@@ -120,7 +120,7 @@ async function doubleHandlings(ledger, total) {
       [...(faults.get(earlier.i) ?? []), ...ofRedis].some(
         (fault) => fault.excuses && struck(fault, earlier, later, Infinity),
       ) ||
-      // With the master may go what its replica had not got yet: that a message was handled, or that it was there at all.
+      // A lost master can take along that a message was handled, or the message itself.
       ofRedis.some((fault) => fault.losesWrites && struck(fault, earlier, later, LOST_LINES))
     );
   };

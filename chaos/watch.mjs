@@ -1,16 +1,16 @@
-// Looks while it runs. Whenever no fault has been active for 5 s, every promise must hold: somebody leads each role, the
-// cursor advances, messages are handled, none is stuck, every failure is on record and every instance is ready. While only
-// the task fails, all but the first three of them must hold as well.
+// Checks during the run. Whenever no fault has been active for 5 s, every promise must hold: each role has a leader, the
+// cursor advances, messages are handled, none is stuck, every failure is recorded and every instance is ready. While only
+// the task fails, all but the first three must hold as well.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { answerOf } from './world.mjs';
 
-/** How long after a fault everything must be well again. */
+/** How long after a fault every promise must hold again, in milliseconds. */
 export const QUIET_MS = 5000;
-const LOOK_INTERVAL_MS = 250;
-/** What is wrong once only may be a look at the wrong moment on a busy machine. */
-const MIN_LOOKS = 2;
-/** How long generating and handling may rest, and a message may be active: no handler takes longer than 100 ms. */
-const MAX_REST_MS = 2000;
+const POLL_INTERVAL_MS = 250;
+/** A single bad poll can be bad timing on a busy machine. */
+const MIN_POLLS = 2;
+/** Maximum idle time of generation and handling, and of a message being active; handlers take up to 100 ms. */
+const MAX_IDLE_MS = 2000;
 const MAX_ACTIVE_MS = 3000;
 const MAX_UNRECORDED_MS = 2000;
 const REQUEST_TIMEOUT_MS = 3000;
@@ -21,9 +21,9 @@ const OF_GENERATING = new Set(['generator', 'cursor', 'handling']);
 export function startWatch(world) {
   const active = new Map();
   const recent = [];
-  // The start counts as one: those who have just started need their time as well.
+  // The start counts as a fault, since new instances need time as well.
   const faultEnds = { task: performance.now(), other: performance.now() };
-  /** Name of a promise, and what it is about, to what is wrong with it, since when, and how many looks have seen it. */
+  /** Maps a promise and its subject to the violation, its start, and the number of polls that have seen it. */
   const wrong = new Map();
   const checks = {};
   const sights = { cursor: new Moving(), handled: new Moving(), active: new Ages(), unrecorded: new Ages() };
@@ -45,7 +45,7 @@ export function startWatch(world) {
       seen.add(key);
       const known = wrong.get(key) ?? { since: world.seconds(), looks: 0 };
       wrong.set(key, { since: known.since, looks: known.looks + 1 });
-      if (!applies || known.looks + 1 < MIN_LOOKS || world.problems.length > 0) continue;
+      if (!applies || known.looks + 1 < MIN_POLLS || world.problems.length > 0) continue;
       const last = recent.slice(-4).map(described).join('; ');
       world.violation(`${what.text}, since ${known.since} s; last faults: ${last || 'none'}`);
     }
@@ -54,7 +54,7 @@ export function startWatch(world) {
 
   async function run() {
     while (!stopped) {
-      await sleep(LOOK_INTERVAL_MS);
+      await sleep(POLL_INTERVAL_MS);
       const findings = await look(world, sights);
       if (!stopped) judge(findings);
     }
@@ -62,7 +62,7 @@ export function startWatch(world) {
   const running = run();
 
   return {
-    /** @returns what to call when it is over */
+    /** @returns a function to call when it is over */
     faultBegins(event, scope) {
       const fault = { ...event, from: world.seconds() };
       recent.push(fault);
@@ -84,7 +84,7 @@ export function startWatch(world) {
 const described = ({ kind, i, detail, from, to = 'now' }) =>
   `${kind}${detail === undefined ? '' : ` ${JSON.stringify(detail)}`} on ${i} from ${from} to ${to}`;
 
-/** One entry for each promise that could be looked at: `what` is wrong with it, if anything. */
+/** Returns one entry for each promise that could be checked; `what` is its violation, if any. */
 async function look(world, sights) {
   const [state, readiness] = await Promise.all([readState(world.client), readAll(world)]);
   if (state === undefined) return readiness;
@@ -97,7 +97,7 @@ async function look(world, sights) {
     }));
   const rests = (promise, moving, value, text) => {
     const ms = moving.restsFor(value);
-    const what = ms > MAX_REST_MS ? { text: `${text} for ${Math.round(ms)} ms` } : undefined;
+    const what = ms > MAX_IDLE_MS ? { text: `${text} for ${Math.round(ms)} ms` } : undefined;
     findings.push({ promise, what });
   };
   rests('cursor', sights.cursor, generated, 'the cursor has not advanced');
@@ -150,7 +150,7 @@ async function readState(client) {
   );
 }
 
-/** Ids. Their scores are the clock of whoever failed them, which may have jumped. */
+/** Returns ids. Their scores come from the clock of the failing instance, which might have jumped. */
 async function unrecordedFailures(client) {
   const [failed, recorded] = await Promise.all([
     client.zcard('{nic}:messages:failed'),
@@ -162,7 +162,7 @@ async function unrecordedFailures(client) {
   return ids.filter((id) => !records.has(id));
 }
 
-/** Whether each instance says that it is ready. */
+/** Returns whether each instance reports that it is ready. */
 function readAll(world) {
   return Promise.all(
     world.instances.map(async ({ name, board }) => {
@@ -187,7 +187,7 @@ async function ask(url) {
   }
 }
 
-/** A number that ought to change. */
+/** Watches a number that must keep changing. */
 class Moving {
   #value;
   #since = performance.now();
@@ -198,7 +198,7 @@ class Moving {
   }
 }
 
-/** Things that ought to go away. */
+/** Watches things that must disappear. */
 class Ages {
   #since = new Map();
 

@@ -1,4 +1,4 @@
-// What a run consists of: Redis, the ledger, the instances, and what has been found wrong.
+// The parts of a run: Redis, the ledger, the instances, and the violations found.
 import { appendFileSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -9,7 +9,7 @@ import { startSubject } from './subject.mjs';
 import { openTrace } from './trace.mjs';
 
 export const LEASE_TTL_MS = 5000;
-/** Renewed at half of it: a disturbance that lasts less than that half costs nobody the lock of a message. */
+/** Locks are renewed at half of this: a shorter disturbance costs no message its lock. */
 export const JOB_LOCK_MS = 12_000;
 const MAIN = resolve('dist/main.js');
 
@@ -18,7 +18,7 @@ export async function openWorld(mode, { env: given = {} } = {}) {
   const logs = mkdtempSync(join(tmpdir(), 'nic-chaos-'));
   const socket = join(logs, 'ledger.sock');
   const subject = await startSubject(mode);
-  // No fault touches it; by its socket also who is cut off from the network reaches it.
+  // No fault touches it; instances without a network reach it through its socket.
   const ledgerServer = await startRedis(['--save', '', '--unixsocket', socket]);
   const ledger = ledgerServer.client;
   const instances = [];
@@ -40,7 +40,7 @@ export async function openWorld(mode, { env: given = {} } = {}) {
     get client() {
       return client;
     },
-    /** When Redis could be reached again, on performance's clock. */
+    /** When Redis became reachable again, on the clock of `performance`. */
     redisBackAt: 0,
     async redisIsBack() {
       client = await subject.connect();
@@ -49,13 +49,13 @@ export async function openWorld(mode, { env: given = {} } = {}) {
     seconds: () => ((performance.now() - startedAt) / 1000).toFixed(1),
     violation: (text) => void problems.push(`at ${world.seconds()} s: ${text}`),
     note: (event) => ledger.rpush('events', JSON.stringify(event)),
-    /** Tells an instance, or with `orders` all of them, what its task is to do. */
+    /** Sends a command to the task of an instance, or with `orders` of all instances. */
     order: (name, text) => ledger.publish(name, text),
-    /** Resolves when one more instance has started. */
+    /** Starts another instance. */
     add,
-    /** Its end is the caller's from now on. */
+    /** Removes an instance, which the caller must then stop. */
     remove: (instance) => void instances.splice(instances.indexOf(instance), 1),
-    /** Who leads: of the generator's and the keeper's role, as far as this build has both. */
+    /** Returns the leaders of the generator and keeper roles, as far as this build has both. */
     async leaders() {
       const names = await answerOf(
         Promise.all([client.hget('{nic}:leader', 'instance'), client.hget('{nic}:keeper', 'instance')]),
@@ -98,12 +98,12 @@ export async function openWorld(mode, { env: given = {} } = {}) {
     const onLine = (line) => {
       trace.add(line);
       if (line.includes('"url"')) board = /"url":"([^"]+)"/.exec(line)?.[1] ?? board;
-      // What happens with each message is in the ledger, and each commit in the trace.
+      // The ledger has every handling, and the trace every commit.
       if (!closing && !line.includes('"committed"')) appendFileSync(join(logs, `${name}.log`), `${line}\n`);
     };
     const instance = startInstance(settings, [MAIN], undefined, { prefix, onLine });
     Object.assign(instance, { proxy, link });
-    // What it is asked through, once it has a board.
+    // The address of its board, once it has one.
     Object.defineProperty(instance, 'board', { get: () => board });
     void instance.exited.then((code) => {
       if (instances.includes(instance)) world.violation(`${name} ended by itself with ${code}`);
@@ -115,7 +115,7 @@ export async function openWorld(mode, { env: given = {} } = {}) {
   return world;
 }
 
-/** Undefined if there is none: a server that is not the master any more may never answer. */
+/** Undefined on a timeout: a server that is no longer the master might never answer. */
 export async function answerOf(promise, ms = 500) {
   promise.catch(() => undefined);
   try {

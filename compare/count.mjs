@@ -1,10 +1,10 @@
-/** What is missing and what is there more than once, of numbers that should be there once each. */
+/** Counts missing and repeated numbers among numbers that should occur once each. */
 export function compareWith(expected, found) {
   const seen = new Set(found);
   return { lost: expected.filter((value) => !seen.has(value)).length, doubled: found.length - seen.size };
 }
 
-/** The numbers of all jobs that a queue was ever given, in the order in which it got them. */
+/** Returns the numbers of all jobs that were ever added to a queue, in the order of addition. */
 export async function numbersIn(redis, queue) {
   const count = Number(await redis.get(`${queue}:id`));
   const pipeline = redis.pipeline();
@@ -15,7 +15,7 @@ export async function numbersIn(redis, queue) {
 
 export const upTo = (last) => Array.from({ length: last }, (_, index) => index + 1);
 
-/** Until the condition gives something; gives up after a time in which anything here has happened. */
+/** Waits until the condition returns a value; throws after a generous timeout. */
 export async function until(condition, what, patienceMs = 120_000) {
   const giveUpAt = performance.now() + patienceMs;
   for (;;) {

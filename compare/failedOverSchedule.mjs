@@ -1,4 +1,4 @@
-// Something is due every second while Redis fails over: its master is killed, and Sentinels promote the replica.
+// A job is due every second while Redis fails over: its master is killed, and Sentinels promote the replica.
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
@@ -54,7 +54,7 @@ async function rounds(start) {
     await sleep(8000);
     const ticks = (await redis.lrange('ticks', 0, -1)).map(Number);
     const first = Math.min(...ticks);
-    // The last two seconds may still be under way.
+    // The jobs of the last two seconds might still be in progress.
     const last = overAt + 6000;
     const expected = Array.from(
       { length: Math.floor((last - first) / 1000) + 1 },

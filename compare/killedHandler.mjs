@@ -1,4 +1,4 @@
-// A process is killed while it handles a message. How long until another one is handed it?
+// A process is killed while it handles a message. How long does it take until the message is redelivered?
 import { resolve } from 'node:path';
 import { Redis } from 'ioredis';
 import { Queue } from 'bullmq';

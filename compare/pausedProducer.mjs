@@ -1,4 +1,4 @@
-// A producer that is alone by a lease is paused for longer than the lease lasts, and wakes up when another has its place.
+// A producer with an exclusive lease is paused for longer than the lease, and resumes when another one has taken over.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { resolve } from 'node:path';
 import { Redis } from 'ioredis';

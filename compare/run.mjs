@@ -1,7 +1,7 @@
-// What goes wrong elsewhere, and whether it goes wrong here: the same faults, on servers and processes of our own, each
-// with the versions that package.json pins. It takes three minutes.
+// Injects the same faults into other libraries and into this program, on separate servers and processes, each
+// with the versions that package.json pins. Takes three minutes.
 //
-//   npm run compare                    prints what was lost and doubled
+//   npm run compare                    prints what was lost and duplicated
 //   npm run compare -- --write         also writes compare/results.json, and the table into README.md
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';

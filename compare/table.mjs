@@ -1,4 +1,4 @@
-/** The comparison as a Markdown table. A pure function of what compare/results.json holds. */
+/** Returns the comparison as a Markdown table. A pure function of compare/results.json. */
 export function tableOf({ scenarios }) {
   const rows = scenarios.map(
     ({ title, elsewhere, here }) =>

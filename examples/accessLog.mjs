@@ -1,4 +1,4 @@
-// Each line of a web server's access log becomes a message; handling it takes it apart into its fields.
+// Each line of a web server's access log becomes a message; the handler parses it into fields.
 //
 //   FILE=access.log TASK=examples/accessLog.mjs npm start
 //
@@ -24,7 +24,7 @@ export function parse(line) {
   const match = COMBINED.exec(line);
   if (match === null) throw new Error(`not a line of Apache's combined log format: ${line}`);
   const [, host, identity, user, time, request, status, bytes, referer, userAgent] = match;
-  // A path may have spaces where a client sent them so; what is no request at all ("-") has only a method.
+  // A path can contain spaces if the client sent them; a missing request ("-") has only a method.
   const [, method, path, protocol] = /^(\S*)(?: (.*?))?(?: (HTTP\/\S+))?$/s.exec(request);
   return {
     host,

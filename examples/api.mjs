@@ -8,7 +8,7 @@
 //   GET /orders?page=b2    { "items": [{ "id": 3, ... }, ...], "next": null }
 //
 // "next" is the token of the next page. Without it, this page is the last one for now: it is requested again every
-// EVERY_MS milliseconds until it has more items, or a token. To adapt this to another API, change `addressOf`, which
+// EVERY_MS milliseconds until it has more items or a token. To adapt this to another API, change `addressOf`, which
 // builds the address of a page, and `readPage`, which finds items, ids and token in an answer.
 //
 // The cursor is { page, seen }: the token of the page to read, and the ids of those of its items that are in the queue.
@@ -34,7 +34,7 @@ export async function* generate({ cursor = { page: null, seen: [] }, signal, log
     else [page, seen] = [next, []];
     // An unchanged page commits nothing.
     if (messages.length > 0 || !isLast) yield { messages, cursor: { page, seen } };
-    // An empty page is not followed at once either: some APIs give a new token each time, also when nothing is new.
+    // An empty page is not followed at once either: some APIs return a new token each time, even if nothing is new.
     if (isLast || items.length === 0) await pause(settings.everyMs, signal);
   }
 }
@@ -70,8 +70,8 @@ function readPage(answer) {
 }
 
 /**
- * Requests a page until there is an answer. Waits for what passes by itself: a network that is down, a time-out, 429 and
- * 5xx. Throws for anything else, such as 401 or an answer of another shape: the failure is then on record, and another
+ * Requests a page until there is an answer. Retries temporary failures: a network that is down, a timeout, 429 and
+ * 5xx. Throws for anything else, such as 401 or an unexpected answer: the failure is then recorded, and another
  * instance can try.
  */
 async function requestPage(page, { signal, logger }) {
@@ -82,7 +82,7 @@ async function requestPage(page, { signal, logger }) {
       if (signal.aborted) break;
       if (!(error instanceof Passing)) throw error;
       const inMs = Math.max(backoff(failures), error.retryAfterMs);
-      // Said once: an outage can be long.
+      // Logged once, since an outage can be long.
       logger[failures === 1 ? 'warn' : 'debug']('the API is not available; trying again', { error, inMs });
       await pause(inMs, signal);
     }
@@ -90,7 +90,7 @@ async function requestPage(page, { signal, logger }) {
   return { items: [], next: null };
 }
 
-/** One request, with a time-out for all of it, the body included. */
+/** One request, with a timeout that includes the body. */
 async function request(address, signal) {
   const controller = new AbortController();
   const abort = () => controller.abort();
@@ -124,12 +124,12 @@ function parse(body) {
   }
 }
 
-/** Request Timeout, Too Early, Too Many Requests, and whatever is the server's own fault. */
+/** Request Timeout, Too Early, Too Many Requests, and server errors. */
 function isPassing(status) {
   return [408, 425, 429].includes(status) || status >= 500;
 }
 
-/** How long the server asks to wait, as Retry-After says it: in seconds, or with a date by the server's clock. */
+/** The delay that the server asks for in Retry-After: in seconds, or as a date on the server's clock. */
 function retryAfterMs(headers) {
   const text = headers.get('retry-after') ?? '';
   const now = Date.parse(headers.get('date')) || Date.now();
@@ -162,7 +162,7 @@ function checked(cursor) {
   );
 }
 
-/** What the environment says, or an error that names everything that is wrong with it. */
+/** The settings in the environment, or an error that names everything that is wrong with them. */
 function readSettings() {
   const { API_URL: url = '', API_TOKEN: token, EVERY_MS } = env;
   const problems = [];

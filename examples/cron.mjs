@@ -1,10 +1,10 @@
-// A cron that outlives its machines: each tick of SCHEDULE becomes a message { scheduledFor }, once.
+// A cron that survives its machines: each tick of SCHEDULE becomes a message { scheduledFor }, once.
 //
 //   SCHEDULE='*/5 * * * *' TZ=Europe/Berlin TASK=examples/cron.mjs npm start
 //
 // SCHEDULE has 5 fields (minute, hour, day, month, weekday) or 6 (second first) and is read in the time zone TZ.
 // It needs the package cron-parser: npm install cron-parser (npm run setup has installed it in a checkout).
-// Ticks that were missed because nobody led are made up for; MISSED=skip drops them. The cursor is the time of the last
+// Ticks that were missed without a leader are generated later; MISSED=skip drops them. The cursor is the time of the last
 // tick, so another generator resumes right after it. What happens when clocks change: see createSchedule.
 import { env } from 'node:process';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -18,7 +18,7 @@ const { CronExpressionParser } = await import('cron-parser').catch((cause) => {
 });
 
 const TICKS_PER_BATCH = 500;
-/** Longest sleep: the clock can be set, or the machine suspended, at any time; and no timer takes a month. */
+/** Maximum sleep: the clock can be set or the machine suspended at any time, and timers cannot last a month. */
 const MAX_SLEEP_MS = 60_000;
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -92,11 +92,11 @@ export function createSchedule(expression, zone) {
     const before = offsetAt(time - DAY_MS);
     const change = Math.abs(now - before);
     if (everyHour || change === 0 || offsetAt(time - change) === now) return offset === now;
-    // The change was less than its own size ago: put forward, the old clock runs on; put back, all has been shown.
+    // The change was less than its own size ago: set forward, the old clock continues; set back, the times are repeats.
     return now > before && (offset === now || offset === before);
   }
 
-  /** The first time after `from` on a clock at this offset, up to `to` only if it counts; beyond it unseen. */
+  /** The first time after `from` on a clock at this offset; up to `to` only if it counts, beyond it unchecked. */
   function first(offset, from, to) {
     wall.reset(new Date(from + offset));
     for (;;) {
@@ -111,12 +111,12 @@ export function createSchedule(expression, zone) {
       for (let from = after; ;) {
         const to = from + HOUR_MS;
         let time = Infinity;
-        // The clock of that time comes first: what it shows next is as far as the others have to be looked at.
+        // Start with the current clock: its next time limits how far the others must be searched.
         for (const offset of new Set([from, from - DAY_MS, to].map(offsetAt))) {
           time = Math.min(time, first(offset, from, Math.min(time, to)));
         }
         if (time <= to) return time;
-        // No clock has a tick before, wherever its offset may have changed by then.
+        // No clock has an earlier tick, whatever its offset changes are.
         from = Math.max(to, time - 2 * DAY_MS);
       }
     },
@@ -162,7 +162,7 @@ function readSettings() {
 function problemWith(expression = '') {
   const count = expression.trim().split(/\s+/).length;
   if (count < 5 || count > 6) return '';
-  // What is left besides names such as thu.
+  // The rest, apart from names such as thu.
   if (expression.replace(/[a-z]{3}/gi, '').includes('H'))
     return ' (H would be another time on each instance)';
   try {

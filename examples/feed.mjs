@@ -3,12 +3,12 @@
 //   URL=https://example.org/feed.xml TASK=examples/feed.mjs npm start
 //
 // The feed is JSON Feed, a plain JSON array, RSS or Atom, and is requested every EVERY_MS milliseconds. The cursor is
-// what has been seen of it: hashes of the ids of its entries, and of those that were in it lately, and the validators
-// (ETag, Last-Modified) for the next request. So an entry that leaves and comes back is not new, nor is one that moves.
+// what has been seen of it: hashes of the ids of its current and recent entries, and the validators
+// (ETag, Last-Modified) for the next request. So an entry that disappears and returns is not new, nor is one that moves.
 // The files in feed/ belong to it, and sources/names.mjs.
 //
-// Several feeds, URL=https://a.example/feed,https://b.example/feed, are a source each, with a generator and a cursor of
-// its own. Their messages have the name of their `source` as well.
+// Several feeds, URL=https://a.example/feed,https://b.example/feed, are a source each, with its own generator and
+// cursor. Their messages also have the name of their `source`.
 //
 // It needs the package fast-xml-parser: npm install fast-xml-parser (npm run setup has installed it in a checkout).
 import { createHash } from 'node:crypto';
@@ -19,7 +19,7 @@ import { request } from './feed/request.mjs';
 import { entryOf, nameSources, sourcesOf } from './sources/names.mjs';
 
 const ENTRIES_PER_BATCH = 500;
-/** Ids that are remembered, and entries that a feed can have. The cursor is then 150 kB. */
+/** Maximum number of remembered ids, and of entries in a feed. The cursor then has 150 kB. */
 const MAX_REMEMBERED = 10_000;
 const MAX_BACKOFF_MS = 15 * 60_000;
 const LIMITS = { timeoutMs: 30_000, maxBytes: 10_000_000 };
@@ -41,7 +41,7 @@ export function handle({ title, url, publishedAt }, { logger }) {
   logger.info('new entry', { title, url, publishedAt });
 }
 
-/** What `generate` does. It never throws because of the server: that would only give leadership away. */
+/** What `generate` does. It never throws because of the server, since stepping down would not help. */
 export async function* generateEntries({ cursor, signal, logger, url, everyMs, ...limits }) {
   let known = knownFrom(cursor, url);
   let failures = 0;
@@ -85,7 +85,7 @@ async function lookAt(url, known, options) {
 }
 
 /**
- * The new entries in batches, each with what is known once it is in the queue. Only the last one has the validators: a
+ * The new entries in batches, each with the ids seen once it is in the queue. Only the last one has the validators: a
  * generator that takes over before that must get the whole feed again.
  */
 function* batchesOf(known, { byKey, etag, lastModified }) {
@@ -96,7 +96,7 @@ function* batchesOf(known, { byKey, etag, lastModified }) {
     const keys = fresh.slice(from, from + ENTRIES_PER_BATCH);
     for (const key of keys) seen.add(key);
     const isLast = from + ENTRIES_PER_BATCH >= fresh.length;
-    // First what is in the feed now, then what was in it last.
+    // First the current entries of the feed, then the most recent ones.
     const here = [...byKey.keys()].filter((key) => seen.has(key));
     yield {
       messages: keys.map((key) => byKey.get(key)),
@@ -110,7 +110,7 @@ function* batchesOf(known, { byKey, etag, lastModified }) {
 }
 
 /**
- * Sorted by date. An entry without a date stays with the entry before it, and those of the same time stay in the order
+ * Sorted by date. An entry without a date stays with the entry before it, and entries of the same time stay in the order
  * of the document, which is newest first unless its dates say otherwise.
  */
 function oldestFirst(entries) {
@@ -150,15 +150,15 @@ function knownFrom(cursor, url) {
       `the cursor ${found} is another task's, expected { seen, ... }: give this one a NAMESPACE`,
     );
   }
-  // What another server gave to ask with means nothing to this one.
+  // The validators of another server mean nothing to this one.
   return cursor.feed === feed ? cursor : { feed, seen: cursor.seen };
 }
 
-/** What the environment says, or an error that names all that is wrong with it. */
+/** The settings in the environment, or an error that names everything that is wrong with them. */
 function readSettings() {
   const { URL: url = '', EVERY_MS } = env;
   const problems = [];
-  // An address can have commas of its own.
+  // An address can contain commas.
   const urls = url.split(/,(?=\s*https?:\/\/)/).map((each) => each.trim());
   if (!urls.every(isAddress)) {
     const found =
@@ -174,7 +174,7 @@ function readSettings() {
   return { feeds: nameSources('URL', urls, labelOf), everyMs };
 }
 
-/** Neither user and password, nor a query, which often has a key in it. */
+/** Without user, password and query, which often contains a key. */
 function labelOf(url) {
   const { host, pathname } = new URL(url);
   return host + pathname;
@@ -183,7 +183,7 @@ function labelOf(url) {
 function isAddress(text) {
   try {
     const { protocol, username, password } = new URL(text);
-    // Throws on what is percent-encoded wrongly.
+    // Throws on invalid percent-encoding.
     decodeURIComponent(username + password);
     return /^https?:$/.test(protocol);
   } catch {

@@ -5,7 +5,7 @@
 // Line ends are \n or \r\n and are cut. The file is read as a stream and never held as a whole. The cursor is the
 // place in the file after the last committed line, so another generator resumes right there.
 //
-// Several files, FILE=a.log,b.log, are a source each, with a generator and a cursor of its own. Their messages are
+// Several files, FILE=a.log,b.log, are a source each, with its own generator and cursor. Their messages are
 // { number, text, source }. sources/names.mjs belongs to it.
 import { createReadStream } from 'node:fs';
 import { basename } from 'node:path';
@@ -21,7 +21,7 @@ const BYTES_PER_BATCH = 1_000_000;
 const NEWLINE = 10;
 const RETURN = 13;
 
-/** The file stays as it is: nothing depends on whether a batch has been committed when the next one is read. */
+/** The file does not change: reading a batch does not depend on whether the previous one has been committed. */
 export const groupCommits = true;
 
 export async function* generate({ cursor = { number: 0, offset: 0 }, source, signal }) {
@@ -60,12 +60,12 @@ function namedFiles() {
   return nameSources('FILE', trimmed, (file) => basename(file));
 }
 
-/** Every line from a byte offset on: its text, and its length in bytes with its line end. */
+/** Every line from a byte offset on: its text, and its length in bytes including the line end. */
 async function* linesFrom(file, start, signal) {
   let parts = [];
   for await (const chunk of createReadStream(file, { start, signal })) {
     let from = 0;
-    // Split as bytes: a character of UTF-8 may lie across two chunks, but no part of one is a newline.
+    // Split as bytes: a UTF-8 character can span two chunks, but no byte of it is a newline.
     for (let end; (end = chunk.indexOf(NEWLINE, from)) !== -1; from = end + 1) {
       parts.push(chunk.subarray(from, end + 1));
       yield toLine(parts);

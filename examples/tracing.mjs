@@ -6,7 +6,7 @@
 //
 // In place of ConsoleSpanExporter put the one of your collector, such as OTLPTraceExporter of
 // @opentelemetry/exporter-trace-otlp-http. Listen for no signals here: the instance flushes the provider when it has
-// stopped, and a handler that ends the process would take the message in hand along.
+// stopped, and a signal handler that ends the process would abort active messages.
 import { context, propagation, trace } from '@opentelemetry/api';
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
 import { W3CTraceContextPropagator } from '@opentelemetry/core';

@@ -3,14 +3,14 @@
 // A schedule has up to two faults. Each has a point, the n-th request or answer of one instance, and what happens there:
 //   lost     the request or answer and its connection are lost
 //   late     the connection is lost, and the request arrives after the next transaction; lateRead: after the next read;
-//            lateEnd: when all is over
-//   term     another instance takes the next term, and commits
-//   rewind   somebody sets the cursor back to the start, with the next term
-//   pause    generating is paused; resumed as soon as somebody has noticed, or all is over
-//   restart  every connection is lost, with all requests under way; with `kills`, because Redis itself is killed and
-//            started again with what it had on disk
-//   rollback the same, and Redis has lost all since the first term was taken
-// What is held at a point is held until that has happened.
+//            lateEnd: at the end
+//   term     another instance takes the next term and commits
+//   rewind   an operator moves the cursor back to the start, with the next term
+//   pause    generation is paused; it resumes as soon as an instance has noticed, or at the end
+//   restart  every connection is lost, with all requests in transit; with `kills`, because Redis itself is killed and
+//            restarted from its data on disk
+//   rollback the same, and Redis has lost everything since the first term was taken
+// The request or answer at a point is held until the fault has happened.
 const { startGate } = require('./gate.cjs');
 
 const BATCHES = 2;
@@ -31,7 +31,7 @@ for (const actor of /** @type {const} */ (['a', 'b'])) {
   }
 }
 const FIRST = ONCE.filter(({ actor }) => actor === 'a');
-/** Nothing, each single fault, and every pair; `b` is there only once something has made it take a term. */
+/** No fault, each single fault, and every pair; `b` acts only after a fault has made it take a term. */
 const COUNT = 1 + FIRST.length + (ONCE.length * (ONCE.length - 1)) / 2;
 
 /** @returns {Fault[]} the schedule of this number, from 0 to COUNT - 1 */
@@ -46,7 +46,7 @@ function scheduleOf(/** @type {number} */ index) {
   }
 }
 
-/** Whether a fault of this schedule can never come about: `b` is waited for, and nothing makes it lead. */
+/** Returns whether a fault of this schedule is impossible: it waits for `b`, and nothing makes `b` lead. */
 function isIdle(/** @type {readonly Fault[]} */ faults) {
   return (
     faults.some(({ actor }) => actor === 'b') &&
@@ -54,7 +54,7 @@ function isIdle(/** @type {readonly Fault[]} */ faults) {
   );
 }
 
-/** Whether Redis restarts in this schedule. */
+/** Returns whether Redis restarts in this schedule. */
 const restarts = (/** @type {readonly Fault[]} */ faults) => faults.some(({ kind }) => kind === 'restart');
 
 const KEYS_SCRIPT = `for _, key in ipairs(redis.call('KEYS', ARGV[1])) do redis.call('DEL', key) end
@@ -65,7 +65,7 @@ redis.call('HSET', KEYS[1], 'instance', 'a', 'term', 1)`;
  * @param {{ port: number, client: any, kill?: any, restart?: any }} redis
  * @param {readonly Fault[]} faults
  * @param {{ namespace: string, kills?: boolean, rewrite?: (keys: any) => (command: Buffer[], inTransaction: boolean) => Buffer[] }} options
- * `kills`: the Redis is this schedule's alone, and can be killed
+ * `kills`: the Redis belongs to this schedule only and can be killed
  * @returns {Promise<string | undefined>} what went wrong
  */
 async function explore(parts, redis, faults, { namespace, rewrite, kills = false }) {
@@ -192,7 +192,7 @@ async function explore(parts, redis, faults, { namespace, rewrite, kills = false
   const happenings = /** @type {Promise<void>[]} */ ([]);
   const settled = async () => {
     for (let n = 0; n < running.length; n++) await running[n];
-    // What is read ahead is decided about when its instance is done already.
+    // Read-ahead requests are decided when their instance has already finished.
     for (let n = 0; n < happenings.length; n++) await happenings[n];
     for (let n = 0; n < running.length; n++) await running[n];
   };
@@ -225,10 +225,10 @@ async function explore(parts, redis, faults, { namespace, rewrite, kills = false
   try {
     await start('a');
     await settled();
-    // Nothing happens to the last one.
+    // The last one has no fault.
     over = true;
     await resume();
-    // Whoever led last may have been deposed by what was not an instance.
+    // The last leader might have been deposed by something other than an instance.
     await start('c');
     await settled();
     await lateNow();
@@ -243,7 +243,7 @@ async function explore(parts, redis, faults, { namespace, rewrite, kills = false
   return wrong.length === 0 ? undefined : wrong.join('; ');
 }
 
-/** The queue against what was done: each message belongs to the term that was newest, and follows the one before. */
+/** Checks the queue: each message belongs to the newest term at its commit and follows the previous message. */
 async function check(
   /** @type {any} */ client,
   /** @type {any} */ keys,
@@ -289,8 +289,8 @@ async function check(
  * @param {any} redis
  * @param {readonly number[]} indexes
  * @param {{ lanes?: number, prefix?: string, kills?: boolean, rewrite?: (keys: any) => (command: Buffer[], inTransaction: boolean) => Buffer[] }} [options]
- * `rewrite` takes a guard out, `prefix` begins the namespaces
- * @returns {Promise<{ index: number, faults: readonly Fault[], wrong: string }[]>} those that went wrong
+ * `rewrite` removes a guard, `prefix` is the prefix of the namespaces
+ * @returns {Promise<{ index: number, faults: readonly Fault[], wrong: string }[]>} the schedules that failed
  */
 async function exploreAll(
   parts,

@@ -1,5 +1,5 @@
-// A TCP proxy before a Redis that takes one decision for each request and each answer: the read of a commit
-// (`WATCH`, script) and its transaction (`MULTI` to `EXEC`) each travel as one. All else passes at once.
+// A TCP proxy in front of Redis that decides about each request and each answer: the read of a commit
+// (`WATCH`, script) and its transaction (`MULTI` to `EXEC`) are one unit each. Everything else passes at once.
 const { once } = require('node:events');
 const { connect, createServer } = require('node:net');
 
@@ -20,7 +20,7 @@ async function startGate(targetPort, decisions) {
   const pairs = new Set();
   /** @type {(() => Promise<void>)[]} */
   let late = [];
-  /** Replies to be left out: those to what the gate itself has sent. */
+  /** Replies to drop: those to the gate's own commands. */
   let skipped = 0;
 
   const listener = createServer((client) => {
@@ -53,7 +53,7 @@ async function startGate(targetPort, decisions) {
         if (reply && client.writable) client.write(reply);
         return;
       }
-      // What travelled behind a late request does not matter: its answer would go nowhere.
+      // Data after a late request does not matter, since its answer would be lost.
       if (pair.late) return;
       const wish = client.destroyed ? 'lost' : await decisions.request(unit);
       if (wish === 'lost' || server.destroyed) return cut();
@@ -94,18 +94,18 @@ async function startGate(targetPort, decisions) {
 
   return {
     url: `redis://127.0.0.1:${port}`,
-    /** Requests that were late arrive. */
+    /** Delivers the late requests. */
     async deliverLate() {
       const arriving = late;
       late = [];
       for (const arrive of arriving) await arrive();
     },
-    /** Sends a command of the gate's own on every connection. */
+    /** Sends a command of the gate on every connection. */
     inject(/** @type {string[]} */ ...command) {
       for (const { server } of pairs) server.write(encode(command.map((part) => Buffer.from(part))));
       skipped += pairs.size;
     },
-    /** Every connection is gone, with all that is under way. */
+    /** Drops every connection with all data in transit. */
     cutAll() {
       late = [];
       for (const { client, server } of pairs) {
@@ -120,7 +120,7 @@ async function startGate(targetPort, decisions) {
   };
 }
 
-/** Puts commands together that travel as one. */
+/** Groups the commands that form one unit. */
 function grouped() {
   /** @type {Buffer[][]} */
   let open = [];
@@ -162,7 +162,7 @@ class Replies {
     });
   }
 
-  /** @returns {Promise<Buffer | undefined>} the bytes of so many replies; undefined if the connection ends before */
+  /** @returns {Promise<Buffer | undefined>} the bytes of that many replies; undefined if the connection ends first */
   take(/** @type {number} */ count) {
     return new Promise((resolve) => {
       if (this.#ended) return resolve(undefined);
@@ -193,7 +193,7 @@ class Replies {
   }
 }
 
-/** Where the reply that begins at `start` ends, RESP2 or RESP3; -1 if it is not all there. */
+/** Returns the end of the reply that starts at `start`, RESP2 or RESP3; -1 if it is incomplete. */
 function replyEnd(/** @type {Buffer} */ buffer, /** @type {number} */ start) {
   const lineEnd = buffer.indexOf('\r\n', start);
   if (lineEnd === -1) return -1;

@@ -1,4 +1,4 @@
-// What is checked: configurations that must hold, and guards that must be needed. A guard is taken out by a #define; the
+// The checks: configurations that must hold, and guards that must be necessary. A #define removes a guard; the
 // search must then find a counterexample.
 
 /** Must hold. `quick`: part of --quick. `bits`: bitstate hashing with 2^bits bits. `live`: the ltl formula, weak fairness. */
@@ -101,7 +101,7 @@ export const CONFIGURATIONS = [
   },
 ];
 
-/** Must not hold without. `replay`: the integration test replays its counterexample. `rule`: what stops holding. */
+/** The model must fail without these. `replay`: a test replays the counterexample. `rule`: the violated rule. */
 export const GUARDS = [
   {
     guard: 'NO_WATCH_LEADER',

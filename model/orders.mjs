@@ -1,8 +1,8 @@
-// Every order of up to two faults around two commits, by the real Committer and a real Redis: see explorer.cjs.
+// Runs every order of up to two faults around two commits with the real Committer and a real Redis: see explorer.cjs.
 //
 //   npm run model -- --orders                 all of them
 //   npm run model -- --orders --every 40      every 40th
-//   npm run model -- --orders --kill          those with a restart, and Redis is really killed
+//   npm run model -- --orders --kill          those with a restart, with Redis really killed
 //   npm run model -- --orders --index 1234    this one
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
@@ -14,7 +14,7 @@ const require = createRequire(import.meta.url);
 const { exploreAll, scheduleOf, isIdle, restarts, COUNT } = require('./explorer.cjs');
 
 const WAVE = 600;
-/** Servers at a time, where each schedule has to itself the one that it kills. */
+/** The number of concurrent servers; each schedule kills its own. */
 const SERVERS = 4;
 
 const { values } = parseArgs({

@@ -1,14 +1,14 @@
 // Replays a counterexample of protocol.pml (model/schedules) with real committers, a real Redis and the gate: each step
-// of the model is one decision of the gate, or one write of a test's own.
+// of the model is one decision of the gate, or one direct write.
 //
-// A guard is taken out by the gate, which rewrites commands on their way; the committer itself stays as it is.
+// The gate removes a guard by rewriting commands in transit; the committer itself is unchanged.
 const { startGate } = require('./gate.cjs');
 
-/** How long the committer may take to come up with what the model sends next, in milliseconds. */
-const PATIENCE_MS = 400;
+/** How long to wait for the committer to send the next request of the model, in milliseconds. */
+const TIMEOUT_MS = 400;
 const NAMES = ['a', 'b', 'c'];
 
-/** What the gate makes of a command when a guard is taken out. `from`: a copy of the position that the committer holds. */
+/** How the gate rewrites a command to remove a guard. `from`: a copy of the position that the committer holds. */
 const WITHOUT =
   /** @type {Record<string, (command: Buffer[], inTransaction: boolean, names: any) => Buffer[]>} */ ({
     NO_WATCH_LEADER: (command, _, { leader }) => unwatched(command, leader),
@@ -22,14 +22,14 @@ const WITHOUT =
     NO_POSITION_CHECK: (command, inTransaction, { cursor, from }) =>
       readFrom(command, inTransaction, cursor, from),
     NO_LOOKUP: (command, inTransaction, { cursor, from }) => readFrom(command, inTransaction, cursor, from),
-    // Checks nothing: the script's last line alone.
+    // Only the last line of the script, without its checks.
     NO_COUNT_CHECK(command) {
       const script = command[1]?.toString() ?? '';
       if (!script.includes('INCOMPLETE')) return command;
       const last = script.trimEnd().split('\n').at(-1) ?? '';
       return [command[0], Buffer.from(last), ...command.slice(2)];
     },
-    // What a new socket would carry: the same transaction, and no WATCH.
+    // As on a new socket: the same transaction without a WATCH.
     RECONNECTING_COMMIT: (command) => command,
     REWIND_WITHOUT_TERM: (command) => command,
     READ_BEFORE_TERM: (command) => command,
@@ -42,7 +42,7 @@ const WITHOUT =
         ...command.slice(2),
       ];
     },
-    // Its WATCH follows as a step of its own; what UNWATCH answers is the same.
+    // Its WATCH is a separate step; UNWATCH has the same answer.
     READ_BEFORE_WATCH: (command) =>
       command[0].toString().toUpperCase() === 'WATCH' ? [Buffer.from('UNWATCH')] : command,
   });
@@ -62,7 +62,7 @@ function readFrom(
   return command.map((part) => (part.toString() === key ? Buffer.from(instead) : part));
 }
 
-/** What a script of BullMQ's comes to once Redis has forgotten its scripts. Those of the commit are sent as text. */
+/** The effect on BullMQ's scripts after Redis has flushed its script cache. Those of the commit are sent as text. */
 function unknownScript(/** @type {Buffer[]} */ command) {
   const isScript = command[0].toString().toUpperCase().startsWith('EVAL');
   const isOwn = /counted/.test(command[1]?.toString() ?? '');
@@ -89,7 +89,7 @@ async function replay(parts, redis, schedule, { namespace, without }) {
   );
   const sourceOf = (/** @type {number} */ i) => i % sources.length;
   const violations = /** @type {string[]} */ ([]);
-  /** Terms as they were taken, by source; whoever rewinds is nobody. */
+  /** Terms in the order in which they were taken, by source; a rewind has no holder. */
   let newest = sources.map(() => ({ term: 0, instance: '' }));
   let rewound = 0;
   let pausedAt = /** @type {number | undefined} */ (undefined);
@@ -173,13 +173,13 @@ async function replay(parts, redis, schedule, { namespace, without }) {
       position = result.outcome === 'committed' ? result.position : await committer.position();
     }
   };
-  /** What the committer has sent, or is about to hear; undefined if it does no such thing. */
+  /** The request that the committer has sent, or the answer that it is about to receive; undefined if there is none. */
   const pending = async (
     /** @type {any} */ leader,
     /** @type {string} */ side,
     /** @type {string} */ kind,
   ) => {
-    const until = performance.now() + PATIENCE_MS;
+    const until = performance.now() + TIMEOUT_MS;
     for (;;) {
       const found = leader?.pending;
       if (found !== undefined && found.side === side && found.group.kind === kind) {
@@ -194,7 +194,7 @@ async function replay(parts, redis, schedule, { namespace, without }) {
       });
     }
   };
-  /** Waits until what was delivered has been answered by Redis. */
+  /** Waits until Redis has answered the delivered requests. */
   const delivered = async (/** @type {any} */ leader, /** @type {string} */ kind) => {
     const answer = await pending(leader, 'answer', kind);
     leader.answer = answer;
@@ -203,7 +203,7 @@ async function replay(parts, redis, schedule, { namespace, without }) {
   };
   let seenJobs = 0;
   let last = sources.map(() => 0);
-  /** What must hold whenever something was committed: protocol.pml's assertions. */
+  /** The assertions of protocol.pml, which must hold after every commit. */
   const observe = async () => {
     const total = Number((await client.get(keys.jobCounter)) ?? 0);
     for (; seenJobs < total; seenJobs++) {
@@ -279,7 +279,7 @@ async function replay(parts, redis, schedule, { namespace, without }) {
         return true;
       case 'lose':
         if (sendTwice && leader.sent) {
-          // What a new connection would be: nothing is watched.
+          // As on a new connection: nothing is watched.
           leader.gate.inject('UNWATCH');
           return true;
         }

@@ -1,18 +1,18 @@
 // Replays a counterexample of messages.pml with the real redelivery, BullMQ's own workers and a real Redis.
 //
-// A step at which the keeper looks at something notes what it sees; the keeper learns of it when its next step is due, so
-// that whatever the schedule has in between happens in between.
+// A step in which the keeper reads something stores the result; the keeper receives it when its next step is due, so
+// that the steps in between happen in between.
 const { setTimeout: sleep } = require('node:timers/promises');
 const QUEUE_NAME = 'messages';
 
-const PATIENCE_MS = 2000;
-/** Guards that can be taken out here, and how: tokens that are all the same, say, are as good as none. */
+const TIMEOUT_MS = 2000;
+/** The guards that can be removed here, and how: for example, identical tokens are as good as none. */
 const WITHOUT =
-  /** @type {Record<string, { sameToken?: true, blindly?: true, deaf?: true, retries?: true }>} */ ({
+  /** @type {Record<string, { sameToken?: true, blindly?: true, noSecondCheck?: true, retries?: true }>} */ ({
     REDELIVER_WITHOUT_TOKEN: { sameToken: true },
     FINISH_WITHOUT_TOKEN: { sameToken: true },
     TOKEN_WITHOUT_HOLDER: { blindly: true },
-    NO_SECOND_LOOK: { deaf: true },
+    NO_SECOND_LOOK: { noSecondCheck: true },
     STALL_RETRIES: { retries: true },
   });
 
@@ -45,7 +45,7 @@ async function replayHands(parts, { client }, { guard, steps }, { namespace, wit
   });
   const dead = () => workers.flatMap(({ gone }, w) => (gone ? [`w${w}`] : []));
   const putDown = (/** @type {any} */ at) => Object.assign(at, { job: undefined, suspected: false });
-  /** Of the second look, which the keeper is told of when it goes on. */
+  /** The result of the second check, which the keeper receives when it continues. */
   let verdict = /** @type {string[]} */ ([]);
 
   const take = async (/** @type {string} */ step, /** @type {number} */ i) => {
@@ -89,7 +89,7 @@ async function replayHands(parts, { client }, { guard, steps }, { namespace, wit
       case 'token':
         return keeper.goOn(verdict);
       case 'lookAgain':
-        if (!missing.deaf) verdict = dead();
+        if (!missing.noSecondCheck) verdict = dead();
         return true;
       case 'giveBack':
         return keeper.goOn(verdict);
@@ -114,7 +114,7 @@ async function replayHands(parts, { client }, { guard, steps }, { namespace, wit
   return { violations, refused };
 }
 
-/** The real redelivery, which waits at each of its looks until it is told who is dead. */
+/** The real redelivery, which waits at each check until it is told which instances are dead. */
 function startKeeper(
   /** @type {any} */ parts,
   /** @type {any} */ client,
@@ -128,8 +128,9 @@ function startKeeper(
     undefined
   );
   const look = async () => {
-    for (const until = performance.now() + PATIENCE_MS; waiting === undefined; await sleep(2)) {
-      if (performance.now() > until) throw new Error('the keeper does not look');
+    for (const until = performance.now() + TIMEOUT_MS; waiting === undefined; await sleep(2)) {
+      if (performance.now() > until)
+        throw new Error('timed out waiting for the keeper to check for dead instances');
     }
     return waiting;
   };
@@ -151,14 +152,14 @@ function startKeeper(
     logger,
   })({ signal: ending.signal, progress: () => undefined });
   return {
-    /** Resolves when it looks at an instance that is dead: it is not told yet. */
+    /** Resolves when it checks a dead instance, before it receives the answer. */
     async looks(/** @type {string} */ instance) {
       for (;;) {
         if ((await look()).instances.includes(instance)) return true;
         await tell([]);
       }
     },
-    /** It learns who is dead, and does what follows, up to its next look. */
+    /** Sends it the answer, and waits until its next check. */
     async goOn(/** @type {string[]} */ dead) {
       await tell(dead);
       await look();

@@ -1,4 +1,4 @@
-// Checks the models in this directory with Spin, and that each guard is needed. See docs/proof.md.
+// Checks the models in this directory with Spin, and that each guard is necessary. See docs/proof.md.
 //
 //   npm run model               every configuration, about ten minutes on two cores
 //   npm run model -- --quick    the small ones and the guards, under a minute
@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { CONFIGURATIONS, GUARDS } from './guards.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
-/** No search may take longer, in milliseconds: it then counts as not completed. */
+/** Timeout of a search in milliseconds; a longer one counts as not completed. */
 const SEARCH_LIMIT_MS = 240_000;
 const args = process.argv.slice(2);
 const onlyAt = args.indexOf('--only');

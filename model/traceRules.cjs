@@ -1,4 +1,4 @@
-// Which logs are traces of the protocol (protocol.pml): each line that tells of a step must be one that the model can make
+// Checks that logs are traces of the protocol (protocol.pml): the model must allow each logged step
 // after the lines before it.
 
 /**
@@ -7,15 +7,15 @@
  */
 
 /**
- * What each instance says of itself is in the order of its log; lines of different instances are not compared by their
- * times, since clocks differ. What must hold between instances follows from the numbers: terms are taken once, and the
- * commits of all terms, put in the order of what they had generated, have terms that never fall and counts without a gap.
+ * The log of each instance is in order; lines of different instances are not compared by their
+ * times, since clocks differ. Rules between instances follow from the numbers: terms are taken once, and the
+ * commits of all terms, sorted by their counts, have terms that never decrease and counts without a gap.
  *
  * @param {readonly any[]} lines parsed log lines, of one instance in order; of several in any order between them
- * @param {Stored} [stored] what Redis holds in the end: the history of terms, in any order, and the cursor
+ * @param {Stored} [stored] the final data in Redis: the history of terms, in any order, and the cursor
  * @param {{ source?: string, lossless?: boolean }} [options] `source`: only this source; without it, lines that name none.
- * `lossless`: false if Redis may have lost writes, so that terms and counts may come twice
- * @returns {string[]} what the model cannot do; empty if it can do all of it
+ * `lossless`: false if Redis might have lost writes, so that terms and counts can repeat
+ * @returns {string[]} the steps that the model does not allow; empty if it allows all of them
  */
 function checkTrace(lines, { terms = [], cursor } = {}, { source, lossless = true } = {}) {
   const wrong = /** @type {string[]} */ ([]);
@@ -40,13 +40,13 @@ const MESSAGES = /** @type {[RegExp, string][]} */ ([
 function eventOf(/** @type {any} */ line) {
   const { message, instance = '', role, term, generated, messages } = line;
   const kind = MESSAGES.find(([pattern]) => pattern.test(message ?? ''))?.[1];
-  // The keeper is elected, too: it commits nothing.
+  // The keeper is elected too, but commits nothing.
   if (kind === undefined || role === 'keeper') return undefined;
   const source = line.source ?? /^generator:(.*)/s.exec(role ?? '')?.[1];
   return { kind, instance, source, term, generated, messages };
 }
 
-/** One instance: it commits only while it leads, from the position that it read, and each batch follows the one before. */
+/** One instance commits only while it leads, from the position that it read, and each batch follows the previous one. */
 function checkInstance(
   /** @type {string} */ instance,
   /** @type {Event[]} */ events,
@@ -101,7 +101,7 @@ function checkTerms(
   return wrong;
 }
 
-/** All commits in the order of their counts: no message counted twice, and no older term after a newer one. */
+/** Checks all commits in the order of their counts: no message counts twice, no older term follows a newer one. */
 function checkCommits(/** @type {Event[]} */ trace, /** @type {Stored['cursor']} */ cursor) {
   const wrong = /** @type {string[]} */ ([]);
   const commits = trace
@@ -109,7 +109,7 @@ function checkCommits(/** @type {Event[]} */ trace, /** @type {Stored['cursor']}
     .sort((a, b) => a.generated - b.generated || a.term - b.term);
   let before = /** @type {Event | undefined} */ (undefined);
   for (const commit of commits) {
-    // A batch without messages moves the cursor alone.
+    // A batch without messages only moves the cursor.
     const start = commit.generated - commit.messages;
     if (before !== undefined && commit.term < before.term) {
       wrong.push(
@@ -123,7 +123,7 @@ function checkCommits(/** @type {Event[]} */ trace, /** @type {Stored['cursor']}
     }
     before = commit;
   }
-  // A commit that nobody logged is possible: its instance was killed before it could. One that Redis lacks is not.
+  // A commit without a log line is possible: its instance was killed before logging it. One missing in Redis is not.
   if (cursor !== undefined && before !== undefined && before.generated > cursor.generated) {
     wrong.push(`${before.generated} were committed, and Redis counts ${cursor.generated}`);
   }
@@ -154,7 +154,7 @@ function groupBy(/** @type {Event[]} */ items, /** @type {(item: Event) => strin
 }
 
 /**
- * The log lines of a file that are JSON; a killed instance may have left half a line.
+ * Returns the log lines of a file that are JSON; a killed instance can leave a partial line.
  *
  * @returns {any[]}
  */

@@ -1,5 +1,5 @@
 // Checks the package as it would be published: its manifest (publint), and that its types resolve for every kind of
-// import (attw). Needs dist/, which npm run build makes; needs no network.
+// import (attw). Requires dist/, which npm run build creates, but no network.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,7 +13,7 @@ if (!existsSync('dist/index.js')) {
 }
 const directory = mkdtempSync(join(tmpdir(), 'nic-package-'));
 try {
-  // Without its scripts, which would build dist/ again.
+  // Without its scripts, which would rebuild dist/.
   const pack = ['pack', '--ignore-scripts', '--json', '--pack-destination', directory];
   const [{ filename }] = JSON.parse(
     execFileSync('npm', pack, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }),

@@ -1,4 +1,4 @@
-// Writes the tables of the documents that are generated from the code: whatever stands between
+// Writes the tables of the documents that are generated from the code, between
 // `<!-- generated: name arguments -->` and `<!-- end -->`.
 //
 //   npm run docs               builds, and writes the tables
@@ -39,7 +39,7 @@ async function settings(...args) {
   ];
 }
 
-/** Names of variables, and addresses, as code. */
+/** Formats names of variables and addresses as code. */
 const asCode = (text) =>
   text.replace(
     /(?<![\w`])(?:[A-Z]+_[A-Z0-9_]+|REDISURL|TASK|SCHEDULE)\b|[a-z+]+:\/\/[^\s)]*(?:\.\.\.|[^\s.,;)])/g,
@@ -64,7 +64,7 @@ function readSettings() {
   return found;
 }
 
-/** What the program expects of a variable, in the words in which it refuses a wrong value. */
+/** Returns what the program expects of a variable, in the words of its error for an invalid value. */
 function expectedOf(name) {
   const { resolveConfig } = require('../dist/configuration/config.js');
   try {
@@ -76,7 +76,7 @@ function expectedOf(name) {
   }
 }
 
-/** The program's own help, command by command. */
+/** Returns the help of the program, command by command. */
 async function commands() {
   const { runCommandLine } = require('../dist/cli.js');
   const help = async (...args) => {
@@ -108,7 +108,7 @@ async function commands() {
   }
 }
 
-/** Entries of a section of a help text: what is on the left, and what is on the right. */
+/** Returns the entries of a section of a help text: left and right column. */
 function entriesOf(help, section) {
   const lines = help.split(`${section}:\n`)[1]?.split('\n\n', 1)[0].split('\n') ?? [];
   const entries = [];
@@ -120,7 +120,7 @@ function entriesOf(help, section) {
   return entries.map(([left, right]) => [left, right.trim()]);
 }
 
-/** Keys and channels with their docstrings. Those of BullMQ itself are left out. */
+/** Returns keys and channels with their docstrings, except those of BullMQ. */
 async function keys() {
   const { keysOf } = require('../dist/keys.js');
   const source = ts.createSourceFile(
@@ -159,7 +159,7 @@ async function keys() {
   return [['key or channel', 'what it holds'], ...rows.values()];
 }
 
-/** A real scrape of an instance's own metrics, with a named source in each state. */
+/** Returns a real scrape of the metrics of an instance, with a named source in each state. */
 async function metrics() {
   const { Metrics } = require('../dist/web/metrics.js');
   const { SOURCE_STATES } = require('../dist/group/read.js');
@@ -188,7 +188,7 @@ async function metrics() {
   return rows;
 }
 
-/** As they are given to the supervisor. */
+/** The options as passed to the supervisor. */
 function activityNames() {
   const sources = ['src/instance/instance.ts', 'src/duties/keeper.ts'].map((file) =>
     readFileSync(file, 'utf8'),
@@ -196,7 +196,7 @@ function activityNames() {
   return [...sources.join('\n').matchAll(/supervisor\.start\(\{\s*name: '([^']+)'/g)].map(([, name]) => name);
 }
 
-/** Every duration of leadership, at the default of LEASE_TTL_MS. */
+/** Returns every duration of leadership for the default of LEASE_TTL_MS. */
 async function durations() {
   const { durationsOf } = require('../dist/leadership/timings.js');
   return [

@@ -38,7 +38,7 @@ async function join(name) {
   instances.set(name, startInstance(env));
 }
 
-/** Ends the generator, and starts another instance in its place. */
+/** Ends the generator and starts another instance in its place. */
 async function replaceGenerator(signal, name) {
   const generator = await client.hget('{nic}:leader', 'instance');
   instances.get(generator).signal(signal);

@@ -1,25 +1,25 @@
-// Makes a fresh machine ready: a redis-server, the npm packages, dist/. Safe to run again.
-// Runs before anything is installed and perhaps on an old Node.js, so: no dependencies, and nothing imported by name
-// that an old Node.js lacks (that would be a SyntaxError before the version check gets to speak).
+// Sets up a fresh machine: redis-server, the npm packages and dist/. Safe to run again.
+// It runs before anything is installed, perhaps on an old Node.js, so it has no dependencies and imports nothing by name
+// that an old Node.js lacks (which would be a SyntaxError before the version check).
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import util from 'node:util';
 
-const OLDEST_NODE = [20, 12];
-/** Older ones no longer get security fixes. */
+const MIN_NODE = [20, 12];
+/** Older versions no longer receive security fixes. */
 const RECOMMENDED_MAJOR = 22;
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-// Of each package manager, the commands to try until a redis-server is on PATH. Since Redis changed its license
-// some distributions have Valkey in its place, and the name `redis-server` only in a package of compatibility links.
+// The commands of each package manager to try until redis-server is on PATH. Since Redis changed its license,
+// some distributions ship Valkey instead, and the name `redis-server` only in a package of compatibility links.
 const PACKAGE_MANAGERS = {
   'apt-get': {
     commands: [
-      // A fresh machine has no package index. One broken source fails the update and need not matter.
+      // A fresh machine has no package index. A broken source fails the update, which might not matter.
       ['apt-get', 'update'],
-      // A cloud machine that has just booted updates itself, and holds dpkg's lock meanwhile.
+      // A cloud machine that has just booted updates itself and holds the lock of dpkg meanwhile.
       [
         'apt-get',
         'install',
@@ -54,7 +54,7 @@ const PACKAGE_MANAGERS = {
   pacman: {
     commands: [
       ['pacman', '-S', '--noconfirm', '--needed', 'valkey'],
-      // Without a package database (a fresh container) -S alone cannot.
+      // -S alone fails without a package database, as in a fresh container.
       ['pacman', '-Sy', '--noconfirm', '--needed', 'valkey'],
     ],
   },
@@ -69,13 +69,13 @@ say('Done', 'next: npm start (one instance; run it again for more), or npm test'
 
 function checkNode() {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-  if (major > OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor >= OLDEST_NODE[1])) {
+  if (major > MIN_NODE[0] || (major === MIN_NODE[0] && minor >= MIN_NODE[1])) {
     const advice = major < RECOMMENDED_MAJOR ? `; ${RECOMMENDED_MAJOR} or newer is recommended` : '';
     return say('Node.js', process.versions.node + advice);
   }
   fail(
     'Node.js',
-    `this is ${process.versions.node}, expected ${OLDEST_NODE.join('.')} or newer: see https://nodejs.org`,
+    `this is ${process.versions.node}, expected ${MIN_NODE.join('.')} or newer: see https://nodejs.org`,
   );
 }
 
@@ -103,7 +103,7 @@ function makeRedisAvailable() {
     );
   }
 
-  // sudo drops the environment, hence `env` behind it. Nobody is there to answer debconf's questions.
+  // sudo drops the environment, hence `env` after it. Nobody can answer the prompts of debconf.
   const prefix = [...(needsSudo ? ['sudo'] : []), 'env', 'DEBIAN_FRONTEND=noninteractive'];
   let output = '';
   for (const command of manager.commands) {
@@ -122,7 +122,7 @@ function remedy() {
   return 'install Redis 6.2 or newer (https://redis.io/docs/install) so that redis-server is on PATH, or set REDISURL to one elsewhere';
 }
 
-/** The name of the variable that says which Redis to use; as for the application, the real environment wins. */
+/** Returns the variable that sets the Redis address; as in the application, the real environment takes precedence. */
 function configuredUrl() {
   const file = existsSync('.env') ? util.parseEnv(readFileSync('.env', 'utf8')) : {};
   const env = { ...file, ...process.env };
@@ -139,8 +139,8 @@ function installPackages() {
 }
 
 /**
- * How node_modules differs from package-lock.json, undefined if not at all. Asked of the list that npm itself keeps
- * of what it installed: a hash of our own would not notice an `npm prune` or an `npm install` of something else.
+ * Returns how node_modules differs from package-lock.json; undefined if it does not. Uses the list that npm keeps
+ * of installed packages: our own hash would miss an `npm prune` or an `npm install` of something else.
  * An interrupted `npm ci` leaves no such list.
  */
 function findDifference() {
@@ -159,7 +159,7 @@ function findDifference() {
   return surplus && `${surplus} is not in package-lock.json`;
 }
 
-/** Packages by place ("node_modules/x"), without the root package itself. */
+/** Returns packages by path ("node_modules/x"), without the root package. */
 function readPackages(file) {
   try {
     const { packages } = JSON.parse(readFileSync(path.join(root, file), 'utf8'));
@@ -188,7 +188,7 @@ function npm(args) {
   if (status !== 0) fail('npm', `npm ${args.join(' ')} failed, see above`);
 }
 
-/** Standard input stays, for sudo's password. The output, hundreds of lines, is shown only if it explains a failure. */
+/** Standard input is kept for the sudo password. The output (hundreds of lines) is shown only after a failure. */
 function runQuietly([command, ...args]) {
   const options = { encoding: 'utf8', stdio: ['inherit', 'pipe', 'pipe'], maxBuffer: 2 ** 26 };
   const { error, status, stdout, stderr } = spawnSync(command, args, options);

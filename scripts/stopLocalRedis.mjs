@@ -1,13 +1,13 @@
-// Stops the Redis that the application started here, and no other: the one whose data directory is .redis of the
-// working directory. The server itself is asked: a pid file may outlive its server and name a stranger. A bare
-// socket does it, because a Redis client reconnects and hides why a server would not talk to it.
+// Stops only the Redis that the application started here, whose data directory is .redis in the
+// working directory. It asks the server itself, since a pid file can outlive its server and name another process. A plain
+// socket is enough; a Redis client would reconnect and hide why a server refuses it.
 import { realpathSync } from 'node:fs';
 import { connect } from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const ANSWER_MS = 2000;
-const STOP_MS = 30_000;
+const ANSWER_TIMEOUT_MS = 2000;
+const STOP_TIMEOUT_MS = 30_000;
 const host = '127.0.0.1';
 const port = Number(process.argv[2] ?? 6379);
 const address = `${host}:${port}`;
@@ -17,7 +17,7 @@ process.exitCode = await stop();
 async function stop() {
   if (!(port > 0 && port < 65_536))
     return refuse(`the port is ${process.argv[2]}, expected a number up to 65535`);
-  const reply = await ask('CONFIG GET dir', /^[^*].*\r\n|\r\ndir\r\n\$\d+\r\n.*\r\n/, ANSWER_MS);
+  const reply = await ask('CONFIG GET dir', /^[^*].*\r\n|\r\ndir\r\n\$\d+\r\n.*\r\n/, ANSWER_TIMEOUT_MS);
   if (reply === undefined) return say(`nothing runs at ${address}`);
   const directory = /\r\ndir\r\n\$\d+\r\n(.*)\r\n/.exec(reply)?.[1];
   if (directory === undefined) {
@@ -31,12 +31,12 @@ async function stop() {
       `the Redis at ${address} was not started here and is left alone: its data is in ${directory}`,
     );
   }
-  // Redis writes its append-only file to the disk and ends. It answers only if it will not.
-  const objection = await ask('SHUTDOWN', /\r\n/, STOP_MS);
+  // Redis writes its append-only file to disk and exits. It answers only if it refuses.
+  const objection = await ask('SHUTDOWN', /\r\n/, STOP_TIMEOUT_MS);
   if (objection) return refuse(`the Redis at ${address} refuses to stop: ${objection.trim()}`);
-  // The port and not the pid is waited for: a pid stays for as long as its parent does not look at it.
-  const deadline = performance.now() + STOP_MS;
-  while ((await ask('PING', /\r\n/, ANSWER_MS)) !== undefined) {
+  // Wait for the port, not the pid: a zombie keeps its pid until its parent reaps it.
+  const deadline = performance.now() + STOP_TIMEOUT_MS;
+  while ((await ask('PING', /\r\n/, ANSWER_TIMEOUT_MS)) !== undefined) {
     if (performance.now() > deadline)
       return refuse(`the Redis at ${address} was told to stop, but still listens`);
     await sleep(50);
@@ -44,7 +44,7 @@ async function stop() {
   return say(`stopped the Redis at ${address}; its data stays in ${directory}`);
 }
 
-/** What comes back until `end` matches, the other side hangs up or time is over. Undefined: nobody listens. */
+/** Returns the answer until `end` matches, the peer closes or time is over; undefined if nothing listens. */
 function ask(command, end, patienceMs) {
   return new Promise((resolve) => {
     let reply;

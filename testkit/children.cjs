@@ -1,4 +1,4 @@
-// Every process that the kit starts, so that none outlives whoever started it.
+// Tracks every process that the kit starts, so that none outlives its parent.
 const { once } = require('node:events');
 
 /** @type {Set<import('node:child_process').ChildProcess>} */
@@ -20,7 +20,7 @@ function track(child) {
 const hasEnded = (child) => child.exitCode !== null || child.signalCode !== null;
 
 /**
- * Ends a process at once, as a crash would; resolves when it is gone.
+ * Kills a process, like a crash; resolves when it is gone.
  *
  * @param {import('node:child_process').ChildProcess} child
  * @returns {Promise<void>}
@@ -32,7 +32,7 @@ async function killAndWait(child) {
   await exited;
 }
 
-/** For scripts: ends every process together with this one, however this one ends short of SIGKILL. */
+/** For scripts: kills every process when this one ends, except by SIGKILL. */
 function killOnExit() {
   process.on('exit', () => {
     for (const child of living) child.kill('SIGKILL');

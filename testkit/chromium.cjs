@@ -5,7 +5,7 @@ const { delimiter, join } = require('node:path');
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
 
 /**
- * The Chromium to use: CHROMIUM_PATH, or what is on PATH; undefined if there is none.
+ * Finds Chromium: CHROMIUM_PATH, or one on PATH; undefined if there is none.
  *
  * @param {Record<string, string | undefined>} env
  * @returns {string | undefined}
@@ -16,7 +16,7 @@ function findChromium(env) {
   return directories.flatMap((directory) => NAMES.map((name) => join(directory, name))).find(isExecutable);
 }
 
-/** As root Chromium has no sandbox of its own. */
+/** Chromium has no sandbox when it runs as root. */
 const CHROMIUM_ARGS = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
 
 /** @param {string} file */

@@ -55,7 +55,7 @@ async function startCluster({ masters = 3, replicas = 0, args = [] } = {}) {
 }
 
 /**
- * Makes one Cluster of the servers, of which the first `masters` share the slots.
+ * Makes a Cluster of the servers; the first `masters` of them share the slots.
  *
  * @param {RedisServer[]} servers
  * @param {number} masters
@@ -94,7 +94,7 @@ async function join(servers, masters) {
 }
 
 /**
- * By majority: a paused server answers nobody, and one that has just come back may hold stale views.
+ * Decides by majority: a paused server does not answer, and one that has just resumed can have a stale view.
  *
  * @param {RedisServer[]} servers
  * @param {string} key

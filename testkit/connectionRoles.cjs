@@ -1,14 +1,14 @@
-// What a connection to Redis is for, told by the commands that it carries.
+// Identifies the role of a connection to Redis by its commands.
 
 /**
  * @typedef {'subscriber' | 'commit' | 'blocking' | 'queue' | 'listener' | 'recorder' | 'lease' | 'control'} Role
  *
- * - `subscriber`: hears of elections, and is what others see of the instance.
+ * - `subscriber`: receives announcements, and is the presence of the instance.
  * - `commit`: WATCH, MULTI and EXEC of the generator.
  * - `blocking` and `queue`: BullMQ's worker, waiting for a message and handling one.
  * - `listener`: reads the event stream for the error recorder.
  * - `recorder`: reads and writes the error recorder's position and records.
- * - `lease`: takes, renews and looks at leases.
+ * - `lease`: acquires, renews and reads leases.
  * - `control`: everything else.
  */
 
@@ -20,7 +20,7 @@ const HANDSHAKE = /^(AUTH|HELLO|SELECT|CLIENT|INFO|PING|READONLY|CLUSTER|COMMAND
 const SCRIPT = /^(EVAL|EVALSHA)(_RO)?$/;
 
 /**
- * Undefined for a command that tells nothing.
+ * Returns undefined for a command that reveals no role.
  *
  * @param {string[]} command
  * @returns {Role | undefined}
@@ -39,13 +39,13 @@ function roleOf([name = '', ...args]) {
   return 'control';
 }
 
-/** Reads the commands that a client sends, of as many bytes as have come. */
+/** Parses the commands of a client from the bytes received so far. */
 class CommandReader {
   #rest = Buffer.alloc(0);
 
   /**
    * @param {Buffer} chunk
-   * @returns {string[][]} the commands that are complete now
+   * @returns {string[][]} the newly completed commands
    */
   read(chunk) {
     this.#rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
@@ -60,7 +60,7 @@ class CommandReader {
 }
 
 /**
- * The first command of these bytes, an array of bulk strings as every client sends it; undefined while it is incomplete.
+ * Parses the first command, an array of bulk strings as clients send it; undefined while it is incomplete.
  *
  * @param {Buffer} bytes
  */

@@ -13,11 +13,11 @@ const { hasEnded, killAndWait, track } = require('./children.cjs');
  * @property {string} name
  * @property {import('node:child_process').ChildProcess} process
  * @property {LogLine[]} log
- * @property {string[]} noise what it wrote to stderr that is not a line of its log
- * @property {string} stdout what it has written to stdout so far
+ * @property {string[]} noise other lines on stderr, which are not part of its log
+ * @property {string} stdout its stdout so far
  * @property {(what: string | ((line: LogLine) => boolean), from?: number) => Promise<LogLine>} logged the first line,
- * from `from` on, that has this message; or that the function accepts
- * @property {() => Promise<unknown>} started resolves when it says that it has started
+ * from `from` on, that has this message or that the function accepts
+ * @property {() => Promise<unknown>} started resolves when it logs that it has started
  * @property {(name: NodeJS.Signals) => void} signal
  * @property {Promise<number | NodeJS.Signals>} exited resolves with the exit code, or the signal that ended it
  */
@@ -30,11 +30,11 @@ const instances = new Set();
 let count = 0;
 
 /**
- * Starts an instance. The board is off, and the log complete.
+ * Starts an instance with the board off and all log levels on.
  *
  * @param {Record<string, string>} env
  * @param {readonly string[]} [args] for Node.js, by default the built program
- * @param {string} [cwd] by default elsewhere, so that no .env of a developer's takes part
+ * @param {string} [cwd] by default another directory, so that a developer's .env is not read
  * @param {ProgramOptions} [options]
  * @returns {InstanceProcess}
  */
@@ -51,12 +51,12 @@ function startInstance(env, args = [resolve('dist/main.js')], cwd = tmpdir(), op
  * @typedef {object} ProgramOptions
  * @property {string} [cwd]
  * @property {string[]} [prefix] a command that runs Node.js, such as `ip netns exec <name>`
- * @property {(line: string) => void} [onLine] gets each line of stderr, which is not kept then
- * @property {(message: any) => void} [onMessage] gets what the program sends by `process.send`
+ * @property {(line: string) => void} [onLine] receives each line of stderr, which is then not kept
+ * @property {(message: any) => void} [onMessage] receives what the program sends with `process.send`
  */
 
 /**
- * Starts a Node.js program with nothing in its environment but PATH and `env`.
+ * Starts a Node.js program with only PATH and `env` in its environment.
  *
  * @param {readonly string[]} args
  * @param {Record<string, string | undefined>} env
@@ -136,7 +136,7 @@ function startProgram(args, env, { cwd = tmpdir(), prefix = [], onLine, onMessag
   };
 }
 
-/** Ends whatever startInstance has started. For afterEach. */
+/** Kills everything that startInstance has started. For afterEach. */
 async function killAll() {
   await Promise.all([...instances].map(killAndWait));
 }

@@ -2,7 +2,7 @@ const { once } = require('node:events');
 const { createServer } = require('node:net');
 
 /**
- * A port on loopback that was free a moment ago.
+ * Returns a port on loopback that was free a moment ago.
  *
  * @returns {Promise<number>}
  */

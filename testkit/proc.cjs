@@ -1,8 +1,8 @@
-// What processes cost, read from Linux's /proc.
+// Resource usage of processes, from /proc on Linux.
 const { readFileSync } = require('node:fs');
 
 /**
- * Seconds of processor time that these processes have used, in steps of 10 ms.
+ * Returns the CPU time that these processes have used in seconds, in steps of 10 ms.
  *
  * @param {...(number | undefined)} pids
  */
@@ -15,7 +15,7 @@ function cpuSeconds(...pids) {
 }
 
 /**
- * Resident memory in megabytes.
+ * Returns resident memory in megabytes.
  *
  * @param {number | undefined} pid
  */

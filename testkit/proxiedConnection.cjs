@@ -7,7 +7,7 @@ const { CommandReader, roleOf } = require('./connectionRoles.cjs');
  * @typedef {import('node:net').Socket} Socket
  */
 
-/** One connection of a client through the proxy, and what is being done to it. */
+/** A client connection through the proxy, with its faults. */
 class ProxiedConnection {
   /** @type {Role | undefined} known as soon as a command has shown it */
   role;
@@ -44,7 +44,7 @@ class ProxiedConnection {
     });
     for (const socket of [client, this.#server]) socket.on('error', () => undefined);
     client.on('close', () => {
-      // What is held is still on its way to Redis.
+      // Held data still has to reach Redis.
       if (!this.#isHeld()) this.#server.destroy();
     });
     this.#server.on('close', () => {
@@ -71,12 +71,12 @@ class ProxiedConnection {
   async release() {
     for (const chunk of this.#held.splice(0))
       await new Promise((resolve) => this.#server.write(chunk, resolve));
-    // Redis ends the connection when it has dealt with all of it.
+    // Redis closes the connection when it has processed everything.
     if (this.#client.destroyed) await new Promise((resolve) => this.#server.end().once('close', resolve));
   }
 
   /**
-   * Whether the connection may live on now that it has shown what it is for, if it has.
+   * Returns whether the connection may stay open, given the role that it has revealed so far.
    *
    * @param {Buffer} chunk
    */
@@ -101,7 +101,7 @@ class ProxiedConnection {
   }
 
   /**
-   * Late, but never out of order.
+   * Delays data but never reorders it.
    *
    * @param {Socket} socket
    */
@@ -116,7 +116,7 @@ class ProxiedConnection {
       if (delayMs === 0 && waiting.length === 0) return send(chunk);
       due = Math.max(due, performance.now() + delayMs);
       waiting.push(chunk);
-      // Whichever timer fires first, the first chunk goes first.
+      // Whichever timer fires first, the first chunk is sent first.
       setTimeout(() => send(/** @type {Buffer} */ (waiting.shift())), due - performance.now());
     };
   }

@@ -1,4 +1,4 @@
-// A TCP proxy in front of Redis that knows what each connection is for, and can fail as networks do.
+// A TCP proxy in front of Redis that knows the role of each connection and can inject network faults.
 const { once } = require('node:events');
 const { createServer } = require('node:net');
 const { ProxiedConnection } = require('./proxiedConnection.cjs');
@@ -10,18 +10,18 @@ const { ProxiedConnection } = require('./proxiedConnection.cjs');
  * @typedef {object} Proxy Each fault is limited to the connections of `role`, if one is given.
  * @property {string} url
  * @property {number} port
- * @property {(role?: Role) => void} cut breaks the connections there are
- * @property {() => void} cutClients breaks the clients' side alone: Redis still gets what was held
- * @property {(role?: Role) => void} refuse new connections are broken: at once, or as soon as they show their role
- * @property {(direction: Direction, role?: Role) => void} blackhole bytes of the connections there are vanish, and these
- * stay open, while new connections work: a NAT entry is lost
- * @property {(direction: Direction) => void} partition bytes of all connections vanish, of new ones too
- * @property {(ms: number, role?: Role) => void} delay both directions are so many milliseconds late, and in order
- * @property {(role?: Role) => void} hold what clients send is kept here until `release`
- * @property {() => Promise<void>} release what was held is sent on; resolves when Redis has had it
- * @property {() => void} heal ends every fault. Connections that have lost bytes are broken: a stream with a hole in it
+ * @property {(role?: Role) => void} cut breaks existing connections
+ * @property {() => void} cutClients breaks only the clients' side: Redis still receives held data
+ * @property {(role?: Role) => void} refuse breaks new connections, at once or as soon as they reveal their role
+ * @property {(direction: Direction, role?: Role) => void} blackhole bytes of existing connections vanish, and these
+ * stay open, while new connections work, as with a lost NAT entry
+ * @property {(direction: Direction) => void} partition bytes of all connections vanish, including new ones
+ * @property {(ms: number, role?: Role) => void} delay delays both directions by so many milliseconds, in order
+ * @property {(role?: Role) => void} hold keeps what clients send until `release`
+ * @property {() => Promise<void>} release forwards held data; resolves when Redis has received it
+ * @property {() => void} heal ends every fault. Connections that have lost bytes are broken, since a stream with a gap
  * would be another fault.
- * @property {() => Role[]} roles of the connections there are, as far as they have shown it
+ * @property {() => Role[]} roles of existing connections, as far as they have revealed it
  * @property {() => Promise<void>} close
  */
 
@@ -32,7 +32,7 @@ const { ProxiedConnection } = require('./proxiedConnection.cjs');
 async function startProxy(targetPort) {
   /** @type {Set<ProxiedConnection>} */
   const connections = new Set();
-  /** Rules for connections, those to come included; undefined in a list of roles stands for all. */
+  /** Rules for existing and new connections; undefined in a list of roles stands for all roles. */
   const rules = newRules();
 
   const listener = createServer((client) => {

@@ -1,4 +1,4 @@
-// Starts Redis servers on free loopback ports, each with a data directory of its own.
+// Starts Redis servers on free loopback ports, each with its own data directory.
 const { spawn } = require('node:child_process');
 const { mkdtempSync, rmSync, writeFileSync } = require('node:fs');
 const { tmpdir } = require('node:os');
@@ -13,14 +13,14 @@ const { freePort } = require('./ports.cjs');
  * @property {number} port
  * @property {import('node:child_process').ChildProcess} process
  * @property {import('ioredis').Redis} client for the caller's own use; reconnects by itself, closed by `stop`
- * @property {() => Promise<void>} kill ends it at once, as a crash would
- * @property {() => Promise<void>} restart starts it again after `kill`, on the same port and data
- * @property {() => void} pause it keeps its connections and answers nobody
+ * @property {() => Promise<void>} kill kills it, like a crash
+ * @property {() => Promise<void>} restart starts it again after `kill`, with the same port and data
+ * @property {() => void} pause suspends it: it keeps its connections and does not answer
  * @property {() => void} resume
- * @property {() => Promise<void>} stop ends it and removes its data
+ * @property {() => Promise<void>} stop stops it and removes its data
  */
 
-/** Every write is on disk before it is answered: what survives a SIGKILL is exactly what was answered. */
+/** Every write is on disk before it is acknowledged, so exactly the acknowledged writes survive a SIGKILL. */
 const DURABLE = ['--appendonly', 'yes', '--appendfsync', 'always', '--save', ''];
 
 /**

@@ -1,7 +1,7 @@
-// Error records without the failures: as an instance writes them. CommonJS, so that the tests share it.
+// Writes error records as an instance does, without failures. CommonJS, so that the tests can load it.
 
 /**
- * Records 1 to `count`, whose jobs are in BullMQ's failed set or, with `orphans`, gone.
+ * Writes records 1 to `count`, whose jobs are in BullMQ's failed set or, with `orphans`, deleted.
  *
  * @param {import('ioredis').Redis} client
  * @param {number} count

@@ -5,7 +5,7 @@ const { waitFor } = require('./waitFor.cjs');
 const MASTER_NAME = 'mymaster';
 
 /**
- * One master, its replicas, and three Sentinels that promote a replica when the master has been away for half a second.
+ * Starts a master, its replicas, and three Sentinels that promote a replica after half a second without the master.
  *
  * @param {{ replicas?: number, password?: string, sentinelPassword?: string }} [options]
  * @returns {Promise<import('./topology.cjs').Topology & { sentinels: import('./redis.cjs').RedisServer[] }>}
@@ -33,7 +33,7 @@ async function startSentinels({ replicas = 1, password, sentinelPassword } = {})
     [1, 2, 3].map(() => startRedis(['--sentinel'], { ...sentinelSecret, configuration })),
   );
   const ask = (sentinel, ...question) => sentinel.client.call('SENTINEL', ...question, MASTER_NAME);
-  // Only when all know of each other and of the replicas is there anybody to promote.
+  // A failover is possible only when all Sentinels know each other and the replicas.
   const introduced = async () => {
     const known = await Promise.all(
       sentinels.flatMap((sentinel) => [ask(sentinel, 'SENTINELS'), ask(sentinel, 'REPLICAS')]),
@@ -53,7 +53,7 @@ async function startSentinels({ replicas = 1, password, sentinelPassword } = {})
     succeeded: succession(master),
     async rejoin(old) {
       await old.restart();
-      // The Sentinels would tell it so as well, some seconds later.
+      // The Sentinels would also tell it, some seconds later.
       await old.client.replicaof('127.0.0.1', (await master()).port);
     },
     replicated: () =>

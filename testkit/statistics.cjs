@@ -1,5 +1,5 @@
 /**
- * The value below which a share `q` of the values lies.
+ * Returns the quantile `q` of the values.
  *
  * @param {number[]} values
  * @param {number} q

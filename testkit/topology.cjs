@@ -1,4 +1,4 @@
-// What Sentinel and Cluster have in common.
+// Code shared by Sentinel and Cluster.
 const { setTimeout: sleep } = require('node:timers/promises');
 const { waitFor } = require('./waitFor.cjs');
 
@@ -7,29 +7,29 @@ const { waitFor } = require('./waitFor.cjs');
 /**
  * @typedef {object} Topology
  * @property {string} url the value for REDISURL
- * @property {RedisServer[]} servers those that hold data
- * @property {(key?: string) => Promise<RedisServer>} master the one that holds `key` now
+ * @property {RedisServer[]} servers the servers that hold data
+ * @property {(key?: string) => Promise<RedisServer>} master returns the current master of `key`
  * @property {(old: RedisServer) => Promise<unknown>} succeeded resolves when another server than `old` is the master
- * @property {(old: RedisServer) => Promise<void>} rejoin starts one that was killed, as a replica
+ * @property {(old: RedisServer) => Promise<void>} rejoin restarts a killed server as a replica
  * @property {() => Promise<unknown>} replicated resolves when every master has its replicas, with the same data
- * @property {() => Promise<void>} handOver has a replica take its master's place, in order
- * @property {() => Promise<void>} stop ends all of it
+ * @property {() => Promise<void>} handOver promotes a replica by a planned failover
+ * @property {() => Promise<void>} stop stops everything
  */
 
-/** Replication without the usual wait for further replicas, and nothing on disk. */
+/** Replication starts without waiting for more replicas, and nothing is written to disk. */
 const IN_MEMORY = ['--save', '', '--repl-diskless-sync-delay', '0'];
-const PATIENCE_MS = 20_000;
+const TIMEOUT_MS = 20_000;
 
 /** @param {() => Promise<RedisServer>} master */
 const succession = (master) => (/** @type {RedisServer} */ old) =>
   waitFor(
     async () => (await master()) !== old && (await isMaster(await master())),
     'another master',
-    PATIENCE_MS,
+    TIMEOUT_MS,
   );
 
 /**
- * Repeats the order until it has been followed: Redis gives up when it finds no replica ready.
+ * Repeats the command until it succeeds: Redis gives up if no replica is ready.
  *
  * @param {() => Promise<RedisServer>} master
  * @param {(old: RedisServer) => Promise<unknown>} order
@@ -61,4 +61,4 @@ async function stopAll(servers) {
   await Promise.all(servers.map((server) => server.stop()));
 }
 
-module.exports = { IN_MEMORY, PATIENCE_MS, insist, isMaster, replicasAreIn, stopAll, succession };
+module.exports = { IN_MEMORY, TIMEOUT_MS, insist, isMaster, replicasAreIn, stopAll, succession };

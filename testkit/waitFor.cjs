@@ -1,8 +1,8 @@
 const { setTimeout: sleep } = require('node:timers/promises');
 
 /**
- * Resolves with the first value that is neither false, undefined nor null. For state that announces no changes, such
- * as what Redis holds.
+ * Polls until a value is neither false, undefined nor null, and resolves with it. For state without events, such
+ * as data in Redis.
  *
  * @template T
  * @param {() => Promise<T | false | undefined | null> | T | false | undefined | null} look

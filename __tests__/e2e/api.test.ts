@@ -40,7 +40,7 @@ const generated = async () => Number((await redis.client.hget('{nic}:cursor', 'g
 const json = (response: ServerResponse, body: unknown) =>
   response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body));
 
-/** Items from 1 on, in pages; the token of a page is opaque to whoever reads it. */
+/** Serves items from 1 on in pages; page tokens are opaque to clients. */
 function answerPage(url: string, items: number, response: ServerResponse) {
   const token = new URL(url, 'http://host').searchParams.get('page');
   const page = token === null ? 0 : Number(Buffer.from(token, 'base64url').toString());
@@ -57,7 +57,7 @@ it('each item is generated once and in order by three instances although the gen
     const chance = Math.random();
     if (chance < 0.03) return response.writeHead(500).end();
     if (chance < 0.06) return response.writeHead(429, { 'retry-after': '0' }).end();
-    // Cut off within its body.
+    // The response is cut off within its body.
     if (chance < 0.09) {
       response.writeHead(200, { 'content-length': '1000' }).write('{"items":[');
       return setTimeout(() => response.destroy(), 1);
@@ -89,9 +89,9 @@ it('each item is generated once and in order by three instances although the gen
   expect(found[0]!.message).toEqual({ id: 1, name: 'item 1' });
 });
 
-it('waits as long as 429 and 503 say, backs off after 500, and keeps its leadership', async () => {
+it('waits as long as Retry-After asks after 429 and 503, backs off after 500, and keeps its leadership', async () => {
   const page = (response: ServerResponse) => answerPage('/', 3, response);
-  // Two seconds by the server's clock, which is far from that of the instance.
+  // Two seconds on the server's clock, which differs a lot from the clock of the instance.
   const dates = { date: 'Wed, 01 Jan 2020 00:00:00 GMT', 'retry-after': 'Wed, 01 Jan 2020 00:00:02 GMT' };
   const answers: ((response: ServerResponse) => unknown)[] = [
     (response) => response.writeHead(429, { 'retry-after': '1' }).end(),
@@ -118,7 +118,7 @@ it('waits as long as 429 and 503 say, backs off after 500, and keeps its leaders
   expect(await redis.client.hget('{nic}:leader', 'term')).toBe('1');
 });
 
-it('asks politely when nothing is new, commits nothing then, and stops within a request', async () => {
+it('polls at its interval when nothing is new, commits nothing, and stops during a request', async () => {
   const state = { items: 3, isSilent: false };
   server = await startFeedServer(({ url }, response) => {
     if (!state.isSilent) answerPage(url!, state.items, response);
@@ -129,7 +129,7 @@ it('asks politely when nothing is new, commits nothing then, and stops within a 
   for (const [index, at] of times.slice(1).entries()) expect(at - times[index]!).toBeGreaterThan(198);
   expect(server.requests[0]!.headers.authorization).toBe('Bearer Sesame');
   expect(instance.log.filter(({ message }) => message === 'committed')).toHaveLength(1);
-  // The page grows, and then has another one after it.
+  // The page grows, and then another page follows it.
   state.items = PAGE_SIZE + 1;
   await waitFor(async () => (await generated()) === PAGE_SIZE + 1, 'the new items');
   expect(JSON.parse((await redis.client.hget('{nic}:cursor', 'cursor'))!)).toEqual({
@@ -152,13 +152,13 @@ it.each([
     'item 0 of a page has no "id"',
   ],
   ['a page of HTML', (response: ServerResponse) => response.end('<html>'), 'something other than JSON'],
-])('gives leadership up for what does not pass by itself: %s', async (_, answer, expected) => {
+])('steps down after a permanent error: %s', async (_, answer, expected) => {
   server = await startFeedServer((_, response) => answer(response));
   const line = await start().logged(({ level, error }) => level !== 'debug' && error !== undefined);
   expect(JSON.stringify(line)).toContain(JSON.stringify(expected).slice(1, -1));
 });
 
-it('refuses to start with whatever is wrong, in one line and with exit code 2', async () => {
+it('refuses to start with exit code 2 and names everything that is wrong in one line', async () => {
   const env = { REDISURL: redis.url, TASK, API_URL: 'https://me:Sesame@host/', EVERY_MS: 'often' };
   const { code, stdout, stderr } = await runCommand([], env);
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' });

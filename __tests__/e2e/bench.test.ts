@@ -21,7 +21,7 @@ async function bench(...args: string[]) {
   return { code: child.exitCode, stdout, stderr };
 }
 
-it('a small run measures, judges, and fills in the document', async () => {
+it('a small run measures, compares with the targets, and fills in the document', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'nic-bench-'));
   const [json, markdown] = [join(directory, 'report.json'), join(directory, 'report.md')];
   writeFileSync(markdown, 'before\n<!-- table -->\nold\n<!-- /table -->\nafter\n');
@@ -61,7 +61,7 @@ it('a small run measures, judges, and fills in the document', async () => {
   }
 }, 60_000);
 
-it('a section that does not exist ends it before anything is started', async () => {
+it('an unknown section ends the benchmark before anything is started', async () => {
   const { code, stdout, stderr } = await bench('--only', 'million,speed');
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
   expect(stderr).toMatch(/^error: --only names speed, expected some of .*million/);

@@ -34,7 +34,7 @@ it('idle connections to the board leave file descriptors for the connections to 
       await once(socket, 'connect');
     }
     await redis.client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
-    // Without a limit, it takes until the idle connections time out, after 15 s.
+    // Without a limit, the probe waits until the idle connections time out after 15 s.
     await waitFor(isReady, 'the instance to be ready again', 5000);
     const generated = Number(await redis.client.hget('{nic}:cursor', 'generated'));
     await waitFor(

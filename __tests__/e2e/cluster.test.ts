@@ -4,7 +4,7 @@ import { ELECTED, type InstanceProcess, killAll, startInstance } from '../helper
 import { runCommand } from '../helpers/runCommand';
 import { waitFor } from '../helpers/waitFor';
 
-/** Of several processes the one that logs this first. */
+/** Returns the first of several processes to log this message. */
 function firstToLog(instances: readonly InstanceProcess[], what: string): Promise<InstanceProcess> {
   return Promise.race(
     instances.map(async (instance) => {
@@ -14,7 +14,7 @@ function firstToLog(instances: readonly InstanceProcess[], what: string): Promis
   );
 }
 
-it('in a Cluster of three masters the crown passes on, and the commands work', async () => {
+it('leadership passes on and the commands work in a Cluster of three masters', async () => {
   const cluster = await startCluster();
   const demo = { DEMO_INTERVAL_MS: '10', DEMO_HANDLE_MS: '0', DEMO_ERROR_RATE: '0.2' };
   const env = { REDISURL: cluster.url, BOARD: 'on', BOARD_PORT: '0', ...demo };

@@ -7,7 +7,7 @@ import { type CommandResult, runCommand, runScript } from '../helpers/runCommand
 import { freePort, type RedisServer, startRedis } from '../helpers/redisServer';
 
 let redis: RedisServer;
-/** Nothing listens there. */
+/** An address on which nothing listens. */
 let nowhere: string;
 let directory: string;
 let count = 0;
@@ -25,7 +25,7 @@ beforeEach(() => {
 
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-/** The environment of a group of its own: nothing is there yet. */
+/** Returns the environment of a new, empty group. */
 function freshGroup() {
   const NAMESPACE = `test${++count}`;
   return { REDISURL: redis.url, NAMESPACE };
@@ -36,7 +36,7 @@ const errorsOf = ({ NAMESPACE }: { NAMESPACE: string }) => `{${NAMESPACE}}:error
 /** Every command that needs Redis. */
 const COMMANDS = [[], ['getErrors'], ['status'], ['retryErrors', '1']];
 
-/** It did nothing but to say, in one line, what is wrong. */
+/** Expects that the command only printed one line with the error. */
 function expectRefusal({ code, stdout, stderr }: CommandResult, exitCode: number, reason: RegExp | string) {
   expect({ code, stdout }).toEqual({ code: exitCode, stdout: '' });
   expect(stderr).toMatch(/^error: [^\n\r]+\n$/);
@@ -61,7 +61,7 @@ describe('help and version', () => {
     expect(stdout).toMatch(expected);
   });
 
-  it('--version is that of the package', async () => {
+  it('--version prints the version of the package', async () => {
     const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
     expect(await runCommand(['--version'])).toMatchObject({ code: 0, stdout: `${version}\n`, stderr: '' });
   });
@@ -96,8 +96,8 @@ describe('wrong usage is refused with exit code 2', () => {
   });
 });
 
-describe('a wrong configuration', () => {
-  it('is refused by every command with exit code 2, every variable named', async () => {
+describe('an invalid configuration', () => {
+  it('is refused by every command with exit code 2, and every invalid variable is named', async () => {
     const env = { REDISURL: nowhere, CONCURRENCY: 'many', LEASE_TTL_MS: '1', BOARD_HOST: '0.0.0.0' };
     for (const result of await Promise.all(COMMANDS.map((args) => runCommand(args, env)))) {
       expectRefusal(
@@ -110,7 +110,7 @@ describe('a wrong configuration', () => {
     }
   });
 
-  it('of a URL is refused with exit code 2, and the password in it not shown', async () => {
+  it('is refused with exit code 2 if a URL is invalid, without showing its password', async () => {
     const REDISURL = 'redis://me:Ses/ame@127.0.0.1:x';
     for (const result of await Promise.all(
       COMMANDS.slice(0, 2).map((args) => runCommand(args, { REDISURL })),
@@ -125,11 +125,11 @@ describe('a wrong configuration', () => {
   });
 });
 
-describe('a Redis that can not be used', () => {
-  // The rest is what Node.js takes to start, on a machine that does nothing else.
-  const MOST_OF_5_S = 4500;
+describe('an unusable Redis', () => {
+  // The rest of the 5 s is the startup of Node.js on an idle machine.
+  const MAX_CONNECTED_MS = 4500;
 
-  it('because nothing listens there: exit code 1 within 5 s, and the password not shown', async () => {
+  it('that is not listening: exits with code 1 within 5 s without showing the password', async () => {
     const { port } = new URL(nowhere);
     const REDISURL = `redis://me:Sesame@127.0.0.1:${port}/3`;
     for (const result of await Promise.all(COMMANDS.map((args) => runCommand(args, { REDISURL })))) {
@@ -143,25 +143,25 @@ describe('a Redis that can not be used', () => {
     }
   });
 
-  it('because what listens there never answers: exit code 1 within 5 s', async () => {
+  it('that never answers: exits with code 1 within 5 s', async () => {
     const silent = await listen(() => undefined);
     try {
       const env = { REDISURL: `redis://127.0.0.1:${silent.port}` };
       for (const result of await Promise.all(COMMANDS.map((args) => runCommand(args, env)))) {
         expectRefusal(result, 1, /^error: Redis at redis:\/\/127.0.0.1:\d+ cannot be reached: /);
       }
-      expect(silent.longestMs()).toBeLessThan(MOST_OF_5_S);
+      expect(silent.longestMs()).toBeLessThan(MAX_CONNECTED_MS);
     } finally {
       await silent.close();
     }
   });
 
-  it('because it falls silent on the way: exit code 1 within 5 s', async () => {
+  it('that stops answering midway: exits with code 1 within 5 s', async () => {
     const gate = await listen((client) => {
       const server = connect(redis.port, '127.0.0.1').on('error', () => undefined);
       client.on('close', () => server.destroy());
       server.pipe(client);
-      // Connecting takes other commands than these.
+      // Connecting uses other commands.
       client.on('data', (chunk) => {
         if (!/zrange|hlen|exists|hgetall|evalsha/i.test(chunk.toString('latin1'))) server.write(chunk);
         else client.removeAllListeners('data').resume();
@@ -171,17 +171,17 @@ describe('a Redis that can not be used', () => {
       const env = { REDISURL: `redis://127.0.0.1:${gate.port}` };
       const commands = COMMANDS.slice(1);
       for (const result of await Promise.all(commands.map((args) => runCommand(args, env)))) {
-        // retryErrors adds what it has not done.
+        // retryErrors also prints what it has not done.
         const stderr = result.stderr.replace('; not retried: 1\n', '\n');
         expectRefusal({ ...result, stderr }, 1, `Redis at ${env.REDISURL} failed: Command timed out`);
       }
-      expect(gate.longestMs()).toBeLessThan(MOST_OF_5_S);
+      expect(gate.longestMs()).toBeLessThan(MAX_CONNECTED_MS);
     } finally {
       await gate.close();
     }
   });
 
-  it('because it holds something else under that name: exit code 1', async () => {
+  it('that holds a key of another type under the same name: exits with code 1', async () => {
     const env = freshGroup();
     await redis.client.set(errorsOf(env), 'not a hash');
     for (const command of ['getErrors', 'status']) {
@@ -189,7 +189,7 @@ describe('a Redis that can not be used', () => {
     }
   });
 
-  it('because the password is wrong or missing: exit code 1, saying so without showing it', async () => {
+  it('whose password is wrong or missing: exits with code 1 and says so without showing it', async () => {
     const guarded = await startRedis(['--save', '', '--requirepass', 'Sesame']);
     try {
       const address = `127.0.0.1:${guarded.port}`;
@@ -215,7 +215,7 @@ describe('a Redis that can not be used', () => {
   });
 });
 
-describe('a TASK that is none is refused with exit code 2, naming the file', () => {
+describe('an invalid TASK is refused with exit code 2, naming the file', () => {
   it.each([
     ['missing.mjs', undefined, 'cannot be loaded: Cannot find module'],
     ['syntax.mjs', 'export function {', 'cannot be loaded: Unexpected token'],
@@ -230,13 +230,13 @@ describe('a TASK that is none is refused with exit code 2, naming the file', () 
   ])('%s', async (name, source, reason) => {
     const file = join(directory, name);
     if (source !== undefined) writeFileSync(file, source);
-    // Relative to the working directory.
+    // The path is relative to the working directory.
     const result = await runCommand([], { REDISURL: nowhere, TASK: name }, directory);
     expectRefusal(result, 2, /^error: TASK /);
     expect(result.stderr).toContain(`${file} ${reason}`);
   });
 
-  it.each(['lines', 'accessLog'])('examples/%s.mjs without FILE, which it asks for', async (name) => {
+  it.each(['lines', 'accessLog'])('examples/%s.mjs asks for FILE if it is not set', async (name) => {
     const TASK = resolve(`examples/${name}.mjs`);
     expectRefusal(
       await runCommand([], { REDISURL: nowhere, TASK }),
@@ -257,7 +257,7 @@ describe('.env in the working directory', () => {
     return (JSON.parse(stdout) as { namespace: string }).namespace;
   };
 
-  it('is read, and the real environment goes before it', async () => {
+  it('is read, and the real environment takes precedence', async () => {
     writeFileSync(
       join(directory, '.env'),
       '# of this group\nNAMESPACE="from-file" # here\nREDISURL=redis://wrong.invalid\n',
@@ -266,7 +266,7 @@ describe('.env in the working directory', () => {
     expect(await namespaceIn({ NAMESPACE: 'from-environment' })).toBe('from-environment');
   });
 
-  it('is refused where it is wrong', async () => {
+  it('is refused if it is invalid', async () => {
     writeFileSync(join(directory, '.env'), 'CONCURRENCY=0\n');
     expectRefusal(
       await runCommand(['status'], { REDISURL: nowhere }, directory),
@@ -275,14 +275,14 @@ describe('.env in the working directory', () => {
     );
   });
 
-  it('is no matter when it is a directory', async () => {
+  it('is ignored if it is a directory', async () => {
     mkdirSync(join(directory, '.env'));
     expect(await namespaceIn({})).toBe('nic');
   });
 });
 
 describe('status', () => {
-  it('--json of a group that never ran is one object of the promised shape', async () => {
+  it('--json prints one object of the documented shape for a group that never ran', async () => {
     const env = freshGroup();
     const { code, stdout, stderr } = await runCommand(['status', '--json'], env);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
@@ -301,7 +301,7 @@ describe('status', () => {
     expect(await redis.client.keys(`{${env.NAMESPACE}}*`)).toEqual([]);
   });
 
-  it('says it in words as well', async () => {
+  it('prints the same as text without --json', async () => {
     const env = freshGroup();
     await seed(env, [record('1')]);
     const { code, stdout, stderr } = await runCommand(['status'], env);
@@ -311,9 +311,9 @@ describe('status', () => {
     expect(stdout).toMatch(/instances +0\n$/);
   });
 
-  it('--watch writes one block after the other where that is no terminal', async () => {
+  it('--watch writes one block after another if stdout is not a terminal', async () => {
     const env = freshGroup();
-    // Two blocks have 16 lines, and an empty one between them.
+    // Two blocks have 16 lines and an empty line between them.
     const { code, stdout } = await runScript('nic status --watch | head -17', env);
     expect(code).toBe(0);
     const block = `${env.NAMESPACE}: no generator\nkeeper     none\n\nmessages`;
@@ -323,7 +323,7 @@ describe('status', () => {
     expect(stdout).not.toMatch(/\u001b/);
   });
 
-  it('--watch ends quietly when nobody reads it any more', async () => {
+  it('--watch exits silently when its reader closes the pipe', async () => {
     const { code, stdout, stderr } = await runScript('nic status --json --watch | head -1', freshGroup());
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(JSON.parse(stdout)).toMatchObject({ leader: null });
@@ -331,7 +331,7 @@ describe('status', () => {
 });
 
 describe('retryErrors', () => {
-  it('names the ids that no failed message has, with exit code 1', async () => {
+  it('exits with code 1 and lists the ids that belong to no failed message', async () => {
     expectRefusal(
       await runCommand(['retryErrors', '7', 'x\u001b[2J'], freshGroup()),
       1,
@@ -339,7 +339,7 @@ describe('retryErrors', () => {
     );
   });
 
-  it('--all has nothing to do when nothing failed', async () => {
+  it('--all does nothing when no message has failed', async () => {
     expect(await runCommand(['retryErrors', '--all'], freshGroup())).toMatchObject({
       code: 0,
       stdout: '',
@@ -368,7 +368,7 @@ function record(id: string, fields: Partial<ErrorRecord> = {}): ErrorRecord {
       stack: `RangeError: number ${id} fails\n    at x`,
     },
     attempts: 1,
-    // The higher the id, the later.
+    // Higher ids are later.
     failedAt: new Date(Date.UTC(2024, 0, 1) + Number(id) * 1000).toISOString(),
     instance: 'host:1:abc',
     ...fields,
@@ -395,7 +395,7 @@ const idsLeft = async (env: { NAMESPACE: string }) =>
   (await redis.client.hkeys(errorsOf(env))).sort((a, b) => Number(a) - Number(b));
 
 describe('getErrors', () => {
-  it('has nothing to print when nothing failed, and says for which namespace', async () => {
+  it('prints nothing when no message has failed, and names the namespace', async () => {
     const env = freshGroup();
     expect(await runCommand(['getErrors'], env)).toMatchObject({
       code: 0,
@@ -405,7 +405,7 @@ describe('getErrors', () => {
     expect(await runCommand(['getErrors', '--json'], env)).toMatchObject({ code: 0, stdout: '', stderr: '' });
   });
 
-  it('prints a block for each error, the oldest first, and may be called getError', async () => {
+  it('prints a block for each error, oldest first, and is also available as getError', async () => {
     const env = freshGroup();
     const lines = { name: 'Error', message: 'first\r\nsecond\n\nmessage 9  failed never', stack: '' };
     await seed(env, [
@@ -440,7 +440,7 @@ describe('getErrors', () => {
     );
   });
 
-  it('--json prints the records as they are, one on a line, the oldest first', async () => {
+  it('--json prints the records unchanged, one per line, oldest first', async () => {
     const env = freshGroup();
     const records = Array.from({ length: 1200 }, (_, index) => record(String(index + 1)));
     await seed(env, [...records].reverse());
@@ -450,7 +450,7 @@ describe('getErrors', () => {
     expect(await redis.client.hlen(errorsOf(env))).toBe(1200);
   });
 
-  it('--limit prints the oldest alone', async () => {
+  it('--limit prints only the oldest errors', async () => {
     const env = freshGroup();
     await seed(env, [record('3'), record('1'), record('2')]);
     const { stdout } = await runCommand(['getErrors', '--json', '--limit', '2'], env);
@@ -459,7 +459,7 @@ describe('getErrors', () => {
     expect(idsIn(all)).toEqual(['1', '2', '3']);
   });
 
-  it('--clear removes exactly what was printed', async () => {
+  it('--clear removes exactly the errors that were printed', async () => {
     const env = freshGroup();
     await seed(
       env,
@@ -507,7 +507,7 @@ describe('getErrors of errors with causes', () => {
   ].join('\n');
   const withoutStacks = withStacks.replaceAll(/^ +at .*\n/gm, '');
 
-  it('prints them indented, with stacks if ids are given or --stack asks for them', async () => {
+  it('prints the causes indented, with stacks if ids are given or --stack is set', async () => {
     const env = freshGroup();
     await seed(env, [record('6'), record('7', { error, source: 'eu-west' }), record('8')]);
     const print = (...args: string[]) => runCommand(['getErrors', ...args], env);
@@ -522,7 +522,7 @@ describe('getErrors of errors with causes', () => {
     expect(await idsLeft(env)).toEqual(['7']);
   });
 
-  it('--summary groups them by what is left without numbers and ids, and by the frame of the task', async () => {
+  it('--summary groups errors by their text without numbers and ids, and by the stack frame in the task', async () => {
     const env = freshGroup();
     const at = (line: number) => `Error: x\n    at node:fs:1:1\n    at handle (/app/a.mjs:${line}:1)`;
     const failing = (id: string, message: string, line: number) =>
@@ -554,7 +554,7 @@ describe('getErrors --summary', () => {
     record(id, { error: { name, message, stack: '' } });
   const at = (seconds: number) => new Date(Date.UTC(2024, 0, 1) + seconds * 1000).toISOString();
 
-  it('counts by name and first line, the most frequent first, with first and last time and the last id', async () => {
+  it('counts errors by name and first line, most frequent first, with first and last time and last id', async () => {
     const env = freshGroup();
     await seed(env, [
       failing('1', 'TypeError', 'x is undefined'),
@@ -595,7 +595,7 @@ describe('getErrors --summary', () => {
     expect(await redis.client.hlen(errorsOf(env))).toBe(5);
   });
 
-  it('tells a thousand texts apart, counts the others together, and keeps no more than it shows', async () => {
+  it('distinguishes a thousand texts, counts the rest together, and stores no more than it shows', async () => {
     const env = freshGroup();
     const long = 'é'.repeat(300);
     const letters = (n: number) => [...String(n)].map((digit) => 'abcdefghij'[Number(digit)]).join('');
@@ -627,7 +627,7 @@ describe('getErrors --summary', () => {
     expect(words).toMatch(/11 errors\n {2}of other kinds: only 1000 are distinguished\n.*\n\n$/);
   });
 
-  it('has nothing to say when nothing failed', async () => {
+  it('says that there is nothing when no message has failed', async () => {
     const env = freshGroup();
     const result = await runCommand(['getErrors', '--summary'], env);
     const stderr = `no errors are recorded in the namespace "${env.NAMESPACE}"\n`;
@@ -635,8 +635,8 @@ describe('getErrors --summary', () => {
   });
 });
 
-describe('getErrors of what anybody may have written into Redis', () => {
-  // The codes of a terminal in 7 and in 8 bits, a bell, a lone return, line separators, a change of direction.
+describe('getErrors with untrusted data in Redis', () => {
+  // 7-bit and 8-bit terminal codes, a bell, a bare carriage return, line separators and a change of text direction.
   const hostile = '\u001b[2J\u009b2J\u0007\r\u0085\u2028\u202e\u2066\nmessage 9  failed never';
   const raw = /[^\P{Cc}\n]|[\p{Bidi_Control}\u2028\u2029]/u;
   const readable = record('1', {
@@ -669,7 +669,7 @@ describe('getErrors of what anybody may have written into Redis', () => {
     await redis.client.hset(errorsOf(env), unreadable);
   });
 
-  it('prints no control character raw, and no line that was forged', async () => {
+  it('prints no raw control characters and no forged lines', async () => {
     const { code, stdout, stderr } = await runCommand(['getErrors'], env);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).not.toMatch(raw);
@@ -681,7 +681,7 @@ describe('getErrors of what anybody may have written into Redis', () => {
     ]);
   });
 
-  it('--json prints one object on each line, with all there is', async () => {
+  it('--json prints one complete object per line', async () => {
     const { code, stdout, stderr } = await runCommand(['getErrors', '--json'], env);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).not.toMatch(raw);
@@ -693,7 +693,7 @@ describe('getErrors of what anybody may have written into Redis', () => {
       expect(objects).toContainEqual({ id, unreadable: json });
   });
 
-  it('--summary counts it, on lines of its own', async () => {
+  it('--summary counts it on separate lines', async () => {
     const { code, stdout, stderr } = await runCommand(['getErrors', '--summary'], env);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).not.toMatch(raw);
@@ -714,7 +714,7 @@ describe('getErrors of what anybody may have written into Redis', () => {
   });
 });
 
-describe('getErrors of 20,000 errors', () => {
+describe('getErrors with 20,000 errors', () => {
   const env = { NAMESPACE: 'many', REDISURL: '' };
   const records = Array.from({ length: 20_000 }, (_, index) => record(String(index + 1)));
 
@@ -723,7 +723,7 @@ describe('getErrors of 20,000 errors', () => {
     await seed(env, records);
   });
 
-  it('ends quietly after the first line when that is all that is read', async () => {
+  it('exits silently when its reader closes the pipe after the first line', async () => {
     expect(await runScript('nic getErrors --json | head -1', env)).toMatchObject({
       code: 0,
       stdout: `${JSON.stringify(records[0])}\n`,
@@ -731,8 +731,8 @@ describe('getErrors of 20,000 errors', () => {
     });
   });
 
-  it('ends quietly when nothing is read at all, with nothing cleared', async () => {
-    // `true` is gone before Node.js has started.
+  it('exits silently and clears nothing when nothing is read', async () => {
+    // `true` exits before Node.js has started.
     expect(await runScript('nic getErrors --clear | true', env)).toMatchObject({
       code: 0,
       stdout: '',
@@ -749,7 +749,7 @@ describe('getErrors of 20,000 errors', () => {
     expectRefusal(await runScript('nic --help >/dev/full', env), 1, full);
   });
 
-  it('clears nothing that did not get through to who reads', async () => {
+  it('clears nothing that did not reach the reader', async () => {
     const { code, stdout, stderr } = await runScript('nic getErrors --json --clear | head -1', env);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(idsIn(stdout)).toEqual(['1']);
@@ -757,7 +757,7 @@ describe('getErrors of 20,000 errors', () => {
     const left = await idsLeft(env);
     const cleared = records.slice(0, records.length - left.length);
     expect(left).toEqual(records.slice(cleared.length).map(({ id }) => id));
-    // Through to head: what it has read, one buffer, and what the pipe holds.
+    // These got through to head: what it read (one buffer) and what the pipe holds.
     const bytes = cleared.reduce((sum, each) => sum + JSON.stringify(each).length + 1, 0);
     expect(bytes).toBeLessThanOrEqual(2 * 64 * 1024);
   });
@@ -765,13 +765,13 @@ describe('getErrors of 20,000 errors', () => {
 
 interface Listening {
   readonly port: number;
-  /** How long the longest connection that has ended was open, in milliseconds. */
+  /** The longest duration of a closed connection, in milliseconds. */
   longestMs(): number;
-  /** Cuts its connections. */
+  /** Cuts all connections. */
   close(): Promise<void>;
 }
 
-/** A server on a free loopback port. */
+/** Starts a server on a free loopback port. */
 async function listen(serve: (client: Socket) => void): Promise<Listening> {
   const sockets = new Set<Socket>();
   const durations: number[] = [];

@@ -34,7 +34,7 @@ const ticks = async () =>
     Date.parse(message.scheduledFor),
   );
 
-/** The instance that leads in a term after the one given. */
+/** Returns the instance that leads in a later term than the given one. */
 async function leaderAfter(term: number, instances: InstanceProcess[]) {
   return waitFor(async () => {
     const leader = await redis.client.hgetall('{nic}:leader');
@@ -43,7 +43,7 @@ async function leaderAfter(term: number, instances: InstanceProcess[]) {
   }, `a leader after term ${term}`);
 }
 
-it('every second is a tick once although the generator is killed and paused', async () => {
+it('every second becomes a tick exactly once although the generator is killed and paused', async () => {
   const instances = [start(), start(), start()];
   let leader = await leaderAfter(0, instances);
   for (const fault of ['SIGKILL', 'SIGSTOP', 'SIGTERM', 'SIGSTOP'] as const) {
@@ -51,7 +51,7 @@ it('every second is a tick once although the generator is killed and paused', as
     await waitFor(async () => (await ticks()).length > before, 'a tick');
     const struck = leader.instance;
     struck.signal(fault);
-    // Whoever was paused is not found again before it goes on, and does not keep others from leading.
+    // A paused instance is not counted as alive until it resumes, and does not prevent others from leading.
     if (fault !== 'SIGSTOP') instances.push(start());
     leader = await leaderAfter(leader.term, instances);
     if (fault === 'SIGSTOP') struck.signal('SIGCONT');
@@ -67,13 +67,13 @@ it('every second is a tick once although the generator is killed and paused', as
   expect(Date.parse(JSON.parse(cursor!) as string)).toBeGreaterThanOrEqual(found.at(-1)!);
 });
 
-it.each(['makeup', 'skip'])('seconds that nobody led in, with MISSED=%s', async (MISSED) => {
+it.each(['makeup', 'skip'])('handles the seconds without a leader, with MISSED=%s', async (MISSED) => {
   const first = start({ MISSED });
   await waitFor(async () => (await ticks()).length >= 1, 'a tick');
   first.signal('SIGKILL');
   await first.exited;
   const before = await ticks();
-  // The seconds that are missed are what this is about.
+  // The test is about the missed seconds.
   await sleep(2100);
   const second = start({ MISSED });
   const line = await second.logged(
@@ -86,7 +86,7 @@ it.each(['makeup', 'skip'])('seconds that nobody led in, with MISSED=%s', async 
   else expect(next).toBe(1000);
 });
 
-it('refuses to start with whatever is wrong, in one line and with exit code 2', async () => {
+it('refuses to start with exit code 2 and names everything that is wrong in one line', async () => {
   const env = { REDISURL: redis.url, TASK, SCHEDULE: '* * *', TZ: 'Nowhere', MISSED: 'never' };
   const { code, stdout, stderr } = await runCommand([], env);
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' });

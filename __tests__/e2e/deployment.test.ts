@@ -7,7 +7,7 @@ import { installPacked, type PackedInstall } from '../helpers/packedInstall';
 import { freePort, type RedisServer, startRedis } from '../helpers/redisServer';
 
 /*
- * There is no container engine and no systemd in a test. What they would start is started: the same command lines, in
+ * Tests have neither a container engine nor systemd. They run the command lines that these would run, in
  * the package as it is published.
  */
 
@@ -29,7 +29,7 @@ afterAll(async () => {
 const image = readDockerfile().at(-1)!;
 const list = (keyword: string) => image.find((each) => each.keyword === keyword)!.list!;
 
-/** A command line of the image: `node` and what follows, in its working directory. */
+/** Runs a command line of the image: `node` and its arguments, in its working directory. */
 function inImage([program, ...args]: readonly string[], env: Record<string, string>) {
   expect(program).toBe('node');
   const options = {
@@ -41,7 +41,7 @@ function inImage([program, ...args]: readonly string[], env: Record<string, stri
 }
 
 describe('the image', () => {
-  it('runs an instance that is healthy, and stops in order at SIGTERM', async () => {
+  it('runs a healthy instance and shuts down cleanly on SIGTERM', async () => {
     const env = { ...(await settings()), NAMESPACE: 'image' };
     const [program, ...args] = [...list('ENTRYPOINT'), ...list('CMD')];
     expect(program).toBe('node');
@@ -52,7 +52,7 @@ describe('the image', () => {
     expect(inImage(list('HEALTHCHECK'), env).status).toBe(1);
   });
 
-  it('runs a command in place of an instance', async () => {
+  it('runs a command instead of an instance', async () => {
     const { status, stdout } = inImage([...list('ENTRYPOINT'), 'status', '--json'], await settings());
     expect(status).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ leader: null, instances: [] });
@@ -72,7 +72,7 @@ describe('the health check', () => {
     expect([status, stdout]).toEqual([0, expect.stringContaining('/healthz answers 200: ok')]);
   });
 
-  it('says what a path answers that is not well', async () => {
+  it('prints the response of an unhealthy path', async () => {
     const env = await settings();
     await startInstance(env).logged('board is up');
     const [program, script] = list('HEALTHCHECK');
@@ -80,12 +80,12 @@ describe('the health check', () => {
     expect([status, stdout]).toEqual([1, expect.stringContaining('/nothing answers 404')]);
   });
 
-  it('has nothing to ask where there is no board', () => {
+  it('does nothing if there is no board', () => {
     expect(inImage(list('HEALTHCHECK'), { BOARD: 'off', BOARD_PORT: '1' }).status).toBe(0);
   });
 });
 
-it('the systemd unit starts the program as it lies in /opt, and its signal stops it in order', async () => {
+it('the systemd unit starts the program from /opt, and its stop signal shuts it down cleanly', async () => {
   const { Service } = readUnit('deploy/node-instances-communication.service');
   const [home, start] = [Service!['WorkingDirectory']![0]!, Service!['ExecStart']![0]!];
   const [program, script, ...rest] = start.split(' ');
@@ -98,7 +98,7 @@ it('the systemd unit starts the program as it lies in /opt, and its signal stops
   await stopsInOrder(instance, Service!['KillSignal']![0] as NodeJS.Signals);
 });
 
-/** For an instance with a board on a port of its own. */
+/** The environment of an instance with a board on a free port. */
 async function settings(): Promise<Record<string, string>> {
   return { REDISURL: redis.url, BOARD: 'on', BOARD_PORT: String(await freePort()), NODE_ENV: 'production' };
 }

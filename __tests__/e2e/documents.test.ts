@@ -7,7 +7,7 @@ import { codeBlocks } from '../helpers/markdown';
 import { runScript } from '../helpers/runCommand';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
 
-/* The README's commands, run as they stand in a directory that looks like the repository. */
+/* Runs the README's commands unchanged, in a directory that looks like the repository. */
 
 let redis: RedisServer;
 let directory: string;
@@ -26,10 +26,10 @@ afterAll(async () => {
   rmSync(directory, { recursive: true });
 });
 
-/** The first block of the README with this text. */
+/** Returns the first block of the README that contains this text. */
 const block = (text: string) => codeBlocks('README.md').find(({ code }) => code.includes(text))!.code;
 
-/** Runs a script whose last command is an instance, and stops it once it has logged what matches. */
+/** Runs a script whose last command is an instance, and stops it once a line of its log matches. */
 async function runUntil(script: string, pattern: RegExp): Promise<string> {
   const child = spawn('bash', ['-c', script], {
     cwd: directory,
@@ -43,7 +43,7 @@ async function runUntil(script: string, pattern: RegExp): Promise<string> {
   child.stderr.on('data', (chunk: Buffer) => {
     const before = output;
     output += chunk.toString();
-    // Not to the whole group: npm forwards the signal, and a second one ends the instance at once.
+    // Do not signal the whole process group: npm forwards the signal, and a second one ends the instance at once.
     const pid = Number(/ started .* pid=(\d+)/.exec(output)?.[1]);
     if (pattern.test(output) && !pattern.test(before)) process.kill(pid, 'SIGTERM');
   });
@@ -52,7 +52,7 @@ async function runUntil(script: string, pattern: RegExp): Promise<string> {
   return output;
 }
 
-it('a task of your own', async () => {
+it('the commands for your own task work', async () => {
   writeFileSync(join(directory, 'squares.mjs'), block('export async function* generate'));
   const [start, getErrors] = block('TASK=squares.mjs').split('\n') as [string, string];
   expect(await runUntil(start, /11 squared is 121/)).toMatch(/a message failed .*10 is round/);
@@ -68,7 +68,7 @@ it.each([
   expect(await runUntil(block(text).replace('*/10 *', '* *'), pattern)).toMatch(pattern);
 });
 
-it('the errors of the demo, read by another program', async () => {
+it('another program can read the errors of the demo', async () => {
   await runUntil('DEMO_ERROR_RATE=1 DEMO_INTERVAL_MS=10 DEMO_HANDLE_MS=10 npm start', /id=200 /);
   const { code, stdout } = await runScript(block('| jq'), env, directory);
   expect([code, stdout]).toEqual([0, expect.stringContaining('meant to fail')]);

@@ -31,7 +31,7 @@ function start(env: Record<string, string> = {}): InstanceProcess {
   });
 }
 
-/** The instance among these that holds the newest term. */
+/** Returns the instance that holds the newest term. */
 async function leaderOf(instances: InstanceProcess[], beyondTerm = 0): Promise<InstanceProcess> {
   return waitFor(async () => {
     const { instance, term } = await redis.client.hgetall('{nic}:leader');
@@ -42,7 +42,7 @@ async function leaderOf(instances: InstanceProcess[], beyondTerm = 0): Promise<I
 const generated = async () => Number((await redis.client.hget('{nic}:cursor', 'generated')) ?? 0);
 const term = async () => Number((await redis.client.hget('{nic}:leader', 'term')) ?? 0);
 
-/** Waits until all of `total` messages are done, and gives their numbers in the order of their ids. */
+/** Waits until all `total` messages are finished, and returns their numbers in the order of their ids. */
 async function finished(total: number): Promise<number[]> {
   await waitFor(async () => {
     const { completed, failed } = await jobCounts(redis.client);
@@ -59,7 +59,7 @@ describe('an access log of 10,000 lines on three instances', () => {
 
   beforeAll(() => {
     if (existsSync(real)) return;
-    // Without the real one: as many lines of the same form, one of them cut short.
+    // If the real log is missing, generate as many lines of the same form, one of them truncated.
     file = join(directory, 'access.log');
     badLine = 4321;
     const line = (n: number) =>
@@ -92,7 +92,7 @@ describe('an access log of 10,000 lines on three instances', () => {
       );
     }
 
-    // Messages in the hands of the killed are the only ones that may still be on their way.
+    // Only messages that were active on killed instances can still be unfinished.
     await waitFor(async () => (await generated()) === 10_000, 'all lines');
     const numbers = (await history<{ number: number }>(redis.client)).map(({ message }) => message.number);
     expect(numbers).toEqual(upTo(10_000));
@@ -109,7 +109,7 @@ describe('an access log of 10,000 lines on three instances', () => {
   });
 });
 
-it('elects one of three, lets all three handle, and replaces a generator that was killed', async () => {
+it('elects one of three instances, handles on all three, and replaces a killed generator', async () => {
   const env = { PAUSE_MS: '5', HANDLE_MS: '10', LEASE_TTL_MS: '1000' };
   const instances = [start(env), start(env), start(env)];
   const leader = await leaderOf(instances);
@@ -150,7 +150,7 @@ it('a generator that was paused for longer than its lease adds nothing afterward
 
   const numbers = (await history<{ number: number }>(redis.client)).map(({ message }) => message.number);
   expect(numbers).toEqual(upTo(numbers.length));
-  // It may hear only now of what it had committed before the pause; nothing else is its own.
+  // It might learn only now that a commit from before the pause succeeded; it commits nothing else.
   const added = paused.log
     .filter(({ message }) => message === 'committed')
     .map((line) => Number(line['generated']));
@@ -172,8 +172,8 @@ it('loses and doubles nothing when Redis is killed in the middle of commits, and
   for (const instance of instances) expect(instance.process.exitCode).toBeNull();
 });
 
-describe('at SIGTERM', () => {
-  it('leadership is given away first, the message in hand is finished, and the exit code is 0', async () => {
+describe('on SIGTERM', () => {
+  it('an instance hands over leadership first, finishes the active message, and exits with code 0', async () => {
     const env = { PAUSE_MS: '20', HANDLE_MS: '700', LEASE_TTL_MS: '30000' };
     const leaver = start(env);
     await leaver.logged(ELECTED);
@@ -181,7 +181,7 @@ describe('at SIGTERM', () => {
     await stayer.logged('started');
     await waitFor(async () => (await ledger.client.llen('handled')) >= 2, 'both to handle');
     leaver.signal('SIGTERM');
-    // Long before the lease of 30 s would have run out.
+    // Long before the lease of 30 s would expire.
     await stayer.logged(ELECTED);
     expect(await leaver.exited).toBe(0);
     const steps = leaver.log.map(({ message }) => message);
@@ -189,40 +189,40 @@ describe('at SIGTERM', () => {
     expect((await jobCounts(redis.client)).failed).toBe(0);
   });
 
-  it('a second signal ends it at once with exit code 1', async () => {
+  it('a second signal ends the instance at once with exit code 1', async () => {
     const instance = start({ HANDLE_MS: '60000', TOTAL: '1' });
-    await waitFor(() => ledger.client.llen('handled').then((length) => length > 0), 'a message in hand');
+    await waitFor(() => ledger.client.llen('handled').then((length) => length > 0), 'an active message');
     instance.signal('SIGTERM');
     await instance.logged('finishing active messages');
     instance.signal('SIGTERM');
     expect(await instance.exited).toBe(1);
   });
 
-  it('one Ctrl-C that arrives twice, from the terminal and from npm, is one', async () => {
+  it('a Ctrl-C that arrives twice, from the terminal and from npm, counts once', async () => {
     const instance = start({ HANDLE_MS: '500', TOTAL: '1' });
-    await waitFor(() => ledger.client.llen('handled').then((length) => length > 0), 'a message in hand');
+    await waitFor(() => ledger.client.llen('handled').then((length) => length > 0), 'an active message');
     instance.signal('SIGINT');
     instance.signal('SIGINT');
     expect(await instance.exited).toBe(0);
     expect((await jobCounts(redis.client)).completed).toBe(1);
   });
 
-  it('a message that does not end in time goes back to the queue for another instance', async () => {
+  it('a message that is not finished in time is requeued for another instance', async () => {
     const instance = start({ HANDLE_MS: '60000', TOTAL: '1', SHUTDOWN_TIMEOUT_MS: '200' });
-    await waitFor(() => ledger.client.llen('handled').then((length) => length > 0), 'a message in hand');
+    await waitFor(() => ledger.client.llen('handled').then((length) => length > 0), 'an active message');
     instance.signal('SIGTERM');
     expect(await instance.exited).toBe(0);
     expect(await jobCounts(redis.client)).toMatchObject({ wait: 1, active: 0, failed: 0 });
   });
 
-  it('an instance that is still starting ends, whatever it waits for', async () => {
+  it('an instance that is still starting exits, whatever it is waiting for', async () => {
     const instance = start({ TASK: resolve('__tests__/fixtures/endlesslyLoadingTask.mjs') });
     await instance.logged('loading');
     instance.signal('SIGTERM');
     expect(await instance.exited).toBe(0);
   });
 
-  it('Redis being away does not keep the process', async () => {
+  it('an unreachable Redis does not keep the process alive', async () => {
     const instance = start({ PAUSE_MS: '10' });
     await instance.logged(ELECTED);
     await redis.kill();
@@ -234,7 +234,7 @@ describe('at SIGTERM', () => {
   });
 });
 
-it('a task that fails to generate gives up leadership, longer each time, while others go on', async () => {
+it('an instance whose generate fails steps down, for longer each time, while others continue', async () => {
   const broken = start({ TASK: resolve('__tests__/fixtures/brokenTask.mjs') });
   await broken.logged('generating failed: giving up leadership so that another instance can try');
   const sound = start({ PAUSE_MS: '10' });
@@ -243,8 +243,8 @@ it('a task that fails to generate gives up leadership, longer each time, while o
   expect(broken.process.exitCode).toBeNull();
 });
 
-it('with GENERATOR_HANDLES=false the generator handles nothing until it no longer is the generator', async () => {
-  // Long enough for the leader to stay it, however busy the machine.
+it('with GENERATOR_HANDLES=false the generator handles no messages until it steps down', async () => {
+  // Long enough for the leader to keep its lease, however busy the machine is.
   const env = { GENERATOR_HANDLES: 'false', PAUSE_MS: '5', LEASE_TTL_MS: '10000' };
   const instances = [start(env), start(env)];
   const leader = await leaderOf(instances);

@@ -20,7 +20,7 @@ afterEach(async () => {
   await Promise.all([redis.stop(), server?.stop()]);
 });
 
-/** RSS, newest first, as a server gives it: with an ETag, and now and then with an error. */
+/** Serves RSS, newest entries first, with an ETag, and sometimes answers with an error. */
 async function serveGrowing(state: { entries: number }): Promise<FeedServer> {
   return startFeedServer(({ headers }, response) => {
     const etag = `"${state.entries}"`;
@@ -37,10 +37,10 @@ async function serveGrowing(state: { entries: number }): Promise<FeedServer> {
   });
 }
 
-it('1,000 entries and those that come: each once and in order, although generators are killed and paused', async () => {
+it('1,000 entries and new ones each become a message once and in order although generators are killed and paused', async () => {
   const state = { entries: 1000 };
   server = await serveGrowing(state);
-  // A line for each entry and instance would be most of the work.
+  // Logging a line for each entry and instance would take most of the time.
   const env = {
     REDISURL: redis.url,
     TASK,
@@ -62,7 +62,7 @@ it('1,000 entries and those that come: each once and in order, although generato
   let leader = await leaderAfter(0);
   const growing = setInterval(() => (state.entries += 1), 20);
   try {
-    // The first between the two batches that 1,000 entries are, if it hits.
+    // The first fault is meant to strike between the two batches of the 1,000 entries.
     await waitFor(async () => (await generated()) > 0, 'the first entries');
     for (const fault of ['SIGKILL', 'SIGSTOP', 'SIGKILL'] as const) {
       leader.instance.signal(fault);
@@ -88,7 +88,7 @@ it('1,000 entries and those that come: each once and in order, although generato
   });
 });
 
-it('a server that is away costs no leadership', async () => {
+it('the generator keeps leadership while the server is down', async () => {
   server = await startFeedServer((_, response) => response.writeHead(500).end());
   const instance = startInstance({ REDISURL: redis.url, TASK, URL: server.url, EVERY_MS: '10' });
   await instance.logged('the feed cannot be read: trying again');
@@ -100,7 +100,7 @@ it('a server that is away costs no leadership', async () => {
   expect(said.map(({ level }) => level)).toEqual(['warn', ...said.slice(1).map(() => 'debug')]);
 });
 
-it('refuses to start with whatever is wrong, in one line and with exit code 2', async () => {
+it('refuses to start with exit code 2 and names everything that is wrong in one line', async () => {
   const { code, stdout, stderr } = await runCommand([], { REDISURL: redis.url, TASK, EVERY_MS: 'often' });
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
   expect(stderr).toBe(

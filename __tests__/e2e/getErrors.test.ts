@@ -55,7 +55,7 @@ it('--clear that is killed half-way has cleared nothing that it had not printed'
   });
   const printed = new Set<string>();
   for await (const line of createInterface(child.stdout)) {
-    // What is killed in the middle of a line has not printed it.
+    // A line that was cut off by the kill does not count as printed.
     if (!line.endsWith('}')) break;
     printed.add((JSON.parse(line) as { id: string }).id);
     if (printed.size === 3000) child.kill('SIGKILL');

@@ -53,7 +53,7 @@ let host: ModuleHost;
   });
 
   it(
-    'has each row of the outbox once, although generators and handlers are killed, and handlers paused past their locks',
+    'has each row of the outbox once although generators and handlers are killed and handlers are paused past their locks',
     async () => {
       const instances = [start(), start(), start(), start()];
       await Promise.all([write(), injectFaults(instances)]);
@@ -68,7 +68,7 @@ let host: ModuleHost;
       );
       expect(rows).toHaveLength(ROWS);
       expect(await redis.client.zcard('{inbox}:messages:failed')).toBe(0);
-      // Otherwise nothing has been shown: messages were handed out again.
+      // Otherwise the test has shown nothing: messages must have been redelivered.
       expect(
         Number((await database.query('SELECT count(*) FROM inbox WHERE attempt > 1')).rows[0]!['count']),
       ).toBeGreaterThan(0);
@@ -84,22 +84,22 @@ let host: ModuleHost;
       context: { id, attempt },
     });
 
-  it('refuses an attempt once a higher one has begun, and does nothing for a message that is handled', async () => {
+  it('refuses an attempt once a higher one has begun, and skips a message that is already handled', async () => {
     await handle(3);
     await handle(4);
     await expect(handle(2)).rejects.toThrow('attempt 2 of message 7 (5) is stale: a newer one has begun');
     expect(await countOf('received')).toBe(1);
-    // Generated again, after Redis lost its last writes: another message of the same row.
+    // Another message of the same row, generated again after Redis lost its last writes.
     await handle(1, '6');
     expect(await countOf('received')).toBe(1);
   });
 
-  it('refuses a handler that was overtaken after it had begun', async () => {
+  it('refuses a handler that was overtaken after it had started', async () => {
     const other = await postgres.open();
     await other.query('BEGIN; LOCK TABLE received');
     const first = handle(1);
     first.catch(() => undefined);
-    // It holds the lock of its row in inbox, and waits for the table.
+    // It holds the lock of its row in inbox and waits for the table.
     await waitFor(async () => (await waitingForLocks()) === 1, 'the first attempt');
     const second = handle(2);
     await waitFor(async () => (await waitingForLocks()) === 2, 'the second attempt');
@@ -107,7 +107,7 @@ let host: ModuleHost;
     await Promise.all([first, second]);
     expect(await countOf('received')).toBe(1);
 
-    // Overtaken between its beginning and its transaction.
+    // Overtaken after it started and before its transaction.
     await database.query("INSERT INTO inbox VALUES ('9', '8', 1)");
     await database.query(
       'CREATE FUNCTION overtake() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.attempt := 2; RETURN NEW; END $$',
@@ -124,7 +124,7 @@ let host: ModuleHost;
   });
 });
 
-it('an INBOX_DATABASE_URL that is none ends the inbox with exit code 2, and is not repeated', async () => {
+it('an invalid INBOX_DATABASE_URL ends the inbox with exit code 2 and is not shown', async () => {
   const { code, stderr } = await runCommand(['start'], {
     TASK: HANDLER,
     INBOX_DATABASE_URL: 'mysql://me:Sesame@host/db',
@@ -143,17 +143,17 @@ function start(): InstanceProcess {
     LEASE_TTL_MS: '1000',
     JOB_LOCK_MS: String(JOB_LOCK_MS),
     CONCURRENCY: '8',
-    // A handler waits in vain for the lock of one that is paused, or meets PostgreSQL as it ends that one.
+    // A handler times out waiting for the lock of a paused one, or PostgreSQL terminates the paused one.
     ATTEMPTS: '10',
     BACKOFF_MS: '50',
     KEEP_COMPLETED: '1000',
-    // So that generating lasts as long as handling does.
+    // Keep generation running for as long as handling.
     MAX_BACKLOG: '100',
     LOG_LEVEL: 'error',
   });
 }
 
-/** Again and again while there is work: pauses a handler beyond its locks, and kills the generator and another handler. */
+/** While there is work, repeatedly pauses a handler beyond its locks and kills the generator and another handler. */
 async function injectFaults(instances: InstanceProcess[]): Promise<void> {
   const untilReceived = (count: number) =>
     waitFor(async () => (await countOf('received')) >= count, `${count} rows`, 45_000);
@@ -178,7 +178,7 @@ async function injectFaults(instances: InstanceProcess[]): Promise<void> {
   }
 }
 
-/** Writes all rows, in transactions of a few rows each. */
+/** Writes all rows in transactions of a few rows each. */
 async function write(): Promise<void> {
   const client = await postgres.open();
   for (let row = 0; row < ROWS; row += ROWS_PER_TRANSACTION) {

@@ -26,7 +26,7 @@ afterEach(async () => {
 
 const grant = (rights: readonly string[]) => redis.client.call('ACL', 'SETUSER', 'app', ...rights);
 
-it('a user with just the listed rights runs everything', async () => {
+it('a user with only the listed rights can run everything', async () => {
   await grant(RIGHTS);
   const env = {
     REDISURL: url,
@@ -78,7 +78,7 @@ it('a user with just the listed rights runs everything', async () => {
     stderr: expect.stringContaining('2 instances are alive') as string,
   });
 
-  // A message in the hands of one that dies, a crown that passes on, and an orderly end.
+  // A message is active on an instance that dies, leadership passes on, and an instance shuts down.
   first.signal('SIGKILL');
   await second.logged(ELECTED);
   second.signal('SIGTERM');
@@ -92,7 +92,7 @@ it('a user with just the listed rights runs everything', async () => {
   });
   expect(await redis.client.keys('*')).toEqual([]);
 
-  // What was refused all the same is what the documentation says it does without.
+  // Only what the documentation lists as optional was refused.
   const refused = ((await redis.client.call('ACL', 'LOG')) as string[][]).map(
     (entry) => entry[entry.indexOf('object') + 1]!,
   );
@@ -107,7 +107,7 @@ it.each([
     /NOPERM.*command; expected the rights that docs\/deployment.md lists/,
   ],
   ['rights to other keys', RIGHTS.map((right) => right.replace('{nic}', '{other}')), /NOPERM.*(key|channel)/],
-])('a user with %s: exit code 1, and the line says so', async (_, rights, said) => {
+])('a user with %s: exits with code 1 and names the missing right', async (_, rights, said) => {
   await grant(rights);
   const [start, status] = await Promise.all([
     runCommand([], { REDISURL: url, BOARD: 'off', LOG_LEVEL: 'error' }),
@@ -120,7 +120,7 @@ it.each([
   }
 });
 
-it('a wrong password is told apart from a server that is not there', async () => {
+it('a wrong password is distinguished from an unreachable server', async () => {
   await grant(RIGHTS);
   const { code, stderr } = await runCommand([], {
     REDISURL: url.replace('password', 'Sesame'),
@@ -131,7 +131,7 @@ it('a wrong password is told apart from a server that is not there', async () =>
   expect(stderr).not.toContain('Sesame');
 });
 
-it('the nodes of the lease need less', async () => {
+it('the lease nodes need fewer rights', async () => {
   const lease = /`(~\{nic\}:lease [^`]*)`/.exec(readFileSync('docs/deployment.md', 'utf8'))![1]!.split(' ');
   await redis.client.call('ACL', 'SETUSER', 'app', 'on', '>password', ...lease);
   const env = { REDISURL: redis.url, LEASE_REDIS_URLS: url, TASK: resolve('bench/tasks/intervalTask.mjs') };

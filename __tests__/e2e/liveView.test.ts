@@ -8,14 +8,14 @@ import { type InstanceProcess, killAll, startInstance } from '../helpers/instanc
 import { freePort, type RedisServer, startRedis } from '../helpers/redisServer';
 import { waitFor } from '../helpers/waitFor';
 
-/* The live view and Bull Board as a person has them: a real browser, three real instances, hostile messages. */
+/* The live view and Bull Board as users see them: a real browser, three real instances and hostile messages. */
 
 const executablePath = chromiumPath();
 const inBrowser = executablePath === undefined ? describe.skip : describe;
 
-/** A name may have no spaces, which markup can do without. */
+/** Markup without spaces, since names cannot contain any. */
 const NAMES = ['a', '<img/src=x/onerror=alert(3)>', 'c'];
-/** Of the forty messages of the task, those that fail. */
+/** Those of the forty messages of the task that fail. */
 const ERRORS = 8;
 
 let redis: RedisServer;
@@ -37,7 +37,7 @@ inBrowser('to look at', () => {
   beforeAll(startGroup);
   afterAll(endGroup);
 
-  it('there are three instances and one generator, and all that a message says is text', async () => {
+  it('the page shows three instances and one generator, and renders messages as text only', async () => {
     const { page, faults } = await open('a');
     await page.locator('.instances tr.leads').waitFor();
     expect(await page.locator('#instances .name').allTextContents()).toEqual(NAMES);
@@ -62,7 +62,7 @@ inBrowser('to look at', () => {
     expect(stack).toMatch(/at .*hostileTask\.mjs/);
     expect(await page.locator('main img, main svg[onload], main script').count()).toBe(0);
     expect(faults).toEqual([]);
-    // What would make markup of text throws.
+    // Anything that turns text into markup throws.
     await expect(page.evaluate("document.body.innerHTML = '<b>x</b>'")).rejects.toThrow(/TrustedHTML/);
   });
 
@@ -70,7 +70,7 @@ inBrowser('to look at', () => {
     ['light', 1200],
     ['dark', 360],
   ] as const)(
-    'axe finds no serious fault in %s at %i pixels, and nothing is cut off',
+    'axe finds no serious violation in %s at %i pixels, and nothing is cut off',
     async (scheme, width) => {
       const { page, faults } = await open('a', '/', {
         colorScheme: scheme,
@@ -91,7 +91,7 @@ inBrowser('to look at', () => {
     },
   );
 
-  it('what is drawn is counted rightly, and links lead only where they can', async () => {
+  it('the numbers shown are correct, and links only lead to existing pages', async () => {
     const { page } = await open('a');
     const script = readFileSync(resolve('__tests__/fixtures/pageModules.mjs'), 'utf8');
     const run = `${script.replace('export ', '')}\ncheckModules()`;
@@ -102,9 +102,9 @@ inBrowser('to look at', () => {
         [4, 4, 6.7],
       ],
       minutes: [90],
-      // The minute of the samples lies before the window.
+      // The minute of the samples is before the window.
       minutesInWindow: 0,
-      // An outage that is longer than all that followed it does not fill the chart.
+      // An outage that is longer than everything after it does not fill the chart.
       spans: [120_000, 120_000],
       boards: [
         'http://127.0.0.1:3001/',
@@ -115,14 +115,14 @@ inBrowser('to look at', () => {
         ...[undefined, undefined, undefined],
       ],
       behindAProxy: undefined,
-      // Number and unit are kept on one line.
+      // A number and its unit stay on one line.
       durations: ['0_ms', '999_ms', '1.0_s', '9.9_s', '12_s', '2_min', '2_h', '2_days'].map((text) =>
         text.replace('_', '\u00a0'),
       ),
     });
   });
 
-  it('there is nothing to change where it is read-only', async () => {
+  it('a read-only page offers no changes', async () => {
     await joinGroup('reader', undefined, { BOARD_READ_ONLY: 'true' });
     const { page, faults } = await open('reader');
     await page
@@ -133,7 +133,7 @@ inBrowser('to look at', () => {
     expect(faults).toEqual([]);
   });
 
-  it('it works behind a password, also where the address carries it', async () => {
+  it('the page works with a password, including one in the address', async () => {
     await joinGroup('locked', undefined, { BOARD_USER: 'ops', BOARD_PASSWORD: 'secret' });
     const { port } = group.get('locked')!;
     const { page, faults } = await openAt(`http://ops:secret@127.0.0.1:${port}/`);
@@ -154,9 +154,9 @@ inBrowser('as things happen', () => {
   beforeEach(startGroup);
   afterEach(endGroup);
 
-  it('the crown moves within a second of a kill -9, without a reload, and says why', async () => {
+  it('the leader mark moves within a second of a kill -9, without a reload, and the page says why', async () => {
     const times: number[] = [];
-    // The machine may be busy with other things: the better of two.
+    // The machine might be busy, so take the better of two attempts.
     for (const victims: string[] = []; victims.length < 2 && !times.some((ms) => ms < 1000);) {
       const generator = (await redis.client.hget('{nic}:leader', 'instance'))!;
       const { page, faults } = await open(
@@ -177,7 +177,7 @@ inBrowser('as things happen', () => {
       const successor = await redis.client.hget('{nic}:leader', 'instance');
       expect(await page.locator('#generator').textContent()).toBe(successor);
       expect(await page.locator('#terms tr.leads').textContent()).toMatch(/crash\d+\sms/);
-      // Said to those who do not see it, once.
+      // Announced once to screen readers.
       expect(await page.getByRole('status').first().textContent()).toMatch(
         /is the generator now, term \d, after a crash, \d+\sms without a leader\./,
       );
@@ -186,7 +186,7 @@ inBrowser('as things happen', () => {
     expect(Math.min(...times)).toBeLessThan(1000);
   });
 
-  it('a page says that its instance is gone, shows nothing stale as fresh, and comes back by itself', async () => {
+  it('a page says that its instance is gone, marks stale data, and recovers by itself', async () => {
     const { page } = await open('a');
     await page.locator('body[data-connection=live]').waitFor();
     await waitFor(async () => (await page.locator('#instances a').count()) === 2, 'links to the others');
@@ -213,7 +213,7 @@ inBrowser('as things happen', () => {
     await page.getByText(/The instance that serves this page, a-again, was stopped at/).waitFor();
   });
 
-  it('a page says that Redis is away, draws nothing on, and goes on when it is back', async () => {
+  it('a page says that Redis is unreachable, stops drawing, and continues when Redis is back', async () => {
     const { page } = await open('c');
     await page
       .locator('#errors > li')
@@ -224,7 +224,7 @@ inBrowser('as things happen', () => {
     await page.getByText(/Redis has been unavailable since \d\d:\d\d:\d\d: it does not answer/).waitFor();
     const drawn = () => page.locator('#chart-flow .line.completed').getAttribute('d');
     const before = await drawn();
-    // Longer than it takes to say so again.
+    // Longer than the interval of the repeated message.
     await page.waitForTimeout(5500);
     expect(await drawn()).toBe(before);
     redis.process.kill('SIGCONT');
@@ -232,7 +232,7 @@ inBrowser('as things happen', () => {
     await waitFor(async () => (await drawn()) !== before, 'the chart to go on');
   });
 
-  it('a retry that succeeds takes the error out, and so does clearing it, by keyboard alone', async () => {
+  it('a successful retry or a clear removes the error, using only the keyboard', async () => {
     const { page, faults } = await open('c');
     await page
       .locator('#errors > li')
@@ -248,7 +248,7 @@ inBrowser('as things happen', () => {
     await waitFor(async () => (await page.locator('#errors > li').count()) === ERRORS - 1, 'it to go');
     await waitFor(async () => (await jobCounts(redis.client)).completed === 40 - ERRORS + 1, 'its success');
 
-    // Who works by keyboard goes on where they were.
+    // The keyboard focus stays where it was.
     const next = (await page.locator('#errors > li .id').first().textContent())!;
     expect(await focused(page)).toBe(`Retry ${next}`);
     await page.keyboard.press('Tab');
@@ -257,7 +257,7 @@ inBrowser('as things happen', () => {
     await waitFor(async () => (await recorded()) === ERRORS - 2, 'another record to go');
     expect((await jobCounts(redis.client)).failed).toBe(ERRORS - 2);
 
-    // All of them: not without being asked.
+    // Changing all of them requires a confirmation.
     await page.getByRole('button', { name: 'Clear all' }).press('Enter');
     const dialog = page.getByRole('dialog', { name: `Clear ${ERRORS - 2} errors?` });
     await dialog.waitFor();
@@ -272,7 +272,7 @@ inBrowser('as things happen', () => {
     expect(faults).toEqual([]);
   });
 
-  it('generating is paused, the cursor moved after a question, and generating resumed', async () => {
+  it('generation can be paused, the cursor moved after a confirmation, and generation resumed', async () => {
     const { page, faults } = await open('c');
     await page.getByRole('button', { name: 'Pause generating' }).click();
     const dialog = page.getByRole('dialog');
@@ -295,7 +295,7 @@ inBrowser('as things happen', () => {
     expect(faults).toEqual([]);
   });
 
-  it('in Bull Board a retry takes errors out as well, markup is text, and the way back is there', async () => {
+  it('in Bull Board a retry also removes errors, markup is shown as text, and a link leads back', async () => {
     const { page, faults } = await open('c', '/board/queue/messages?status=failed');
     await page.getByText('<img src=x onerror=alert(1)>').first().waitFor();
     await page.getByRole('tab', { name: 'Data' }).first().click();
@@ -335,7 +335,7 @@ async function endGroup(): Promise<void> {
   rmSync(directory, { recursive: true });
 }
 
-/** One more instance, with a board. */
+/** Starts another instance, with a board. */
 async function joinGroup(name: string, port?: number, env: Record<string, string> = {}): Promise<void> {
   const process = startInstance({
     REDISURL: redis.url,

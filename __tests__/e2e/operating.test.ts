@@ -28,7 +28,7 @@ afterEach(async () => {
   await redis.stop();
 });
 
-/** Handling is paused: what is in the queue tells what was committed. */
+/** Handling is paused, so the queue shows what was committed. */
 async function group(size: number, more: Record<string, string> = {}): Promise<void> {
   await queue.pause();
   for (let i = 0; i < size; i++) running.push(start(more));
@@ -49,7 +49,7 @@ const generator = async () => {
 };
 const median = (values: readonly number[]) => values.toSorted((a, b) => a - b)[values.length >> 1]!;
 
-/** What befalls the group while it is operated, one after the other. */
+/** Faults that strike the group during the operations, one after another. */
 const FAULTS = [
   () => undefined,
   async () => {
@@ -65,14 +65,14 @@ const FAULTS = [
   },
 ];
 
-it('a rewind under load: nothing from an older position comes after it, nothing is lost before it', async () => {
+it('after a rewind under load nothing is committed from an older position, and nothing before it is lost', async () => {
   await group(2);
   const expected: number[] = [];
   let from = 0;
   for (let time = 0; time < TIMES; time++) {
     const before = await position();
     await waitFor(async () => (await position()) >= before + 15, 'some messages');
-    // The fault and the move meet.
+    // The fault and the move coincide.
     const fault = Promise.resolve(FAULTS[time % FAULTS.length]!()).catch(() => undefined);
     const to = Math.floor(Math.random() * 50) * 5;
     const moved = await setCursor({ client: redis.client, keys }, { cursorJson: String(to), by: 'me@here' });
@@ -87,7 +87,7 @@ it('a rewind under load: nothing from an older position comes after it, nothing 
   expect(found).toEqual(expected);
 });
 
-it('a pause under load: not one commit after it has returned', async () => {
+it('no batch is committed after a pause under load has returned', async () => {
   await group(2);
   for (let time = 0; time < TIMES; time++) {
     const before = await position();
@@ -144,7 +144,7 @@ it('moving the cursor and a handover hardly interrupt generating', async () => {
 
 const generatorNamed = (name: string) => running.find((each) => each.name === name)!;
 
-it('keys deleted by hand stop generating with one loud line, until somebody says where to continue', async () => {
+it('generation stops with one error line when keys are deleted by hand, until an operator says where to continue', async () => {
   await group(2);
   const found = await redis.client.keys('*');
   await redis.client.unlink(...found);
@@ -159,7 +159,7 @@ it('keys deleted by hand stop generating with one loud line, until somebody says
   expect(await position()).toBe(0);
   const { stdout } = await runCommand(['status', '--json'], { REDISURL: redis.url });
   expect(JSON.parse(stdout)).toMatchObject({ sources: [{ state: 'failed' }] });
-  // Nor does the next generator start from the beginning.
+  // The next generator does not start from the beginning either.
   (await generator())!.signal('SIGKILL');
   await waitFor(() => errors().length > 1, 'the line of the next generator');
   expect(await position()).toBe(0);
@@ -168,7 +168,7 @@ it('keys deleted by hand stop generating with one loud line, until somebody says
   expect((await history<number>(redis.client))[0]).toMatchObject({ message: 41 });
 });
 
-it('a cursor deleted by hand stops generating too, and what a restarted Redis has lost does not', async () => {
+it('generation also stops when only the cursor is deleted by hand, but not when a restarted Redis has lost writes', async () => {
   await group(1);
   await redis.client.del(keys.cursor);
   await running[0]!.logged(({ level, message }) => level === 'error' && message.includes('cursor reset'));

@@ -27,7 +27,7 @@ const whereThereIsPostgres = bin === undefined ? describe.skip : describe;
 
 let postgres: PostgresServer;
 let redis: RedisServer;
-/** A database and a namespace for each test. */
+/** Creates a database and a namespace for each test. */
 let name: string;
 let count = 0;
 
@@ -66,17 +66,17 @@ whereThereIsPostgres('the outbox', () => {
     const inOrder = rows.map(({ id }) => id);
     expect(await published()).toEqual(inOrder);
     expect([...inOrder].sort()).toEqual([...committed].sort());
-    // Else nothing has been shown.
+    // Otherwise the test has shown nothing.
     expect(inOrder).not.toEqual([...inOrder].sort((a, b) => Number(a) - Number(b)));
   });
 
-  it('holds back what was committed while an older transaction runs, which may still add rows before it', async () => {
+  it('holds back committed rows while an older transaction is running, which could still add earlier rows', async () => {
     await start().logged(ELECTED);
     const [early, late] = [await postgres.open(name), await postgres.open(name)];
     await early.query('BEGIN');
     await insert(early, 1);
     await insert(late, 2);
-    // It has been rung, and has looked.
+    // It was notified and has read the table.
     await sleep(300);
     expect(await published()).toEqual([]);
     await insert(early, 3);
@@ -85,7 +85,7 @@ whereThereIsPostgres('the outbox', () => {
     expect(await published()).toEqual(['1', '3', '2']);
   });
 
-  it('in shards gives each row to one of them, in order', async () => {
+  it('assigns each row to one shard, in order', async () => {
     const client = await postgres.open(name);
     for (let row = 0; row < 100; row++) await insert(client, row);
     const host = await openModuleHost();
@@ -100,7 +100,7 @@ whereThereIsPostgres('the outbox', () => {
         await host.run('abort', { number });
         shards.push(batch.messages.map(({ id }) => id));
       }
-      // A fair share each, more or less.
+      // Each shard gets roughly its share.
       for (const ids of shards) {
         expect(ids.length).toBeGreaterThan(10);
         expect(ids).toEqual([...ids].sort((a, b) => Number(a) - Number(b)));
@@ -119,13 +119,13 @@ whereThereIsPostgres('the outbox', () => {
     const instance = start({ POLL_MS: '60000' });
     await instance.logged(ELECTED);
     const client = await postgres.open(name);
-    // Long enough for it to have gone to sleep until 3.4 s have passed.
+    // Long enough for it to be asleep until 3.4 s have passed.
     await sleep(1000);
     await insert(client, 1);
     await waitFor(async () => (await generated()) === 1, 'the row', 2000);
   });
 
-  it('finds rows that nobody rings for', async () => {
+  it('finds rows without a notification', async () => {
     await start({ POLL_MS: '50' }).logged(ELECTED);
     const client = await postgres.open(name);
     await client.query('DROP TRIGGER outbox_notify ON outbox');
@@ -133,7 +133,7 @@ whereThereIsPostgres('the outbox', () => {
     await waitFor(async () => (await generated()) === 1, 'the row');
   });
 
-  it('goes on when PostgreSQL is back, in the same term', async () => {
+  it('continues in the same term when PostgreSQL is back', async () => {
     const instance = start();
     await instance.logged(ELECTED);
     await insert(await postgres.open(name), 1);
@@ -146,7 +146,7 @@ whereThereIsPostgres('the outbox', () => {
     expect(await redis.client.hget(`{${name}}:leader`, 'term')).toBe('1');
   });
 
-  it('stops in order while PostgreSQL is silent', async () => {
+  it('shuts down cleanly while PostgreSQL does not answer', async () => {
     const instance = start();
     await instance.logged(ELECTED);
     const [locker, watcher] = [await postgres.open(name), await postgres.open(name)];
@@ -161,7 +161,7 @@ whereThereIsPostgres('the outbox', () => {
     await locker.query('ROLLBACK');
   });
 
-  it('needs no more rights than README.md gives, and the SQL there is right', async () => {
+  it('needs only the rights that README.md grants, and the SQL there works', async () => {
     const admin = await postgres.open(name);
     await admin.query(
       'CREATE ROLE writer LOGIN; CREATE ROLE reader LOGIN; CREATE TABLE orders (id int, customer text)',
@@ -186,7 +186,7 @@ whereThereIsPostgres('the outbox', () => {
     for (const sql of others) await admin.query(sql);
   });
 
-  describe('a cursor that is of no use here', () => {
+  describe('a cursor that does not fit this database', () => {
     const refusal = async (cursor: unknown) => {
       await redis.client.hset(`{${name}}:cursor`, 'cursor', JSON.stringify(cursor), 'generated', 0);
       return (
@@ -196,7 +196,7 @@ whereThereIsPostgres('the outbox', () => {
     const system = () =>
       postgres.run('psql', ['-At', '-c', 'SELECT system_identifier FROM pg_control_system()']).trim();
 
-    it('is refused if it is another task’s, another PostgreSQL’s or ahead of this one', async () => {
+    it('is refused if it belongs to another task or another PostgreSQL, or is ahead of this one', async () => {
       expect(await refusal(17)).toMatch(/^the cursor 17 is another task's, expected .* NAMESPACE$/);
       await killAll();
       const foreign = { xid: '800', id: '1', system: '7000000000000000000' };
@@ -208,7 +208,7 @@ whereThereIsPostgres('the outbox', () => {
       expect(await refusal(ahead)).toMatch(/^the cursor .* is ahead of PostgreSQL, .* see "Failed over"/);
     });
 
-    it('is put right after a dump and restore as README.md says', async () => {
+    it('can be repaired after a dump and restore as README.md describes', async () => {
       const old = start();
       await old.logged(ELECTED);
       const writer = await postgres.open(name);
@@ -217,7 +217,7 @@ whereThereIsPostgres('the outbox', () => {
       await waitFor(async () => (await generated()) === 3, 'the rows before');
       old.signal('SIGKILL');
       await old.exited;
-      // Committed, but not published by the time of the dump.
+      // Committed but not published at the time of the dump.
       for (let row = 4; row <= 5; row++) await insert(writer, row);
       const dump = postgres.run('pg_dump', [name]);
 
@@ -251,7 +251,7 @@ whereThereIsPostgres('the outbox', () => {
   });
 });
 
-it('a DATABASE_URL that is none ends the outbox with exit code 2, and is not repeated', async () => {
+it('an invalid DATABASE_URL ends the outbox with exit code 2 and is not shown', async () => {
   for (const url of ['', 'mysql://me:Sesame@host/db']) {
     const { code, stderr } = await runCommand(['start'], {
       TASK,
@@ -282,7 +282,7 @@ function start(env: Record<string, string> = {}): InstanceProcess {
 
 const generated = async () => Number((await redis.client.hget(`{${name}}:cursor`, 'generated')) ?? 0);
 
-/** Ids of the rows in the order of their messages. */
+/** Returns the ids of the rows in the order of their messages. */
 async function published(): Promise<string[]> {
   return (await history<{ id: string }>(redis.client, name)).map(({ message }) => message.id);
 }
@@ -293,7 +293,7 @@ async function insert(client: PostgresClient, row: number): Promise<string> {
   return rows[0]!['id']!;
 }
 
-/** Commits at least `total` rows, in transactions that overlap with those of others, and gives their ids. */
+/** Commits at least `total` rows in transactions that overlap with others, and returns their ids. */
 async function write(total: number): Promise<string[]> {
   const client = await postgres.open(name);
   const chance = (share: number) => Math.random() < share;
@@ -301,7 +301,7 @@ async function write(total: number): Promise<string[]> {
   while (committed.length < total) {
     const ids: string[] = [];
     await client.query('BEGIN');
-    // Gives it its number, long before it writes a row.
+    // Assigns the transaction its number long before it writes a row.
     if (chance(0.3)) await client.query('INSERT INTO elsewhere DEFAULT VALUES');
     for (let row = 0; row < 1 + Math.random() * 5; row++) {
       if (chance(0.5)) await sleep(Math.random() * 6);
@@ -320,7 +320,7 @@ async function write(total: number): Promise<string[]> {
   return committed;
 }
 
-/** The code blocks of a language, all of them or those below a heading. */
+/** Returns the code blocks of a language, all of them or those below a heading. */
 function blocks(text: string, language: string, heading?: string): string[] {
   const section = heading === undefined ? text : text.split(`${heading}\n`)[1]!.split('\n## ')[0]!;
   return [...section.matchAll(/^```(\w+)\n([^]*?)^```/gm)]

@@ -11,7 +11,7 @@ import { freePort, type RedisServer, startRedis } from '../helpers/redisServer';
 import { waitFor } from '../helpers/waitFor';
 
 /*
- * The package as a stranger has it: packed, unpacked into an empty project, and used there.
+ * The package as its users get it: packed, unpacked into an empty project, and used there.
  */
 
 let installed: PackedInstall;
@@ -30,8 +30,8 @@ afterAll(async () => {
   installed.remove();
 });
 
-describe('what is packed', () => {
-  it('is what a user needs, and nothing else', () => {
+describe('the packed files', () => {
+  it('are what a user needs, and nothing else', () => {
     const expected = [
       /^dist\/(?:\w+\/)?\w+\.(?:js|d\.ts|lua)$/,
       /^dist\/web\/live\/\w+\.(?:html|css|js|svg)$/,
@@ -59,7 +59,7 @@ describe('what is packed', () => {
     );
   });
 
-  it('leaves out what lies about in a checkout that is worked in', () => {
+  it('exclude leftovers of a working checkout', () => {
     const directory = mkdtempSync(join(tmpdir(), 'nic-pack-'));
     try {
       cpSync('package.json', join(directory, 'package.json'));
@@ -94,24 +94,24 @@ describe('what is packed', () => {
     }
   });
 
-  it('is small', () => {
+  it('are small', () => {
     const picture = statSync('docs/live-view.png').size;
     expect(installed.bytes - picture).toBeLessThan(400_000);
   });
 
-  it('has nothing in its production tree that only examples and tests need', () => {
+  it('have no production dependency that only examples and tests need', () => {
     const examples = ['cron-parser', 'fast-xml-parser', 'pg'];
     expect(Object.keys(manifest().dependencies).filter((name) => examples.includes(name))).toEqual([]);
   });
 
-  it('needs no script of its own at installation', () => {
+  it('need no install script', () => {
     const { scripts } = manifest();
     for (const name of ['preinstall', 'install', 'postinstall']) expect(scripts).not.toHaveProperty(name);
   });
 });
 
 describe('the package', () => {
-  it('gives the same by its name to import and to require', () => {
+  it('has the same exports for import and for require', () => {
     const script = `
       import { createRequire } from 'node:module';
       import { createInstance } from 'node-instances-communication';
@@ -121,7 +121,7 @@ describe('the package', () => {
     expect([stdout, stderr]).toEqual(['function true createInstance\n', '']);
   });
 
-  it('has what tests of a task need, without Redis being loaded for it', () => {
+  it('has a testing entry point that does not load Redis', () => {
     const script = `
       import { createRequire } from 'node:module';
       import { runTask } from 'node-instances-communication/testing';
@@ -133,7 +133,7 @@ describe('the package', () => {
     expect([stdout, stderr]).toEqual(['function true 0\n', '']);
   });
 
-  it('has the program as its bin', () => {
+  it('has the program as its bin entry', () => {
     const file = join(installed.package, manifest().bin['node-instances-communication']!);
     expect(readFileSync(file, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/);
     expect(node([file, '--version']).stdout).toBe(`${manifest().version}\n`);
@@ -150,7 +150,7 @@ describe.each([
   beforeAll(() => void (env.TASK = join(installed.package, `examples/${example}.mjs`)));
   const run = () => start(join(installed.package, 'dist/main.js'), env);
 
-  it(`says that ${dependency} is to be installed, and runs once it is`, async () => {
+  it(`asks for ${dependency} to be installed, and runs once it is`, async () => {
     const refused = run();
     expect(await refused.exited).toBe(2);
     expect(refused.noise).toEqual([
@@ -167,7 +167,7 @@ describe.each([
 describe('a project in TypeScript, strict and with skipLibCheck: false', () => {
   const examples = blocks('ts');
 
-  // The compiler takes its time: examples/embedded, what docs/embedding.md shows and what it says of mistakes at once.
+  // Compiling is slow, so check examples/embedded, the code of docs/embedding.md and its mistakes in one run.
   beforeAll(() => {
     cpSync('examples/embedded', join(installed.directory, 'project'), { recursive: true });
     const mistaken = examples[0]!
@@ -191,7 +191,7 @@ describe('a project in TypeScript, strict and with skipLibCheck: false', () => {
     if (status !== 0) throw new Error(stdout);
   });
 
-  it('runs an instance of docs/embedding.md, and ends by itself once it is stopped', async () => {
+  it('runs an instance from docs/embedding.md, and exits by itself once the instance is stopped', async () => {
     const program = start('project/dist/example1.js');
     await waitFor(async () => (await completed('readings')) === 1000, 'all readings to be handled');
     program.signal('SIGTERM');
@@ -211,7 +211,7 @@ describe('a project in TypeScript, strict and with skipLibCheck: false', () => {
     expect(await program.exited).toBe(0);
   });
 
-  it('runs examples/embedded, a service whose instances share the work, and which stops in order', async () => {
+  it('runs examples/embedded, whose instances share the work and shut down cleanly', async () => {
     const asked: string[] = [];
     const sites = createServer(({ url }, response) => {
       asked.push(url!);
@@ -238,7 +238,7 @@ describe('a project in TypeScript, strict and with skipLibCheck: false', () => {
       }
       for (const service of services) service.signal('SIGTERM');
       expect(await Promise.all(services.map((service) => service.exited))).toEqual([0, 0]);
-      // Each round once, whoever looked.
+      // Each round appears once, whichever instance handled it.
       const rounds = Number(await redis.client.hget('{checks}:cursor', 'cursor'));
       expect(asked.length).toBeLessThanOrEqual(rounds * 2);
     } finally {
@@ -247,7 +247,7 @@ describe('a project in TypeScript, strict and with skipLibCheck: false', () => {
     }
   });
 
-  it('ends that with one line when there is no Redis', async () => {
+  it('ends examples/embedded with one line when there is no Redis', async () => {
     const service = start('project/dist/server.js', { REDISURL: 'redis://127.0.0.1:1', PORT: '0' });
     expect(await service.exited).toBe(1);
     expect(service.noise).toEqual([
@@ -297,7 +297,7 @@ it('each of examples/mounted serves the web application of an instance under a p
       });
     expect((await clear('http://elsewhere.example')).status).toBe(403);
     expect(await (await clear(url)).json()).toEqual({ done: 2, left: [] });
-    // The open event stream does not keep it.
+    // The open event stream does not keep the process alive.
     program.signal('SIGTERM');
     expect(await program.exited).toBe(0);
   }
@@ -310,7 +310,7 @@ it.each([
     'readme.mjs',
     () => blocks('js', 'README.md').find((code) => code.includes('createInstance'))!,
   ],
-])('the example of %s runs as it stands', async (_, file, code) => {
+])('the example of %s runs unchanged', async (_, file, code) => {
   lay('.', { [file]: code() });
   const program = start(file);
   if (file === 'readme.mjs') {
@@ -329,13 +329,13 @@ interface Manifest {
 
 const manifest = () => JSON.parse(readFileSync(join(installed.package, 'package.json'), 'utf8')) as Manifest;
 
-/** Runs Node.js in the stranger's directory, to its end. */
+/** Runs Node.js in the project directory until it exits. */
 function node(args: readonly string[]) {
   const env = { PATH: process.env['PATH'] };
   return spawnSync(process.execPath, args, { cwd: installed.directory, encoding: 'utf8', env });
 }
 
-/** Starts a program that lies in the stranger's directory. */
+/** Starts a program in the project directory. */
 function start(file: string, env: Record<string, string> = {}) {
   return startInstance(
     { REDISURL: redis.url, ...env },
@@ -346,13 +346,13 @@ function start(file: string, env: Record<string, string> = {}) {
 
 const completed = (namespace: string) => redis.client.zcard(`{${namespace}}:messages:completed`);
 
-/** Lays files of text into a directory of the stranger's. */
+/** Writes text files into a directory of the project. */
 function lay(directory: string, files: Record<string, string>): void {
   for (const [file, text] of Object.entries(files))
     writeFileSync(join(installed.directory, directory, file), text);
 }
 
-/** The code blocks of a language in a document. */
+/** Returns the code blocks of a language in a document. */
 function blocks(language: string, file = 'docs/embedding.md'): string[] {
   const all = [...readFileSync(file, 'utf8').matchAll(/^```(\w+)\n([^]*?)^```/gm)];
   return all.filter(([, each]) => each === language).map(([, , code]) => code!);

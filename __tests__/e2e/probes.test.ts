@@ -24,7 +24,7 @@ afterEach(async () => {
 const start = (env: Record<string, string> = {}) =>
   startInstance({ REDISURL: redis.url, TASK, TOTAL: '0', BOARD: 'on', BOARD_PORT: '0', ...env });
 
-/** Waits until /readyz gives this status, and gives what it names as wrong. */
+/** Waits until /readyz returns this status, and returns the problems that it names. */
 async function readiness(url: string, status: number): Promise<string[]> {
   return waitFor(async () => {
     const answer = await probe(url, '/readyz');
@@ -40,14 +40,14 @@ async function startNode(env: Record<string, string> = {}) {
 }
 
 describe('/metrics', () => {
-  it('of two instances agree with what they did, are parsed at any moment, and have bounded labels', async () => {
+  it('match what two instances did, can be parsed at any moment, and have bounded labels', async () => {
     const env = { TOTAL: '20', FAIL_EVERY: '6', ATTEMPTS: '2', BACKOFF_MS: '1', HANDLE_MS: '30' };
     const group = { ...env, NAMESPACE: 'a"b\\c' };
     const nodes = await Promise.all([startNode(group), startNode(group)]);
     const scrapes = await waitFor(async () => {
       const found = await Promise.all(nodes.map(({ url }) => Scrape.of(url)));
       const ended = ['completed', 'failed'].map((outcome) => sum(found, 'nic_messages_total', { outcome }));
-      // The errors are recorded a little later than they happen, and the two are not asked at one instant.
+      // Errors are recorded with a short delay, and the two instances are not scraped at the same instant.
       const allRecorded = found.every((scrape) => scrape.value('nic_errors') === 3);
       return ended[0]! + ended[1]! === 20 && allRecorded && found;
     }, 'all messages to be done');
@@ -55,7 +55,7 @@ describe('/metrics', () => {
     expect(sum(scrapes, 'nic_messages_total', { outcome: 'completed' })).toBe(17);
     expect(sum(scrapes, 'nic_messages_total', { outcome: 'failed' })).toBe(3);
     expect(sum(scrapes, 'nic_messages_total', { outcome: 'retried' })).toBe(3);
-    // Three were handled twice; only the first time counts as waiting.
+    // Three messages were handled twice; only the first attempt counts towards the waiting time.
     expect(sum(scrapes, 'nic_message_handling_seconds_count')).toBe(23);
     expect(sum(scrapes, 'nic_message_waiting_seconds_count')).toBe(20);
     const seconds = sum(scrapes, 'nic_message_handling_seconds_sum');
@@ -79,7 +79,7 @@ describe('/metrics', () => {
       expect(scrape.value('nic_activity_stalled', { activity: 'heartbeat' })).toBe(0);
       expect(scrape.value('nic_paused', { what: 'generating' })).toBe(0);
     }
-    // Nobody led before.
+    // There was no leader before.
     for (const cause of ['crash', 'silence', 'hand-over'])
       expect(sum(scrapes, 'nic_failovers_total', { cause })).toBe(0);
     const renewed = await waitFor(async () => {
@@ -92,7 +92,7 @@ describe('/metrics', () => {
     expectBoundedLabels(renewed[0]!, 'a"b\\c');
   });
 
-  it('count what each instance took over, by how the leader before had ended', async () => {
+  it('count the takeovers of each instance by how the previous leader ended', async () => {
     const env = { LEASE_TTL_MS: '900' };
     let leader = await startNode(env);
     await leader.instance.logged(ELECTED);
@@ -101,7 +101,7 @@ describe('/metrics', () => {
       ['SIGTERM', 'hand-over'],
       ['SIGSTOP', 'silence'],
     ] as const) {
-      // One at a time: of several, one may win what another has seen to be free.
+      // One at a time: with several, one can win a lease that another has seen to be free.
       const follower = await startNode(env);
       await follower.instance.logged('following');
       leader.instance.signal(signal);
@@ -116,7 +116,7 @@ describe('/metrics', () => {
     }
   });
 
-  it('are told without what Redis knows while Redis is away, and in time', async () => {
+  it('are served in time while Redis is unreachable, without the values from Redis', async () => {
     const { url } = await startNode({ TOTAL: '5' });
     await waitFor(
       async () => (await Scrape.of(url)).value('nic_messages_total', { outcome: 'completed' }) === 5,
@@ -144,7 +144,7 @@ describe('/metrics', () => {
     }
   });
 
-  it('of two instances in one process are two, with the same process below', async () => {
+  it('are separate for two instances in one process, except for the process metrics', async () => {
     const script = `
       const { createInstance } = require(${JSON.stringify(resolve('dist/index.js'))});
       const { freemem } = require('node:os');
@@ -196,7 +196,7 @@ describe('/metrics', () => {
 });
 
 describe('/readyz', () => {
-  it('is given by a leader and by a follower, and no longer by one that is shutting down', async () => {
+  it('reports a leader and a follower as ready, but not an instance that is shutting down', async () => {
     const env = { TOTAL: '1', HANDLE_MS: '60000', SHUTDOWN_TIMEOUT_MS: '2000' };
     const first = await startNode(env);
     expect(await readiness(first.url, 200)).toEqual([]);
@@ -214,7 +214,7 @@ describe('/readyz', () => {
     const busy = await waitFor(async () => {
       const found = await Promise.all([first, second].map(({ url }) => Scrape.of(url)));
       return [first, second].find((_, index) => found[index]!.value('nic_messages_in_hand') === 1);
-    }, 'the message to be in hand');
+    }, 'the message to be active');
     busy.instance.signal('SIGTERM');
     await busy.instance.logged('finishing active messages');
     expect(await readiness(busy.url, 503)).toEqual(['instance']);
@@ -223,7 +223,7 @@ describe('/readyz', () => {
     await expect(probe(busy.url, '/readyz')).rejects.toThrow();
   });
 
-  it('is refused by a leader that cannot renew its lease, until it leads no more', async () => {
+  it('reports a leader that cannot renew its lease as not ready until it steps down', async () => {
     const lease = await startRedis();
     try {
       const { instance, url } = await startNode({ LEASE_REDIS_URLS: lease.url, LEASE_TTL_MS: '4000' });
@@ -246,7 +246,7 @@ describe('/readyz', () => {
   });
 });
 
-it('a password that guards the board is not asked for by the three', async () => {
+it('the three probe paths do not ask for the password of the board', async () => {
   const { url } = await startNode({ BOARD_PASSWORD: 'Sesame' });
   for (const path of ['/healthz', '/readyz', '/metrics']) {
     await waitFor(async () => (await probe(url, path)).status === 200, path);
@@ -255,7 +255,7 @@ it('a password that guards the board is not asked for by the three', async () =>
   expect((await probe(url, '/metrics')).type).toBe('text/plain; version=0.0.4; charset=utf-8');
 });
 
-it('an instance without a board loads nothing of it', async () => {
+it('an instance without a board does not load the board', async () => {
   const instance: InstanceProcess = start({
     BOARD: 'off',
     TOTAL: '1',
@@ -270,7 +270,7 @@ it('an instance without a board loads nothing of it', async () => {
     expect(loaded).not.toContain(name);
 });
 
-describe('what is told of the metrics elsewhere', () => {
+describe('metrics in the dashboard, the alerts and the documents', () => {
   interface Query {
     expr: string;
     datasource?: { uid: string };
@@ -284,7 +284,7 @@ describe('what is told of the metrics elsewhere', () => {
     groups: { rules: Query[] }[];
   };
 
-  it('is true of a real scrape: each metric and label of the dashboard, the alerts and the docs', async () => {
+  it('appear in a real scrape, with their labels', async () => {
     const { url } = await startNode({ SOURCES: 'a' });
     const scrape = await waitFor(async () => {
       const found = await Scrape.of(url);
@@ -313,7 +313,7 @@ describe('what is told of the metrics elsewhere', () => {
     );
   });
 
-  it('can be imported: every panel asks the data source that is chosen, for the group that is', () => {
+  it('can be imported: every panel queries the selected data source and group', () => {
     expect(dashboard.templating.list.map(({ name }) => name)).toEqual(['datasource', 'group', 'instance']);
     expect(new Set(dashboard.panels.map(({ id }) => id)).size).toBe(dashboard.panels.length);
     for (const { title, datasource, targets } of dashboard.panels) {
@@ -327,7 +327,7 @@ describe('what is told of the metrics elsewhere', () => {
   });
 });
 
-/** Those that an expression of PromQL names: in matchers, groupings and queries of values. */
+/** Returns the labels that a PromQL expression names in matchers, groupings and label_values queries. */
 function labelsIn(expr: string): string[] {
   const matchers = [...expr.matchAll(/\{([^}]*)\}/g)].flatMap(
     ([, inner]) => inner!.match(/\w+(?=(=|!=|=~|!~)")/g) ?? [],
@@ -343,7 +343,7 @@ function sum(scrapes: Scrape[], name: string, labels: Record<string, string> = {
   return scrapes.reduce((total, scrape) => total + (scrape.value(name, labels) ?? 0), 0);
 }
 
-/** Every series of ours has the labels that are listed, with values from a short list. */
+/** Expects every series to have the listed labels, with values from a short list. */
 function expectBoundedLabels(scrape: Scrape, group: string): void {
   const allowed: Record<string, string[]> = {
     group: [group],

@@ -31,7 +31,7 @@ async function goesOn(): Promise<void> {
   await waitFor(async () => (await generated()) > before + 10, 'further messages');
 }
 
-it('of three lease nodes one may die; without a quorum nobody generates; with it again, one does', async () => {
+it('one of three lease nodes can die; without a quorum nobody generates; with a quorum again, one instance does', async () => {
   const instances: InstanceProcess[] = [startInstance(env), startInstance(env)];
   await goesOn();
   await nodes[0]!.kill();
@@ -58,7 +58,7 @@ it('of three lease nodes one may die; without a quorum nobody generates; with it
   for (const instance of instances) expect(instance.process.exitCode).toBeNull();
 });
 
-it('a crashed generator is replaced over the quorum long before its lease runs out', async () => {
+it('a crashed generator is replaced through the quorum long before its lease expires', async () => {
   env['LEASE_TTL_MS'] = '30000';
   await nodes[2]!.kill();
   const first = startInstance(env);

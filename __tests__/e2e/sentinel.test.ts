@@ -7,7 +7,7 @@ it('the master is killed under load: no instance is restarted, nothing that is l
   await expectToSurvive(['--redis', 'sentinel', '--seed', '3', ...faults]);
 }, 120_000);
 
-it('a name that no Sentinel knows, and a password that is wrong for Sentinels or server, are told apart', async () => {
+it('an unknown master name and wrong passwords for the Sentinels or the server are distinguished', async () => {
   const sentinels = await startSentinels({ replicas: 0, password: 'Sesame', sentinelPassword: 'Watch' });
   try {
     const url = (login: string, name = 'mymaster') =>

@@ -12,7 +12,7 @@ const TASK = resolve('__tests__/fixtures/sourcesTask.mjs');
 
 let redis: RedisServer;
 let count = 0;
-/** A namespace for each test. */
+/** Returns a new namespace for each test. */
 let namespace: string;
 let instances: InstanceProcess[];
 
@@ -40,7 +40,7 @@ function start(env: Record<string, string>) {
   return instance;
 }
 
-/** Which instance leads each source, and since which term. */
+/** Returns which instance leads each source, and since which term. */
 async function leaders() {
   const roles = await redis.client.hgetall(keysOf(namespace).roles);
   return new Map(
@@ -52,7 +52,7 @@ async function leaders() {
   );
 }
 
-/** Term of the last commit of each source. */
+/** Returns the term of the last commit of each source. */
 async function committed(sources: readonly string[]) {
   const terms = await Promise.all(
     sources.map((name) => redis.client.hget(keysOf(namespace).source(name).cursor, 'term')),
@@ -74,11 +74,11 @@ async function numbersBySource() {
   return numbers;
 }
 
-it('all sources of a killed instance generate again at once, and neither the others nor failing ones are disturbed', async () => {
+it('all sources of a killed instance resume at once, and failing sources do not disturb the others', async () => {
   const counting = ['a', 'b', 'c', 'd', 'e', 'f'];
   const env = { TASK, SOURCES: [...counting, 'hangs', 'throws'].join(',') };
   for (let n = 0; n < 3; n++) start(env);
-  // `throws` does not count: it goes from one to the other.
+  // `throws` does not count, since it keeps moving between instances.
   const isEven = async () => (await spread([...counting, 'hangs'])).join() === '2,2,3';
   await waitFor(isEven, 'the sources to be spread', 15_000);
   await waitFor(async () => [...(await committed(counting)).values()].every((term) => term > 0), 'commits');
@@ -94,7 +94,7 @@ it('all sources of a killed instance generate again at once, and neither the oth
       return performance.now() - killedAt;
     }),
   );
-  // A median of 300 ms is promised and about 100 are usual; other tests run beside this one.
+  // The promise is a median of 300 ms, and about 100 ms are usual; other tests run at the same time.
   expect(Math.max(...tookMs)).toBeLessThan(1000);
   const after = await leaders();
   for (const name of counting.filter((each) => !orphans.includes(each)))
@@ -104,7 +104,7 @@ it('all sources of a killed instance generate again at once, and neither the oth
   expect(numbers.has('throws') || numbers.has('hangs')).toBe(false);
 });
 
-it('an instance that joins gets its share, by no more moves than that takes', async () => {
+it('a joining instance gets its share with the minimum number of moves', async () => {
   const sources = upTo(8).map((n) => `s${n}`);
   const env = { TASK, SOURCES: sources.join(',') };
   start(env);
@@ -121,7 +121,7 @@ it('an instance that joins gets its share, by no more moves than that takes', as
   }
 });
 
-it('instances campaign for the sources that they know, and one that must not generate for none', async () => {
+it('instances campaign only for sources that they know, and an instance that must not generate for none', async () => {
   const old = start({ TASK, SOURCES: 'a,b' });
   const newer = start({ TASK, SOURCES: 'b,c' });
   start({ TASK, SOURCES: 'a,b,c', CAN_GENERATE: 'false' });
@@ -153,7 +153,7 @@ describe('the examples', () => {
     return (await all()).map(({ message }) => message);
   }
 
-  it('lines reads several files, each with numbers of its own', async () => {
+  it('lines reads several files and numbers the lines of each separately', async () => {
     const files = [write('a.log', ['one', 'two']), write('b.log', ['eins'])];
     for (let n = 0; n < 2; n++) start({ TASK: resolve('examples/lines.mjs'), FILE: files.join(',') });
     const found = await messages<{ source: string; number: number; text: string }>(3);

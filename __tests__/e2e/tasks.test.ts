@@ -8,9 +8,9 @@ import { codeBlocks } from '../helpers/markdown';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
 import { waitFor } from '../helpers/waitFor';
 
-/* What docs/tasks.md shows, laid into a directory as a reader would, and run. */
+/* Runs the code of docs/tasks.md in a directory like a reader's. */
 
-/** After the effect, and before the queue knows: where the recipe has to prove itself. */
+/** Kills the process after the effect and before the queue records it, the case that the recipe is for. */
 const DYING = `
 export { generate } from './sums.mjs';
 import { handle as add } from './sums.mjs';
@@ -42,19 +42,19 @@ afterAll(async () => {
   rmSync(directory, { recursive: true });
 });
 
-it('the recipe: an effect is there once although its handler was killed right after it', async () => {
+it('the recipe applies an effect once although its handler was killed right after it', async () => {
   const env = {
     REDISURL: redis.url,
     SHOP_REDIS: redis.url,
     NAMESPACE: 'shop-task',
-    // The second never saw the first alive: it waits for both to run out.
+    // The second instance never saw the first alive, so it waits until lease and lock expire.
     LEASE_TTL_MS: '1000',
     JOB_LOCK_MS: '1000',
     TASK: join(directory, 'dying.mjs'),
   };
   const first = startInstance(env);
   expect(await first.exited).toBe('SIGKILL');
-  // The effect is there, its message is not done.
+  // The effect is applied, but its message is not completed.
   expect(await redis.client.get('{shop}:done:7')).toBe('1');
   startInstance(env);
   await waitFor(
@@ -65,7 +65,7 @@ it('the recipe: an effect is there once although its handler was killed right af
   expect(await redis.client.get('{shop}:total')).toBe(String((100 * 20 * 21) / 2));
 });
 
-it('the tests of a task run as they stand', async () => {
+it('the tests of a task run unchanged', async () => {
   const { stdout } = await promisify(execFile)(process.execPath, ['--test', 'orders.test.mjs'], {
     cwd: directory,
     env: { PATH: process.env['PATH'] },

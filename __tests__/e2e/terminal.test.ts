@@ -7,7 +7,7 @@ import { freePort, type RedisServer, startRedis } from '../helpers/redisServer';
 import { runScript } from '../helpers/runCommand';
 import { waitFor } from '../helpers/waitFor';
 
-/* eslint-disable no-control-regex -- what a terminal obeys is what this is about */
+/* eslint-disable no-control-regex -- these tests are about terminal control sequences */
 const STYLE = /\u001b\[\d+m/;
 
 let redis: RedisServer;
@@ -28,7 +28,7 @@ afterEach(async () => {
 
 afterAll(() => redis.stop());
 
-/** util-linux's, which gives a command a terminal. */
+/** `script` of util-linux, which runs a command on a terminal. */
 function hasScript(): boolean {
   try {
     return execFileSync('script', ['--version'], { encoding: 'utf8' }).includes('util-linux');
@@ -37,7 +37,7 @@ function hasScript(): boolean {
   }
 }
 
-/** The program on a terminal of 100 columns and 30 rows, on which stdout and stderr are one. */
+/** Runs the program on a terminal of 100 columns and 30 rows, where stdout and stderr are merged. */
 async function onTerminal(args: string, env: Record<string, string> = {}) {
   const command = `stty cols 100 rows 30; echo $$; exec "$NODE" "$MAIN" ${args}`;
   const script = spawn('script', ['-qec', command, '/dev/null'], {
@@ -63,7 +63,7 @@ async function onTerminal(args: string, env: Record<string, string> = {}) {
   entry.pid = parseInt(output);
   return {
     shows,
-    /** Sends it that signal, if any, and gives its exit code and all that it showed. */
+    /** Sends the signal, if any, and returns the exit code and all output. */
     async end(signal?: NodeJS.Signals) {
       if (signal !== undefined) process.kill(entry.pid!, signal);
       const [code] = await closed;
@@ -87,7 +87,7 @@ ifScript('on a terminal', () => {
     expect(STYLE.test(shown)).toBe(expected);
   });
 
-  it('status --watch hides the cursor, draws in place, and gives the cursor back', async () => {
+  it('status --watch hides the cursor, redraws in place, and restores the cursor', async () => {
     const watch = await onTerminal('status --watch');
     await watch.shows(/nic.*nic/s);
     const { code, shown } = await watch.end('SIGINT');
@@ -98,12 +98,12 @@ ifScript('on a terminal', () => {
     expect(shown.match(/\u001b\[2J/g)).toHaveLength(1);
   });
 
-  it('status --watch gives the cursor back at once although Redis is silent', async () => {
+  it('status --watch restores the cursor at once although Redis does not answer', async () => {
     const watch = await onTerminal('status --watch');
     await watch.shows(/nic/);
     redis.process.kill('SIGSTOP');
     try {
-      // The next look has begun.
+      // The next poll has begun.
       await new Promise((done) => setTimeout(done, 1200));
       const startedAt = performance.now();
       const { code, shown } = await watch.end('SIGTERM');
@@ -115,7 +115,7 @@ ifScript('on a terminal', () => {
     }
   });
 
-  it('status --watch gives the cursor back before it says that Redis failed', async () => {
+  it('status --watch restores the cursor before it reports that Redis failed', async () => {
     const own = await startRedis();
     const watch = await onTerminal('status --watch', { REDISURL: own.url });
     await watch.shows(/nic/);
@@ -125,7 +125,7 @@ ifScript('on a terminal', () => {
     expect(shown).toMatch(/\u001b\[J\u001b\[\?25herror: Redis at .*\n$/);
   });
 
-  it("an instance's log tells what to do now, in colours", async () => {
+  it('the log of an instance shows next steps in colors', async () => {
     const env = { NAMESPACE: 'log', BOARD_PORT: String(await freePort()), DEMO_ERROR_RATE: '0' };
     const instance = await onTerminal('', env);
     await instance.shows(/message 1 handled/);
@@ -137,7 +137,7 @@ ifScript('on a terminal', () => {
     expect(shown).toMatch(/^\u001b\[2m\d\d:\d\d:\d\d\u001b\[22m \u001b\[32minfo /m);
   });
 
-  it("an instance's log has nothing of that where it is not wanted", async () => {
+  it('the log of an instance shows neither next steps nor colors if they are disabled', async () => {
     const env = { NAMESPACE: 'quiet', BOARD: 'off', LOG_LEVEL: 'warn', NO_COLOR: '1', DEMO_ERROR_RATE: '1' };
     const instance = await onTerminal('', env);
     await instance.shows(/a message failed/);
@@ -147,7 +147,7 @@ ifScript('on a terminal', () => {
   });
 });
 
-it('elsewhere there are no colours, and no words for a person, whatever the environment says', async () => {
+it('without a terminal there are no colors and no next steps, whatever the environment says', async () => {
   const env = { REDISURL: redis.url, FORCE_COLOR: '1', TERM: 'xterm-256color' };
   const status = await runScript('nic status', env);
   expect(status).toMatchObject({ code: 0, stderr: '' });

@@ -42,13 +42,13 @@ afterAll(async () => {
   rmSync(directory, { recursive: true });
 });
 
-it('an instance works over TLS with the authority that REDIS_CA_FILE names', async () => {
+it('an instance works over TLS with the certificate authority in REDIS_CA_FILE', async () => {
   const instance = startInstance({ REDISURL: url, REDIS_CA_FILE: file('server.crt'), DEMO_ERROR_RATE: '0' });
   await instance.logged(ELECTED);
   await instance.logged('message 1 handled');
 });
 
-it('an instance works over TLS in a Cluster, whose nodes tell where the others listen for TLS', async () => {
+it('an instance works over TLS in a Cluster whose nodes announce their TLS ports', async () => {
   const cluster = [
     '--cluster-enabled',
     'yes',
@@ -81,7 +81,7 @@ it('an instance works over TLS in a Cluster, whose nodes tell where the others l
 it.each([
   ['of another authority', { REDIS_CA_FILE: file('other.crt') }],
   ['of an authority that nobody knows', {}],
-])('a certificate %s is refused: exit code 1, and the line says so', async (_, env) => {
+])('a certificate %s is refused with exit code 1 and a line that says so', async (_, env) => {
   const { code, stdout, stderr } = await runCommand(['status'], { REDISURL: url, ...env });
   expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
   expect(stderr).toMatch(
@@ -89,7 +89,7 @@ it.each([
   );
 });
 
-it('a certificate file that is not there is wrong configuration', async () => {
+it('a missing certificate file is a configuration error', async () => {
   const { code, stderr } = await runCommand(['status'], { REDISURL: url, REDIS_CA_FILE: file('none.crt') });
   expect(code).toBe(2);
   expect(stderr).toMatch(/^error: REDIS_CA_FILE .*none\.crt cannot be read: .*\n$/);

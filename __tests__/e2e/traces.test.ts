@@ -31,7 +31,7 @@ interface Span {
   parent: string | undefined;
 }
 
-/** An instance with the recipe of the documentation, which prints its spans. */
+/** Starts an instance as documented, which prints its spans. */
 function startTraced(
   env: Record<string, string>,
   program = [resolve('dist/main.js')],
@@ -69,7 +69,7 @@ function readSpan(printed: string): Span {
 const completed = async (count: number) =>
   waitFor(async () => (await jobCounts(redis.client)).completed === count, `${count} messages to be done`);
 
-it("a message's trace runs from its commit to the spans of its handler, in another process, and is sent at the end", async () => {
+it('the trace of a message spans its commit and its handler in another process, and is flushed at the end', async () => {
   const generator = startTraced({ GENERATOR_HANDLES: 'false' });
   await waitFor(async () => (await jobCounts(redis.client)).wait === 3, 'three messages to wait');
   const other = startTraced({});
@@ -90,7 +90,7 @@ it("a message's trace runs from its commit to the spans of its handler, in anoth
   }
 });
 
-it('started within a span, an instance does not become part of it', async () => {
+it('an instance that is started within a span does not become part of it', async () => {
   const script = `
     const { createInstance } = require(${JSON.stringify(resolve('dist/index.js'))});
     const { trace } = require(${JSON.stringify(require.resolve('@opentelemetry/api'))});
@@ -106,7 +106,7 @@ it('started within a span, an instance does not become part of it', async () => 
   expect(spans.filter(({ name }) => name === 'process messages')).toHaveLength(3);
 });
 
-it('without an SDK nothing is traced, which is said, and all else works', async () => {
+it('without an SDK nothing is traced, a line says so, and everything else works', async () => {
   const instance = startInstance({ REDISURL: redis.url, TASK, TRACES: 'on' });
   await instance.logged(
     ({ level, message }) => level === 'warn' && /^TRACES is on, but no OpenTelemetry SDK/.test(message),
@@ -116,7 +116,7 @@ it('without an SDK nothing is traced, which is said, and all else works', async 
   expect(await instance.exited).toBe(0);
 });
 
-it('without bullmq-otel it is refused with exit code 2, saying what to install', async () => {
+it('without bullmq-otel, tracing is refused with exit code 2 and a line that says what to install', async () => {
   const NODE_OPTIONS = `--require ${resolve('__tests__/fixtures/withoutBullmqOtel.cjs')}`;
   const { code, stdout, stderr } = await runCommand([], {
     REDISURL: redis.url,
@@ -130,7 +130,7 @@ it('without bullmq-otel it is refused with exit code 2, saying what to install',
   );
 });
 
-it('a job carries no trace where nothing is traced', async () => {
+it('a job carries no trace if tracing is off', async () => {
   const instance = startInstance({ REDISURL: redis.url, TASK });
   await completed(3);
   expect(await redis.client.hget('{nic}:messages:1', 'opts')).not.toContain('"tm"');

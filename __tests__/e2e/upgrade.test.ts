@@ -4,7 +4,7 @@ import { type InstanceProcess, killAll, startInstance } from '../helpers/instanc
 import { startRedis } from '../helpers/redisServer';
 import { waitFor } from '../helpers/waitFor';
 
-it('a rolling upgrade under load loses no message, and generating hardly pauses', async () => {
+it('a rolling upgrade under load loses no message and hardly interrupts generation', async () => {
   const redis = await startRedis();
   const env = {
     REDISURL: redis.url,
@@ -44,7 +44,7 @@ it('a rolling upgrade under load loses no message, and generating hardly pauses'
     expect(replacements.map(({ name }) => name)).toContain(leader);
     watching = false;
     await watched;
-    // Some 50 ms on a machine of its own (npm run bench); here others compete for the cores.
+    // About 50 ms on an idle machine (npm run bench); here other tests compete for the cores.
     expect(longestMs).toBeLessThan(1000);
 
     for (const instance of replacements) instance.signal('SIGTERM');

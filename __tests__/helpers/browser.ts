@@ -4,7 +4,7 @@ import type { AxeResults } from 'axe-core';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { CHROMIUM_ARGS, findChromium } from '../../testkit/chromium.cjs';
 
-/** Undefined where there is no Chromium, which is said. */
+/** Undefined if there is no Chromium; a message says so. */
 export function chromiumPath(): string | undefined {
   const path = findChromium(process.env);
   if (path === undefined) {
@@ -19,10 +19,10 @@ export function launchChromium(executablePath: string): Promise<Browser> {
   return chromium.launch({ executablePath, args: CHROMIUM_ARGS });
 }
 
-/** A page, and all that it does which it should not. */
+/** A page and the faults found on it. */
 export interface WatchedPage {
   readonly page: Page;
-  /** Errors, dialogs and requests to anywhere but this machine. */
+  /** Errors, dialogs and requests to other machines. */
   readonly faults: string[];
 }
 
@@ -51,7 +51,7 @@ export async function openPage(
 
 const AXE = readFileSync(resolve('node_modules/axe-core/axe.min.js'), 'utf8');
 
-/** Serious and critical faults that axe finds, each with where. */
+/** Returns the serious and critical violations that axe finds, with their places. */
 export async function axeFaults(page: Page): Promise<string[]> {
   await page.evaluate(AXE);
   const { violations } = await page.evaluate(() =>

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { DockerfileParser, type Instruction, type JSONInstruction } from 'dockerfile-ast';
 import { parse as parseYaml } from 'yaml';
 
-/** What the files for deployment say, taken apart as far as the tests ask for it. */
+/** Parses the deployment files as far as the tests need. */
 
 export interface ComposeService {
   image: string;
@@ -17,7 +17,7 @@ export interface ComposeService {
   volumes?: string[];
 }
 
-/** compose.yaml, with `variables` put in place of `${NAME...}`; those that are required and missing are refused. */
+/** compose.yaml with `variables` substituted for `${NAME...}`; throws if a required one is missing. */
 export function readCompose(variables: Record<string, string>): Record<string, ComposeService> {
   const text = readFileSync('compose.yaml', 'utf8').replace(
     /\$\{(\w+)(?::([?-])([^}]*))?\}/g,
@@ -32,14 +32,14 @@ export function readCompose(variables: Record<string, string>): Record<string, C
 
 export interface DockerInstruction {
   readonly keyword: string;
-  /** Words after it, flags not among them. */
+  /** The words after the instruction, without flags. */
   readonly words: readonly string[];
   readonly flags: Readonly<Record<string, string>>;
-  /** The same as a list, where it is written as one (the exec form). */
+  /** The arguments as a list, if the instruction has the exec form. */
   readonly list: readonly string[] | undefined;
 }
 
-/** The stages of the Dockerfile: the instructions of each, from its FROM on. */
+/** Returns the instructions of each stage of the Dockerfile, starting with its FROM. */
 export function readDockerfile(): DockerInstruction[][] {
   const stages: DockerInstruction[][] = [];
   for (const instruction of DockerfileParser.parse(readFileSync('Dockerfile', 'utf8')).getInstructions()) {
@@ -52,7 +52,7 @@ export function readDockerfile(): DockerInstruction[][] {
 function describe(instruction: Instruction): DockerInstruction {
   const words = instruction.getArguments().map((argument) => argument.getValue());
   const flags = (instruction as Partial<JSONInstruction>).getFlags?.call(instruction) ?? [];
-  // The parser does not look into a HEALTHCHECK.
+  // The parser does not parse a HEALTHCHECK.
   const text = words.slice(instruction.getKeyword() === 'HEALTHCHECK' ? 1 : 0).join(' ');
   return {
     keyword: instruction.getKeyword(),
@@ -62,7 +62,7 @@ function describe(instruction: Instruction): DockerInstruction {
   };
 }
 
-/** A file of systemd's: section, then name, then the values given to it, in order. */
+/** A systemd unit: values in order, by section and name. */
 export function readUnit(file: string): Record<string, Record<string, string[]>> {
   const unit: Record<string, Record<string, string[]>> = {};
   let section: Record<string, string[]> = {};

@@ -1,14 +1,14 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
 
-/** An HTTP server of the test's own that answers however it is told to. */
+/** An HTTP server for tests with configurable answers. */
 export interface FeedServer {
   readonly url: string;
   /** Every request so far. */
   readonly requests: { readonly at: number; readonly headers: IncomingMessage['headers'] }[];
-  /** How the next requests are answered. */
+  /** Sets how the next requests are answered. */
   answer: (request: IncomingMessage, response: ServerResponse) => unknown;
-  /** Resolves when there have been that many requests. */
+  /** Resolves after that many requests. */
   requested(count: number): Promise<void>;
   stop(): Promise<void>;
 }

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 
-/** What the suite can not do without, said once and clearly. */
+/** Checks the prerequisites of the suite once, with a clear message. */
 export default function globalSetup(): void {
   try {
     execFileSync('redis-server', ['--version'], { stdio: 'ignore' });

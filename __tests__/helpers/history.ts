@@ -1,7 +1,7 @@
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 
-/** Everything that the queue holds of a namespace, whatever state it is in: job ids with their messages, in order. */
+/** Returns all jobs of a namespace in any state, in order: job ids with their messages. */
 export async function history<Message>(
   client: Redis,
   namespace = 'nic',
@@ -22,7 +22,7 @@ export async function history<Message>(
   return jobs;
 }
 
-/** How many jobs are in each state. */
+/** Returns the number of jobs in each state. */
 export async function jobCounts(client: Redis, namespace = 'nic') {
   const queue = new Queue('messages', {
     connection: client,
@@ -33,5 +33,5 @@ export async function jobCounts(client: Redis, namespace = 'nic') {
   return counts as { wait: number; active: number; delayed: number; completed: number; failed: number };
 }
 
-/** The numbers from 1 to `last`. */
+/** Returns the numbers from 1 to `last`. */
 export const upTo = (last: number) => Array.from({ length: last }, (_, index) => index + 1);

@@ -7,7 +7,7 @@ export interface Answer {
   body: string;
 }
 
-/** One request on a connection of its own. Not fetch: that does not let its caller choose the Host. */
+/** Sends one request on a new connection. fetch would not let the caller choose the Host header. */
 export async function ask(
   { port }: { port: number },
   path: string,
@@ -20,7 +20,7 @@ export async function ask(
   const request = httpRequest({ host: '127.0.0.1', port, path, method, headers, agent: false });
   request.end(body === '' ? undefined : body);
   const [response] = (await once(request, 'response')) as [IncomingMessage];
-  // A body that is refused half-way may end in a reset, after the answer.
+  // If a body is refused midway, the connection might be reset after the answer.
   request.on('error', () => undefined);
   let text = '';
   for await (const chunk of response.setEncoding('utf8')) text += chunk;
@@ -31,17 +31,17 @@ export function basic(user: string, password: string): Record<string, string> {
   return { authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}` };
 }
 
-/** A page's connection to the live view. */
+/** The connection of a page to the live view. */
 export interface EventStreamReader {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
-  /** Every frame that has come so far. */
+  /** All frames received so far. */
   readonly frames: Frame[];
-  /** What is known after all of them. */
+  /** The state after all frames. */
   readonly state: Frame;
-  /** Whether the server has ended it. */
+  /** Whether the server has closed the connection. */
   readonly ended: boolean;
-  /** Takes nothing any more, or takes again. */
+  /** Stops or resumes reading. */
   pause(): void;
   resume(): void;
   close(): void;

@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import MarkdownIt from 'markdown-it';
 
-/** A fenced block of a document. */
+/** A fenced code block of a document. */
 export interface CodeBlock {
   readonly file: string;
   /** Line number of its first line, from 1. */
   readonly line: number;
-  /** Empty if the fence names none. */
+  /** Empty if the fence names no language. */
   readonly language: string;
   readonly code: string;
 }
@@ -24,7 +24,7 @@ export function codeBlocks(file: string): CodeBlock[] {
     }));
 }
 
-/** Everything outside of fenced blocks: where links lead, what stands between backticks, and the text. */
+/** Everything outside fenced blocks: link targets, inline code and the text. */
 export function proseOf(file: string): { links: string[]; code: string[]; text: string } {
   const tokens = parse(file).flatMap(({ children }) => children ?? []);
   const attributes = tokens.flatMap((token) => [token.attrGet('href'), token.attrGet('src')]);
@@ -35,7 +35,7 @@ export function proseOf(file: string): { links: string[]; code: string[]; text: 
   };
 }
 
-/** The anchors that GitHub gives to the headings. */
+/** Returns the anchors that GitHub generates for the headings. */
 export function anchorsIn(file: string): string[] {
   const tokens = parse(file);
   const seen = new Map<string, number>();

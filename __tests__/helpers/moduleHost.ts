@@ -2,9 +2,9 @@ import { once } from 'node:events';
 import { resolve } from 'node:path';
 import { Worker } from 'node:worker_threads';
 
-/** A thread outside of Jest's sandbox, where ES modules are what they are when the program runs. */
+/** A thread outside Jest's sandbox, where ES modules load as in the program. */
 export interface ModuleHost {
-  /** Resolves with what the operation of that name in fixtures/moduleHost.mjs gives; rejects with what it throws. */
+  /** Runs an operation of fixtures/moduleHost.mjs; resolves with its result, or rejects with its error. */
   run<Result>(operation: string, options: object): Promise<Result>;
   close(): Promise<void>;
 }

@@ -3,27 +3,27 @@ import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 
-/** A project in a directory of its own, with the package installed in it as it would be published. */
+/** A project directory with the package installed as it would be published. */
 export interface PackedInstall {
   readonly directory: string;
-  /** Where the package lies in it. */
+  /** The directory of the package in the project. */
   readonly package: string;
-  /** What is in the package, as paths relative to it. */
+  /** The files of the package, as paths relative to it. */
   readonly files: readonly string[];
   /** The size of the tarball. */
   readonly bytes: number;
-  /** Makes another package of the checkout available in it. */
+  /** Makes another package of the checkout available in the project. */
   link(name: string): void;
   remove(): void;
 }
 
 /**
  * Packs the checkout and unpacks it into an empty project. Its dependencies are linked from the checkout, and only
- * those that it declares: no network is needed, and a dependency that is used but not declared is missing.
+ * those that it declares: this needs no network, and an undeclared dependency is missing.
  */
 export function installPacked(): PackedInstall {
   const directory = realpathSync(mkdtempSync(join(tmpdir(), 'nic-packed-')));
-  // Without its scripts: they build dist/ anew, under the feet of the tests beside this one.
+  // Without its scripts, which would rebuild dist/ while other tests use it.
   const args = ['pack', '--ignore-scripts', '--json', '--pack-destination', directory];
   const output = execFileSync('npm', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
   const [packed] = JSON.parse(output) as [{ filename: string; size: number; files: { path: string }[] }];

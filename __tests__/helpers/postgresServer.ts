@@ -16,7 +16,7 @@ import { Client, type QueryResult, type QueryResultRow } from 'pg';
 import { freePort } from './redisServer';
 import { waitFor } from './waitFor';
 
-/** pg's client, whose rows are records of text unless a query says otherwise. */
+/** The client of pg; rows are records of text unless a query says otherwise. */
 export type PostgresClient = Omit<Client, 'query'> & {
   query<Row extends QueryResultRow = Record<string, string>>(
     text: string,
@@ -24,24 +24,24 @@ export type PostgresClient = Omit<Client, 'query'> & {
   ): Promise<QueryResult<Row>>;
 };
 
-/** A PostgreSQL server of the test's own, on a free loopback port and in a directory of its own. */
+/** A PostgreSQL server for tests, on a free loopback port and with its own data directory. */
 export interface PostgresServer {
   readonly port: number;
-  /** Of a database; by default of the one that is always there. */
+  /** Returns the URL of a database; by default of the one that always exists. */
   url(database?: string): string;
-  /** A client that is connected; closed by `stop` at the latest. */
+  /** Returns a connected client; `stop` closes it if it is still open. */
   open(database?: string): Promise<PostgresClient>;
-  /** Runs one of PostgreSQL's own programs against it, and gives what it prints. */
+  /** Runs one of PostgreSQL's programs against the server, and returns its output. */
   run(program: string, args: readonly string[], input?: string): string;
-  /** Ends it at once, as a crash would. */
+  /** Kills the server, like a crash. */
   kill(): Promise<void>;
-  /** Starts it again after `kill`. */
+  /** Restarts the server after `kill`. */
   restart(): Promise<void>;
-  /** Ends it and removes its data. */
+  /** Stops the server and removes its data. */
   stop(): Promise<void>;
 }
 
-/** Where PostgreSQL's programs are, of the newest version; undefined if there are none. */
+/** Returns the directory of the newest PostgreSQL programs; undefined if there are none. */
 export function findPostgres(): string | undefined {
   const debian = '/usr/lib/postgresql';
   const versions = existsSync(debian) ? readdirSync(debian).sort((a, b) => Number(b) - Number(a)) : [];
@@ -51,13 +51,13 @@ export function findPostgres(): string | undefined {
   ]
     .map((each) => join(each, 'postgres'))
     .filter((file) => existsSync(file))
-    // What is on PATH may be a link to one of them, without its neighbors.
+    // A program on PATH might be a link to one of them, without the other programs beside it.
     .map((file) => dirname(realpathSync(file)));
   const needed = ['initdb', 'createdb', 'psql', 'pg_dump'];
   return directories.find((each) => needed.every((program) => existsSync(join(each, program))));
 }
 
-/** @param bin as findPostgres gives it */
+/** @param bin the result of findPostgres */
 export async function startPostgres(bin: string): Promise<PostgresServer> {
   const directory = mkdtempSync(join(tmpdir(), 'nic-postgres-'));
   const data = join(directory, 'data');
@@ -86,7 +86,7 @@ export async function startPostgres(bin: string): Promise<PostgresServer> {
     return client;
   };
   const launch = async () => {
-    // No sockets in the file system, and no disk to wait for.
+    // No sockets in the file system, and no waiting for the disk.
     const settings = ['fsync=off', 'unix_socket_directories=', 'max_connections=50'].flatMap((each) => [
       '-c',
       each,
@@ -105,7 +105,7 @@ export async function startPostgres(bin: string): Promise<PostgresServer> {
   const kill = async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     const exited = once(child, 'exit');
-    // "Immediate shutdown": no goodbye and no checkpoint, but none of its processes is left behind.
+    // "Immediate shutdown": no checkpoint, but none of its processes is left behind.
     child.kill('SIGQUIT');
     await exited;
   };
@@ -118,7 +118,7 @@ export async function startPostgres(bin: string): Promise<PostgresServer> {
       execFileSync(join(bin, program), ['-h', '127.0.0.1', '-p', String(port), '-U', 'postgres', ...args], {
         encoding: 'utf8',
         input,
-        // What it complains of is in the error then.
+        // The error then contains its log.
         stdio: 'pipe',
       }),
     kill,
@@ -133,12 +133,12 @@ export async function startPostgres(bin: string): Promise<PostgresServer> {
 
 function newClient(url: string): PostgresClient {
   const client = new Client(url);
-  // Of servers that are killed.
+  // Connections to killed servers fail.
   client.on('error', () => undefined);
   return client;
 }
 
-/** PostgreSQL refuses to run as root. Then: as whom. */
+/** The user to run as if this is root, which PostgreSQL refuses. */
 function unprivileged(): { uid: number; gid: number } | undefined {
   if (process.getuid?.() !== 0) return undefined;
   const id = (option: string, user: string) =>
@@ -147,7 +147,7 @@ function unprivileged(): { uid: number; gid: number } | undefined {
     try {
       return { uid: id('-u', user), gid: id('-g', user) };
     } catch {
-      // Not on this machine.
+      // This machine has no such user.
     }
   }
   throw new Error('PostgreSQL does not run as root, and there is neither a user postgres nor nobody');

@@ -1,7 +1,7 @@
 import parsePrometheusTextFormat from 'parse-prometheus-text-format';
 import type { InstanceProcess } from './instance';
 
-/** One metric, as a parser of Prometheus's format sees it. */
+/** One metric as parsed from the Prometheus text format. */
 export interface Metric {
   name: string;
   help: string;
@@ -13,7 +13,7 @@ function parse(text: string): Metric[] {
   return parsePrometheusTextFormat(text) as Metric[];
 }
 
-/** Where the board of an instance listens: BOARD must be on, and BOARD_PORT 0. */
+/** Returns the address of the board of an instance; BOARD must be on and BOARD_PORT 0. */
 export async function boardOf(instance: InstanceProcess): Promise<string> {
   const { url } = await instance.logged((line) => typeof line['url'] === 'string');
   return url as string;
@@ -23,7 +23,7 @@ export interface Probe {
   status: number;
   body: string;
   type: string | null;
-  /** How long the answer took, in milliseconds. */
+  /** Response time in milliseconds. */
   ms: number;
 }
 
@@ -35,7 +35,7 @@ export async function probe(url: string, path: string): Promise<Probe> {
   return { status: response.status, body, type, ms: performance.now() - startedAt };
 }
 
-/** What /readyz names as wrong. */
+/** Returns the problems that /readyz names. */
 export function failingChecks({ body }: Probe): string[] {
   const { checks } = JSON.parse(body) as { checks: Record<string, string> };
   return Object.keys(checks).filter((name) => checks[name] !== 'ok');
@@ -44,7 +44,7 @@ export function failingChecks({ body }: Probe): string[] {
 /** A scrape, parsed. */
 export class Scrape {
   readonly metrics: ReadonlyMap<string, Metric>;
-  /** Without what the comments say, the parts of a histogram are metrics of their own. */
+  /** Without its comments, the parts of a histogram become separate metrics. */
   readonly #samples: ReadonlyMap<string, Metric>;
 
   constructor(text: string) {
@@ -59,17 +59,17 @@ export class Scrape {
     return new Scrape(body);
   }
 
-  /** Names as a query has them: of a histogram, those with `_bucket`, `_sum` and `_count` at their end. */
+  /** Names as used in queries: a histogram has those with the suffixes `_bucket`, `_sum` and `_count`. */
   get names(): string[] {
     return [...this.#samples.keys()];
   }
 
-  /** Each series of that name: its labels. */
+  /** Returns the labels of each series of that name. */
   series(name: string): Record<string, string>[] {
     return this.#samples.get(name)?.metrics.map(({ labels = {} }) => labels) ?? [];
   }
 
-  /** The value with these labels and no others but `group`; undefined without one. */
+  /** Returns the value with exactly these labels and `group`; undefined if there is none. */
   value(name: string, labels: Record<string, string> = {}): number | undefined {
     const sorted = (all: Record<string, string>) => JSON.stringify(Object.entries(all).sort());
     const found = this.#samples

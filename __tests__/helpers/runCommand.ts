@@ -9,17 +9,17 @@ export interface CommandResult {
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
-  /** From start to end, in milliseconds. */
+  /** Duration in milliseconds. */
   readonly ms: number;
 }
 
-/** No command takes this long; one that does is ended, and its code is null. In milliseconds. */
+/** Timeout in milliseconds; a command that takes longer is killed, and its code is null. */
 const PATIENCE_MS = 30_000;
 
 /**
- * Runs the built program to its end, with nothing in its environment but PATH and `env`.
+ * Runs the built program until it exits, with only PATH and `env` in its environment.
  *
- * @param cwd by default a directory in which no .env lies
+ * @param cwd by default a directory without a .env file
  */
 export function runCommand(
   args: readonly string[],
@@ -29,7 +29,7 @@ export function runCommand(
   return run(process.execPath, [resolve('dist/main.js'), ...args], env, cwd);
 }
 
-/** As runCommand, for a bash script in which `nic` is the program. A pipeline fails if any part of it does. */
+/** Like runCommand, for a bash script in which `nic` is the program. A pipeline fails if any part of it does. */
 export function runScript(
   script: string,
   env: Record<string, string> = {},
@@ -51,7 +51,7 @@ async function run(
     cwd: directory,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env['PATH'], ...env },
-    // A process group of its own, so that a whole pipeline can be ended.
+    // In its own process group, so that a whole pipeline can be killed.
     detached: true,
   });
   const patience = setTimeout(() => process.kill(-child.pid!, 'SIGKILL'), PATIENCE_MS);

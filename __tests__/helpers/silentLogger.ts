@@ -1,4 +1,4 @@
 import { createLogger } from 'winston';
 
-/** For tests that are not about the log. */
+/** A logger for tests that do not check the log. */
 export const silentLogger = createLogger({ silent: true });

@@ -6,20 +6,20 @@ interface Timer {
   run: () => void;
 }
 
-/** Time that passes only when told to, for as many processes as need be, each of which can be paused. */
+/** Simulated time for any number of processes, each of which can be paused. */
 export class VirtualTime {
   now = 0;
   #timers: Timer[] = [];
   #order = 0;
 
-  /** Calls `run` in `ms` milliseconds. Gives what cancels it. */
+  /** Calls `run` in `ms` milliseconds. Returns a function that cancels it. */
   after(ms: number, run: () => void): () => void {
     const timer = { at: this.now + Math.max(0, ms), order: this.#order++, run };
     this.#timers.push(timer);
     return () => (this.#timers = this.#timers.filter((other) => other !== timer));
   }
 
-  /** Lets time pass until `end`, one timer after the other, and everything happen that follows from each. */
+  /** Advances time to `end`, one timer after another, and settles everything that follows from each. */
   async passUntil(end: number): Promise<void> {
     await settle();
     for (;;) {
@@ -35,7 +35,7 @@ export class VirtualTime {
   }
 }
 
-/** A process in virtual time. While it is paused nothing reaches it; then everything does at once. */
+/** A process in simulated time. While it is paused, events are queued; on resume they all arrive at once. */
 export class VirtualProcess {
   readonly clock: Clock;
   readonly #time: VirtualTime;
@@ -63,7 +63,7 @@ export class VirtualProcess {
     };
   }
 
-  /** Runs `event` in this process, once it is not paused. */
+  /** Runs `event` in this process as soon as it is not paused. */
   deliver(event: () => void): void {
     if (this.#paused) this.#backlog.push(event);
     else event();
@@ -79,7 +79,7 @@ export class VirtualProcess {
   }
 }
 
-/** Until no promise that can settle is left unsettled. */
+/** Waits until no pending promise can settle. */
 async function settle(): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
 }

@@ -16,7 +16,7 @@ import { type RedisServer, startRedis } from '../helpers/redisServer';
 
 const PREFIX = '{nic}';
 
-/** As they were before any board started. */
+/** The globals before any board started. */
 const GLOBALS = [Request, Response];
 
 let redis: RedisServer;
@@ -45,7 +45,7 @@ afterEach(async () => {
   await queue.obliterate({ force: true });
 });
 
-describe('what is served', () => {
+describe('served files and pages', () => {
   test('the page loads, with the namespace in its title, and every asset that it names', async () => {
     const board = await start();
     const page = await ask(board, '/board');
@@ -63,7 +63,7 @@ describe('what is served', () => {
     }
   });
 
-  test('the page asks no other host for anything', async () => {
+  test('the page requests nothing from other hosts', async () => {
     const board = await start();
     const { body, headers } = await ask(board, '/board');
     expect(body).not.toMatch(/(src|href)="(https?:)?\/\//);
@@ -78,7 +78,7 @@ describe('what is served', () => {
     }
   });
 
-  test('assets load from any working directory, also one changed to later', async () => {
+  test('assets load from any working directory, including one that is changed later', async () => {
     const before = process.cwd();
     try {
       const board = await start();
@@ -125,7 +125,7 @@ describe('what is served', () => {
     expect(await redis.client.exists(`${PREFIX}:messages:${job.id}`)).toBe(1);
   });
 
-  test('it is ours by its name and mark, and leads back to the live view', async () => {
+  test('the page carries the name and the mark of this program and links back to the live view', async () => {
     const board = await start();
     const { body } = await ask(board, '/board/queue/messages');
     expect(body).toContain('href="/">← Live view</a>');
@@ -143,7 +143,7 @@ describe('what is served', () => {
     expect(await ask(board, '/healthz')).toMatchObject({ status: 503 });
   });
 
-  test('an unknown path is 404 and what was asked for is not repeated', async () => {
+  test('an unknown path is answered with 404 without repeating it', async () => {
     const { status, body, headers } = await ask(await start(), '/%3Cscript%3Ealert(1)%3C/script%3E?<b>');
     expect(status).toBe(404);
     expect(body).not.toMatch(/script|<b>/);
@@ -152,7 +152,7 @@ describe('what is served', () => {
     expect(headers['referrer-policy']).toBe('no-referrer');
   });
 
-  test('the global Request and Response stay what they were', async () => {
+  test('the global Request and Response are unchanged', async () => {
     await start();
     expect([Request, Response]).toEqual(GLOBALS);
   });
@@ -166,7 +166,7 @@ describe('changes', () => {
     expect(await queue.getJobCounts('waiting', 'failed')).toEqual({ waiting: 1, failed: 0 });
   });
 
-  test('read-only: it is refused, and the board says that it is read-only', async () => {
+  test('a read-only board refuses a retry and says that it is read-only', async () => {
     const id = await failedJob();
     const board = await start({ readOnly: true });
     for (const method of ['PUT', 'POST', 'PATCH', 'DELETE']) {
@@ -179,7 +179,7 @@ describe('changes', () => {
     expect(queues).toEqual([expect.objectContaining({ readOnlyMode: true, allowRetries: false })]);
   });
 
-  test('a foreign origin is refused, on changes only', async () => {
+  test('changes from a foreign origin are refused, reads are not', async () => {
     const id = await failedJob();
     const board = await start();
     const foreign = [
@@ -201,7 +201,7 @@ describe('changes', () => {
     expect(await queue.getJobCounts('failed')).toEqual({ failed: 1 });
   });
 
-  test('its own origin is fine, whatever the host is called and also behind a proxy that ends TLS', async () => {
+  test('its own origin is accepted under any host name, also behind a proxy that terminates TLS', async () => {
     const board = await start();
     const own = [
       { host: `127.0.0.1:${board.port}`, origin: `http://127.0.0.1:${board.port}` },
@@ -220,7 +220,7 @@ describe('changes', () => {
     }
   });
 
-  test('a change needs no body, nor that a length is said', async () => {
+  test('a change needs neither a body nor a Content-Length', async () => {
     const board = await start();
     const socket = connect(board.port, '127.0.0.1').setEncoding('utf8');
     socket.write('PUT /board/api/queues/pause HTTP/1.1\r\nHost: localhost\r\n\r\n');
@@ -231,7 +231,7 @@ describe('changes', () => {
     await queue.resume();
   });
 
-  test('a body arrives, said how long it is or not', async () => {
+  test('a body arrives with and without a Content-Length', async () => {
     const board = await start();
     for (const how of ['content-length', 'transfer-encoding']) {
       const id = await failedJob();
@@ -244,7 +244,7 @@ describe('changes', () => {
     expect(await queue.getJobCounts('waiting', 'failed')).toEqual({ waiting: 2, failed: 0 });
   });
 
-  test('a body of more than a mebibyte is refused, said how long it is or not', async () => {
+  test('a body of more than 1 MiB is refused with and without a Content-Length', async () => {
     const board = await start();
     const body = JSON.stringify({ all: true, padding: 'x'.repeat(1024 * 1024) });
     for (const path of ['/board/api/queues/messages/add', '/live/errors/retry']) {
@@ -255,12 +255,12 @@ describe('changes', () => {
     }
   });
 
-  test('headers of more than Node.js takes are refused', async () => {
+  test('headers larger than the Node.js limit are refused', async () => {
     const board = await start();
     expect((await ask(board, '/', { headers: { 'x-long': 'x'.repeat(20_000) } })).status).toBe(431);
   });
 
-  test('what goes round the generator’s commit is refused, and says why', async () => {
+  test('a change that would bypass the commit of the generator is refused with a reason', async () => {
     const id = await failedJob();
     const waiting = await queue.add('message', { text: 'waits' });
     const done = await completedJob();
@@ -300,7 +300,7 @@ describe('changes', () => {
     expect([await queue.getGlobalConcurrency(), await queue.getGlobalRateLimit()]).toEqual([null, null]);
   });
 
-  test('every change that Bull Board knows of is either on the list or refused', async () => {
+  test('every change that Bull Board offers is either listed or refused', async () => {
     const { appRoutes } = jest.requireActual<{ appRoutes: { api: { method: string; route: string }[] } }>(
       resolve('node_modules/@bull-board/api/dist/routes.js'),
     );
@@ -322,7 +322,7 @@ describe('changes', () => {
     );
   });
 
-  test('a job is removed, and all that are done, and what is paused and delayed goes on', async () => {
+  test('jobs and all finished jobs can be removed, and paused and delayed jobs resumed', async () => {
     const [removed, cleaned] = [await failedJob(), await failedJob()];
     await queue.add('message', {}, { delay: 60_000 });
     const board = await start();
@@ -330,7 +330,7 @@ describe('changes', () => {
       (await ask(board, `/board/api/queues/${path}`, { method: 'PUT' })).status;
     expect(await put(`messages/${removed}/clean`)).toBe(204);
     expect(await queue.getJob(removed)).toBeUndefined();
-    // Bull Board leaves what failed within the last five seconds.
+    // Bull Board keeps jobs that failed within the last five seconds.
     await redis.client.zadd(`${PREFIX}:messages:failed`, 1, cleaned);
     expect(await put('messages/clean/failed')).toBe(200);
     expect(await put('messages/promote')).toBe(200);
@@ -338,11 +338,11 @@ describe('changes', () => {
     expect(await queue.isPaused()).toBe(true);
     expect(await put('messages/resume')).toBe(200);
     expect(await queue.getJobCounts()).toMatchObject({ failed: 0, delayed: 0, waiting: 1 });
-    // Of what is not there, Bull Board says so itself.
+    // For a missing job, Bull Board itself answers.
     expect(await put('messages/4711/retry')).toBe(404);
   });
 
-  test('an error from BullMQ is answered without its stack, also in development', async () => {
+  test('an error from BullMQ is returned without its stack, also in development', async () => {
     const env = process.env['NODE_ENV'];
     process.env['NODE_ENV'] = 'development';
     const isPaused = jest.spyOn(queue, 'isPaused').mockRejectedValue(new Error('broken'));
@@ -358,8 +358,8 @@ describe('changes', () => {
   });
 });
 
-describe('who may ask', () => {
-  test('on loopback, a Host that is no loopback name is refused everywhere', async () => {
+describe('access control', () => {
+  test('on loopback, a Host header that is not a loopback name is refused on every path', async () => {
     const board = await start();
     for (const host of [
       'evil.example',
@@ -388,13 +388,13 @@ describe('who may ask', () => {
     }
   });
 
-  test('beyond loopback, any Host is answered', async () => {
+  test('beyond loopback, any Host header is accepted', async () => {
     const board = await start({ host: '0.0.0.0', password: 'secret' });
     expect((await ask(board, '/healthz', { headers: { host: 'board.example' } })).status).toBe(200);
     expect(board.url).toBe(`http://localhost:${board.port}`);
   });
 
-  test('with a password, all but the health check needs it', async () => {
+  test('with a password, every path except the health check requires it', async () => {
     const board = await start({ password: 'säcret:1' });
     for (const path of ['/', '/board', '/board/api/queues', '/board/static/favicon.ico', '/nowhere']) {
       const { status, headers } = await ask(board, path);
@@ -408,7 +408,7 @@ describe('who may ask', () => {
     expect((await ask(board, retry('1'), { method: 'PUT' })).status).toBe(401);
   });
 
-  test('with a user as well, both must fit', async () => {
+  test('with a user as well, both must match', async () => {
     const board = await start({ user: 'ops', password: 'secret' });
     expect((await ask(board, '/board', { headers: basic('ops', 'secret') })).status).toBe(200);
     expect((await ask(board, '/board', { headers: basic('oops', 'secret') })).status).toBe(401);
@@ -417,7 +417,7 @@ describe('who may ask', () => {
 });
 
 describe('listening', () => {
-  test('a taken port makes way for the next free one, and the log says so', async () => {
+  test('if the port is taken, the next free port is used, and the log says so', async () => {
     const blocker = await start();
     const board = await start({ port: blocker.port });
     expect(board.port).toBeGreaterThan(blocker.port);
@@ -427,12 +427,12 @@ describe('listening', () => {
     expect(logged.at(-1)).toMatchObject({ level: 'info', fields: { url: board.url, taken: blocker.port } });
   });
 
-  test('the log names the address it got', async () => {
+  test('the log names the address in use', async () => {
     const board = await start();
     expect(logged).toEqual([{ level: 'info', message: 'board is up', fields: { url: board.url } }]);
   });
 
-  test('when all 21 ports are taken it fails and says which', async () => {
+  test('when all 21 ports are taken, listening fails and names them', async () => {
     const first = 65_535 - 20 - Math.floor(Math.random() * 2000) - 500;
     for (let port = first; port <= first + 20; port++) await occupy(port);
     const failure = await start({ port: first }).catch((error: unknown) => error);
@@ -440,13 +440,13 @@ describe('listening', () => {
     expect((failure as Error).message).toContain(`${first} to ${first + 20} are all in use`);
   });
 
-  test('an address that is not of this machine fails and says so', async () => {
+  test('an address that this machine does not have fails and says so', async () => {
     await expect(start({ host: '192.0.2.1' })).rejects.toThrow(
       /cannot listen on 192\.0\.2\.1.*EADDRNOTAVAIL/,
     );
   });
 
-  test('close cuts open connections, whatever they are doing, and may be called twice', async () => {
+  test('close terminates open connections, whatever they are doing, and can be called twice', async () => {
     const board = await start();
     const silent = connect(board.port, '127.0.0.1');
     const halfSent = connect(board.port, '127.0.0.1').setEncoding('utf8');
@@ -500,7 +500,7 @@ function retry(id: string): string {
   return `/board/api/queues/messages/${id}/retry`;
 }
 
-/** Id of a job that has been added and has failed. */
+/** Adds a job, waits until it has failed, and returns its id. */
 function failedJob(): Promise<string> {
   return handledJob((job) => job.moveToFailed(new Error('it does that'), 'token', false));
 }
@@ -509,7 +509,7 @@ function completedJob(): Promise<string> {
   return handledJob((job) => job.moveToCompleted('', 'token', false));
 }
 
-/** Comes before all that waits. */
+/** The priority is higher than that of all waiting jobs. */
 async function handledJob(handle: (job: Job) => Promise<unknown>): Promise<string> {
   await queue.add('message', {}, { lifo: true });
   const worker = new Worker('messages', null, { connection: redis.client, prefix: PREFIX });

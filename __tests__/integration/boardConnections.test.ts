@@ -47,13 +47,13 @@ async function ask(path: string): Promise<number | undefined> {
 const openConnections = () =>
   new Promise<number>((resolve) => server.getConnections((_, count) => resolve(count)));
 
-it('many idle connections neither pile up nor keep a probe out', async () => {
+it('many idle connections neither accumulate nor block a probe', async () => {
   for (let count = 0; count < 200; count++) await open();
   expect(await ask('/healthz')).toBe(200);
   expect(await openConnections()).toBeLessThanOrEqual(MAX + 1);
 });
 
-it('connections that carry a request are kept, and only as many as the limit allows', async () => {
+it('connections with an active request are kept, up to the limit', async () => {
   const streams = [];
   for (let count = 0; count < MAX; count++) {
     const stream = await open('/stream');
@@ -65,7 +65,7 @@ it('connections that carry a request are kept, and only as many as the limit all
   expect(streams.filter(({ destroyed }) => destroyed)).toEqual([]);
 });
 
-it('a client that does not read its answer is disconnected, one whose answer takes long is not', async () => {
+it('a client that does not read its response is disconnected, a client that waits for a slow response is not', async () => {
   const slow = await open('/large');
   slow.pause();
   expect(await ask('/slow')).toBe(200);

@@ -8,8 +8,8 @@ import { type RedisServer, startRedis } from '../helpers/redisServer';
 import { waitFor } from '../helpers/waitFor';
 
 /*
- * Every internal of BullMQ that this program relies on: the list, and a test for each. None of it is promised by BullMQ,
- * which is why package.json pins its minor version. Raise the pin when all of this passes, and read what fails first.
+ * Lists every internal of BullMQ that this program relies on, with a test for each. BullMQ guarantees none of them,
+ * so package.json pins its minor version. Raise the pin when all of these tests pass; read the failing ones first.
  *
  *   a job is added by one script that can run inside a MULTI     generating/committer.ts
  *   ids are the values of a counter, one after the other         generating/committer.ts, errorLog/
@@ -43,7 +43,7 @@ afterAll(async () => {
   await redis.stop();
 });
 
-/** Handles one message after the other, with no loop of its own. */
+/** A worker that handles one message at a time and has no loop of its own. */
 function openWorker(): Worker {
   const worker = new Worker(QUEUE_NAME, null, {
     connection: client,
@@ -83,12 +83,12 @@ it('jobs are added inside a MULTI, each with the next value of the counter as it
   const results = await executing;
   expect(results!.map(([error, id]) => error ?? id)).toEqual(['1', '2', '3']);
   expect(await client.get(keys.jobCounter)).toBe('3');
-  // The list's right end is handled first.
+  // The right end of the list is handled first.
   expect(await client.lrange(keys.waiting, 0, -1)).toEqual(['3', '2', '1']);
   expect(await client.hget(keys.job('2'), 'data')).toBe('{"number":2}');
 });
 
-it('a job that is taken has its handler, its start and its attempt in its hash, and a lock with its token', async () => {
+it('the hash of an active job has its handler, start and attempt, and its lock has its token', async () => {
   await add({ n: 1 });
   const worker = openWorker();
   const job = await worker.getNextJob('token');
@@ -106,7 +106,7 @@ it('a job that is taken has its handler, its start and its attempt in its hash, 
   await worker.close();
 });
 
-it('a job that failed is in the failed set, by its time, with reason, stack and attempts in its hash', async () => {
+it('a failed job is in the failed set, scored by its time, with reason, stack and attempts in its hash', async () => {
   await add({ n: 1 });
   const worker = openWorker();
   const job = await worker.getNextJob('token');
@@ -119,7 +119,7 @@ it('a job that failed is in the failed set, by its time, with reason, stack and 
   await worker.close();
 });
 
-it('events have their name as their second field, and tell what a failed job was before', async () => {
+it('events have their name as their second field, and a failed event has the previous state', async () => {
   await add({ n: 1 });
   const worker = openWorker();
   const job = await worker.getNextJob('token');
@@ -137,7 +137,7 @@ it('events have their name as their second field, and tell what a failed job was
   await worker.close();
 });
 
-it('a retry with both options sets attempts back to none', async () => {
+it('a retry with both options resets the attempts to zero', async () => {
   await add({ n: 1 });
   const worker = openWorker();
   const job = await worker.getNextJob('token');
@@ -149,7 +149,7 @@ it('a retry with both options sets attempts back to none', async () => {
   await worker.close();
 });
 
-it("a lock's token is enough to requeue or to fail a job that another worker holds", async () => {
+it('the token of a lock is enough to requeue or fail a job that another worker holds', async () => {
   await add({ n: 1 }, { n: 2 });
   const worker = openWorker();
   for (const token of ['one', 'two']) await worker.getNextJob(token);
@@ -162,7 +162,7 @@ it("a lock's token is enough to requeue or to fail a job that another worker hol
   await worker.close();
 });
 
-it('a worker leaves a job where it is after a WaitingError', async () => {
+it('a worker does not move a job after a WaitingError', async () => {
   await add({ n: 1 });
   let taken = 0;
   const worker = new Worker(
@@ -181,7 +181,7 @@ it('a worker leaves a job where it is after a WaitingError', async () => {
   await worker.close();
 });
 
-it('a backend has the methods that are wrapped, with the parameters that are handed on', () => {
+it('a backend has the wrapped methods, with the parameters that are passed on', () => {
   const backend = queue.getBackend() as unknown as Record<string, (...args: unknown[]) => unknown>;
   const parameters = Object.fromEntries(
     [

@@ -27,7 +27,7 @@ let connections: Redis[];
 beforeEach(async () => {
   redis = await startRedis(DURABLE);
   ending = new AbortController();
-  // Eight committers wait for it.
+  // Eight committers wait for the same connection.
   setMaxListeners(0, ending.signal);
   connections = [];
 });
@@ -63,7 +63,7 @@ const batch = (...messages: number[]) => encode(messages, messages.at(-1) ?? 'mo
 const queued = async () => (await history<number>(redis.client)).map(({ message }) => message);
 const stored = async () => redis.client.hgetall(keys.cursor);
 
-it('a batch, its cursor and the count are there together, in order, under ids that count on', async () => {
+it('a batch, its cursor and the count are written together, in order, under consecutive ids', async () => {
   const committer = await lead();
   expect(await committer.position()).toMatchObject(START);
   const first = await committer.commit(START, batch(1, 2, 3));
@@ -74,14 +74,14 @@ it('a batch, its cursor and the count are there together, in order, under ids th
   expect(await stored()).toEqual({ cursor: '4', generated: '4', term: '1' });
 });
 
-it('an empty batch moves the cursor alone', async () => {
+it('an empty batch moves only the cursor', async () => {
   const committer = await lead();
   expect((await committer.commit(START, batch())).outcome).toBe('committed');
   expect(await stored()).toEqual({ cursor: '"moved"', generated: '0', term: '1' });
   expect(await queued()).toEqual([]);
 });
 
-it('every JSON value comes through as a message and as a cursor', async () => {
+it('every JSON value survives as a message and as a cursor', async () => {
   const values = [null, 0, '', false, [], {}, 'ünïcödé 💥 \u0000 \ud800', { a: [{ b: null }] }];
   const committer = await lead();
   let position = START;
@@ -94,7 +94,7 @@ it('every JSON value comes through as a message and as a cursor', async () => {
   expect((await history(redis.client)).map(({ message }) => message)).toEqual(values);
 });
 
-it('a deposed leader can not commit, even within the same process and connection', async () => {
+it('a deposed leader cannot commit, even within the same process and connection', async () => {
   const committer = await lead('a');
   await committer.commit(START, batch(1));
   await takeTerm(redis.client, keys, generatorRole(keys), 'b');
@@ -103,7 +103,7 @@ it('a deposed leader can not commit, even within the same process and connection
 });
 
 it('a term that was taken between the fence and the EXEC makes Redis refuse the EXEC', async () => {
-  // Asked right before the EXEC is sent: just where a process may be paused for long.
+  // Called right before the EXEC is sent, where a process could be paused for long.
   let takeover: Promise<unknown> = Promise.resolve();
   const committer = await lead('a', {
     term: {
@@ -116,7 +116,7 @@ it('a term that was taken between the fence and the EXEC makes Redis refuse the 
       },
     },
   });
-  // The takeover is on its way before the EXEC is.
+  // The takeover is sent before the EXEC.
   await redis.client.ping();
   await expect(committer.commit(START, batch(1))).rejects.toThrow(DeposedError);
   expect(await takeover).toMatchObject({ term: 2 });
@@ -129,14 +129,14 @@ it('nothing is sent once the trust deadline has passed', async () => {
   expect(await queued()).toEqual([]);
 });
 
-it('the same term number in another hand does not pass the fence', async () => {
-  // A Redis that failed over may give out a term a second time.
+it('the same term number held by another instance does not pass the fence', async () => {
+  // A Redis that has failed over can assign a term a second time.
   const committer = await lead('a');
   await redis.client.hset(keys.leader, { instance: 'b', term: 1 });
   await expect(committer.commit(START, batch(1))).rejects.toThrow(DeposedError);
 });
 
-it('a position that Redis has lost is told from one that it still has', async () => {
+it('a position that Redis has lost is distinguished from one that it still has', async () => {
   const committer = await lead();
   await committer.commit(START, batch(1, 2));
   await redis.client.hset(keys.cursor, { generated: 1, cursor: '1' });
@@ -145,7 +145,7 @@ it('a position that Redis has lost is told from one that it still has', async ()
   expect(await queued()).toEqual([1, 2]);
 });
 
-it('with as many messages waiting as may, nothing is committed', async () => {
+it('nothing is committed while the backlog is full', async () => {
   const committer = await lead('a', { maxBacklog: 2 });
   const first = await committer.commit(START, batch(1, 2));
   expect(first.outcome).toBe('committed');
@@ -154,7 +154,7 @@ it('with as many messages waiting as may, nothing is committed', async () => {
   expect((await committer.commit({ generated: 2, cursorJson: '2' }, batch(3))).outcome).toBe('committed');
 });
 
-it('a flushed script cache costs nothing', async () => {
+it('a flushed script cache does no harm', async () => {
   const committer = await lead();
   await committer.commit(START, batch(1));
   await redis.client.script('FLUSH');
@@ -163,7 +163,7 @@ it('a flushed script cache costs nothing', async () => {
   expect(await queued()).toEqual([1, 2, 3]);
 });
 
-it('a connection that is cut in the middle of commits loses and doubles nothing', async () => {
+it('a connection that is cut during commits loses and duplicates nothing', async () => {
   const committer = await lead();
   const last = 400;
   const cutting = (async () => {
@@ -183,7 +183,7 @@ it('a connection that is cut in the middle of commits loses and doubles nothing'
   expect(await queued()).toEqual(Array.from({ length: last }, (_, index) => index + 1));
 });
 
-it('an EXEC whose answer was lost is not sent again when it was executed', async () => {
+it('an EXEC whose answer was lost is not sent again if it was executed', async () => {
   const proxy = await startProxy(redis.port);
   try {
     const committer = await lead('a', {
@@ -192,7 +192,7 @@ it('an EXEC whose answer was lost is not sent again when it was executed', async
       term: {
         number: 1,
         signal: ending.signal,
-        // Right before the EXEC is sent: it arrives, its answer does not.
+        // Right before the EXEC is sent: the EXEC arrives, but its answer does not.
         isTrusted: () => {
           proxy.blackhole('responses');
           return true;
@@ -212,7 +212,7 @@ it('an EXEC whose answer was lost is not sent again when it was executed', async
   }
 });
 
-it('an EXEC that is held up on its way is refused after the batch was committed again', async () => {
+it('an EXEC that is delayed in transit is refused after the batch was committed again', async () => {
   const proxy = await startProxy(redis.port);
   try {
     let through: string = proxy.url;
@@ -224,7 +224,7 @@ it('an EXEC that is held up on its way is refused after the batch was committed 
         signal: ending.signal,
         isTrusted: () => {
           if (through === redis.url) return true;
-          // The EXEC stays in the proxy while the client believes the connection broken and opens another.
+          // The EXEC stays in the proxy while the client considers the connection broken and opens another.
           proxy.hold();
           through = redis.url;
           setTimeout(() => proxy.cutClients(), 20);
@@ -242,7 +242,7 @@ it('an EXEC that is held up on its way is refused after the batch was committed 
   }
 });
 
-it('a Redis that is out of memory refuses a batch as a whole, and takes it when there is room', async () => {
+it('a Redis that is out of memory refuses a batch as a whole, and accepts it when memory is free again', async () => {
   const committer = await lead();
   await redis.client.config('SET', 'maxmemory', '1');
   const committing = committer.commit(START, batch(1, 2, 3));
@@ -252,7 +252,7 @@ it('a Redis that is out of memory refuses a batch as a whole, and takes it when 
   expect(await queued()).toEqual([1, 2, 3]);
 });
 
-it('a Redis that is killed while a commit waits takes the commit when it is back', async () => {
+it('a Redis that is killed while a commit is waiting executes the commit when it is back', async () => {
   const committer = await lead();
   await committer.position();
   await redis.kill();
@@ -262,7 +262,7 @@ it('a Redis that is killed while a commit waits takes the commit when it is back
   expect(await queued()).toEqual([1, 2]);
 });
 
-it('the end of the term ends a commit that waits for Redis', async () => {
+it('the end of the term aborts a commit that is waiting for Redis', async () => {
   const committer = await lead();
   await committer.position();
   await redis.kill();
@@ -297,7 +297,7 @@ it('a job is stored exactly as BullMQ stores it', async () => {
   expect(events.slice(0, 2).map((text) => text.replace('jobId 1', 'jobId 2'))).toEqual(events.slice(2));
 });
 
-it('nothing is committed while generating is paused, not even by an EXEC that is under way', async () => {
+it('nothing is committed while generation is paused, not even by an EXEC in transit', async () => {
   let pausing: Promise<unknown> | undefined;
   const pause = () => redis.client.hset(keys.paused, 'generating', '{}');
   const term = {
@@ -319,7 +319,7 @@ it('nothing is committed while generating is paused, not even by an EXEC that is
   expect(await queued()).toEqual([1]);
 });
 
-it('a source is paused by its own field, and by that of all', async () => {
+it('a source is paused by its own field and by the field for all sources', async () => {
   const source = keys.source('left');
   const committer = new Committer({ ...(await optionsOf('left')) });
   await redis.client.hset(keys.paused, 'generating:right', '{}');
@@ -333,7 +333,7 @@ it('a source is paused by its own field, and by that of all', async () => {
   expect(await redis.client.hget(source.cursor, 'generated')).toBe('1');
 });
 
-it('a position is used once: a second commit from it finds that it has moved', async () => {
+it('a position is used once: a second commit from it is refused', async () => {
   const committer = await lead();
   const first = await committer.commit(START, batch(1));
   if (first.outcome !== 'committed') throw new Error(first.outcome);
@@ -369,7 +369,7 @@ it.each([
   },
 );
 
-it('eight sources commit at once: nothing lost, nothing doubled, each in order, whatever is cut', async () => {
+it('eight sources commit concurrently without loss or duplicates, each in order, whatever is cut', async () => {
   const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
   const sources = names.map((name, index) => ({ name, base: index * 1_000_000 }));
   const cutting = new AbortController();

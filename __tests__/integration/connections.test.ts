@@ -37,7 +37,7 @@ const open = (url: string, logger: Logger = silentLogger) =>
 const event = (client: Redis, name: string) =>
   new Promise<void>((resolve) => void client.once(name, resolve));
 
-it('a connection of any role that stalls is replaced, or ends if it must not reconnect', async () => {
+it('a stalled connection of any role is replaced, or closed if it must not reconnect', async () => {
   const proxy = await startProxy(redis.port);
   try {
     const { queue, control, lease, subscriber, commit } = await open(proxy.url);
@@ -76,7 +76,7 @@ it('a connection of any role that stalls is replaced, or ends if it must not rec
   }
 });
 
-it('an event loop that was blocked for longer than that replaces no connection', async () => {
+it('an event loop that was blocked for longer than the timeout causes no reconnect', async () => {
   const connector = new RedisConnector({ address: parseRedisUrl(redis.url), key: keys.lease });
   const client = await connector.connect('lease', { socketTimeout: 100 });
   let closed = 0;
@@ -91,11 +91,11 @@ it('an event loop that was blocked for longer than that replaces no connection',
   client.disconnect();
 });
 
-it('a timeout leaves room for what may block', () => {
+it('a timeout allows for blocking commands', () => {
   expect(SETTINGS.queue.socketTimeout).toBeGreaterThan(5000);
 });
 
-it('a connection carries the name of its instance; a user without that right connects as well', async () => {
+it('a connection carries the name of its instance; a user without the right to set it can still connect', async () => {
   await open(redis.url);
   const named = await redis.client.client('LIST');
   expect(String(named).match(/ name=\{nic\}:a /g)).toHaveLength(4);
@@ -104,7 +104,7 @@ it('a connection carries the name of its instance; a user without that right con
   expect(await control.ping()).toBe('PONG');
 });
 
-it('a Redis that refuses writes for a while is said to be away once, and back once', async () => {
+it('a Redis that refuses writes for a while is logged as unavailable once, and as back once', async () => {
   const lines: string[] = [];
   const log = (text: string) => void lines.push(text);
   const logger: Logger = { error: log, warn: log, info: log, debug: () => undefined, child: () => logger };
@@ -115,7 +115,7 @@ it('a Redis that refuses writes for a while is said to be away once, and back on
   const other = redis.port;
   await redis.client.call('REPLICAOF', '127.0.0.1', String(other));
   const until = performance.now() + 1500;
-  // As the parts of an instance do, whatever the answer.
+  // Like the parts of an instance, regardless of the answer.
   while (performance.now() < until) {
     await control.hset('key', 'field', 1).catch(() => undefined);
     void queue.hset('key', 'field', 2);

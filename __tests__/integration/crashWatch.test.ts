@@ -33,7 +33,7 @@ async function connect(role: 'control' | 'lease' | 'subscriber', url = redis.url
   return client;
 }
 
-/** A leader with leases, terms and a presence, but no process of its own. */
+/** A leader with leases, terms and a presence, but without a process. */
 async function leader(instance: string, roles: readonly Role[] = [GENERATOR], ttlMs = 60_000) {
   const [control, subscriber, leaseClient] = await Promise.all([
     connect('control'),
@@ -58,7 +58,7 @@ async function leader(instance: string, roles: readonly Role[] = [GENERATOR], tt
   return { subscriber, held, take };
 }
 
-/** A follower's watch. */
+/** The crash watch of a follower. */
 async function watch(url = redis.url, ttlMs = 60_000) {
   const [control, leaseClient] = await Promise.all([connect('control', url), connect('lease', url)]);
   const vacant: string[] = [];
@@ -87,7 +87,7 @@ async function watch(url = redis.url, ttlMs = 60_000) {
     stopping.abort();
     return running;
   });
-  /** Several looks from now on. */
+  /** Resolves after several polls. */
   const looked = async () => {
     const from = looks;
     await waitFor(() => looks >= from + 4, 'the watch to look');
@@ -98,7 +98,7 @@ async function watch(url = redis.url, ttlMs = 60_000) {
 
 const leaseHeld = (role: Role = GENERATOR) => redis.client.exists(role.keys.lease);
 
-it('frees the leases of a leader whose connection has ended, of all its roles, within two looks', async () => {
+it('frees the leases of all roles of a leader whose connection has ended, within two polls', async () => {
   const { subscriber } = await leader('a', [GENERATOR, KEEPER]);
   const { crashed, looked } = await watch();
   await looked();
@@ -147,7 +147,7 @@ it('touches nothing of a leader that lives, while another one is dead', async ()
   expect(await a.held[0]!.extend()).toBe('extended');
 });
 
-it('suspects nobody whom it has not seen alive', async () => {
+it('does not suspect a leader that it has not seen alive', async () => {
   const { subscriber } = await leader('a');
   subscriber.disconnect();
   const { crashed, looked } = await watch();
@@ -156,13 +156,13 @@ it('suspects nobody whom it has not seen alive', async () => {
   expect(await leaseHeld()).toBe(1);
 });
 
-it('suspects nobody because of a reconnect of its own', async () => {
+it('does not suspect a leader because of its own reconnect', async () => {
   const proxy = await startProxy(redis.port);
   cleanUps.push(() => proxy.close());
   const { subscriber } = await leader('a');
   const { crashed, control, looked } = await watch(proxy.url);
   await looked();
-  // While it is away the leader leaves; it was not seen alive on the connection that follows.
+  // The leader leaves during the reconnect, so it was not seen alive on the new connection.
   proxy.refuse();
   proxy.cut();
   await waitFor(() => control.status !== 'ready', 'the connection to break');
@@ -174,7 +174,7 @@ it('suspects nobody because of a reconnect of its own', async () => {
   expect(await leaseHeld()).toBe(1);
 });
 
-it('suspects nobody after a restart of Redis, until the leader is there again', async () => {
+it('does not suspect a leader after a restart of Redis until the leader has reconnected', async () => {
   const { subscriber } = await leader('a');
   const { crashed, control, looked } = await watch();
   await looked();
@@ -188,11 +188,11 @@ it('suspects nobody after a restart of Redis, until the leader is there again', 
   await waitFor(() => crashed().length === 1, 'the eviction');
 });
 
-it('takes nothing from a successor that has the lease already', async () => {
+it('does not free the lease of a successor', async () => {
   const first = await leader('a');
   const { crashed, looked } = await watch();
   await looked();
-  // All at once: the first is gone, and the second in its place.
+  // At the same instant the first leader disappears and the second takes its place.
   await first.held[0]!.release();
   const second = await leader('b');
   first.subscriber.disconnect();
@@ -209,7 +209,7 @@ it('notices right when the lease of a silent leader expires', async () => {
   expect(performance.now() - acquiredAt).toBeLessThan(1500 * 1.1);
 });
 
-it('notices a role that nobody holds, and tells the newest terms', async () => {
+it('notices a role without a leader, and returns the newest terms', async () => {
   await leader('a', [GENERATOR]);
   await takeTerm(redis.client, keys, GENERATOR, 'somebody');
   const { vacant, terms, crashWatch } = await watch();

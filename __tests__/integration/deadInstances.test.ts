@@ -33,7 +33,7 @@ const open = (connectionName?: string) => {
 let stamp = 0;
 const report = (instance: string) => redis.client.hset(keys.instances, instance, `{"seen":${++stamp}}`);
 
-/** An instance with a subscription and one other connection, both named after it. */
+/** An instance with a subscription and another connection, both named after it. */
 async function startInstance(instance: string) {
   const subscriber = open(keys.connectionName(instance));
   await subscriber.subscribe(keys.presence(instance));
@@ -43,7 +43,7 @@ async function startInstance(instance: string) {
   return { subscriber, other };
 }
 
-/** Checks as the keeper does, and tells after how many milliseconds the instance was found dead. */
+/** Checks like the keeper, and returns after how many milliseconds the instance was declared dead. */
 async function diesWithin(ms: number, instance: string, dead: DeadInstances): Promise<number | undefined> {
   const startedAt = performance.now();
   while (performance.now() - startedAt < ms) {
@@ -61,7 +61,7 @@ async function watch() {
   return new DeadInstances({ client: control, keys, missingMs: 400 });
 }
 
-it('an instance whose connections are all gone is dead after the time that it may be missing', async () => {
+it('an instance whose connections are all gone is declared dead after the timeout', async () => {
   const { subscriber, other } = await startInstance('a');
   const dead = await watch();
   expect(await dead.filterDead(['a'])).toEqual(new Set());
@@ -72,7 +72,7 @@ it('an instance whose connections are all gone is dead after the time that it ma
   expect(afterMs).toBeLessThan(800);
 });
 
-it('an instance that has never been checked before is known, if it was there when the connection was opened', async () => {
+it('an instance that was never checked is known if it was present when the connection was opened', async () => {
   const { subscriber, other } = await startInstance('a');
   const dead = await watch();
   await sleep(50);
@@ -81,7 +81,7 @@ it('an instance that has never been checked before is known, if it was there whe
   expect(await diesWithin(3000, 'a', dead)).toBeLessThan(800);
 });
 
-it('an instance that has lost its subscription alone is alive while it reports, and while it is connected', async () => {
+it('an instance that has lost only its subscription is alive while it reports or is connected', async () => {
   const { subscriber, other } = await startInstance('a');
   const dead = await watch();
   await dead.filterDead(['a']);
@@ -91,7 +91,7 @@ it('an instance that has lost its subscription alone is alive while it reports, 
   expect(await diesWithin(700, 'a', dead)).toBeUndefined();
   clearInterval(reporting);
 
-  // It computes, and reports no more: but the kernel keeps its connections.
+  // It is busy and no longer reports, but the kernel keeps its connections open.
   const kept = open(keys.connectionName('a'));
   await kept.ping();
   expect(await diesWithin(700, 'a', dead)).toBeUndefined();
@@ -99,7 +99,7 @@ it('an instance that has lost its subscription alone is alive while it reports, 
   expect(await diesWithin(3000, 'a', dead)).toBeGreaterThan(0);
 });
 
-it('after a restart of Redis, an instance that has not come back yet is not taken for dead', async () => {
+it('after a restart of Redis, an instance that has not reconnected yet is not declared dead', async () => {
   await startInstance('a');
   const dead = await watch();
   await dead.filterDead(['a']);
@@ -109,12 +109,12 @@ it('after a restart of Redis, an instance that has not come back yet is not take
   await redis.restart();
   await back;
   expect(await diesWithin(700, 'a', dead)).toBeUndefined();
-  // Once it has reported, it can be seen to be gone.
+  // Once it has reported, its absence can be detected.
   await report('a');
   expect(await diesWithin(3000, 'a', dead)).toBeGreaterThan(0);
 });
 
-it('a user who may not ask for the connections goes by the other signs', async () => {
+it('a user without the right to list connections relies on the other signs', async () => {
   const { subscriber } = await startInstance('a');
   const dead = await watch();
   await redis.client.call('ACL', 'SETUSER', 'default', '-client|list');

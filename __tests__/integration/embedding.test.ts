@@ -6,7 +6,7 @@ import type * as Package from '../../src/index';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
 import { waitFor } from '../helpers/waitFor';
 
-// The package as others load it.
+// The package as its users load it.
 // eslint-disable-next-line @typescript-eslint/no-require-imports
 const { createInstance } = require(resolve('dist/index.js')) as typeof Package;
 
@@ -25,7 +25,7 @@ const env = (namespace: string) => ({
   LOG_LEVEL: 'error',
 });
 
-it('an instance runs a task that is an object of this process, and stops without a trace', async () => {
+it('an instance runs a task object of this process, and leaves nothing open when it stops', async () => {
   const handled: number[] = [];
   const before = [process.listenerCount('SIGINT'), process.listenerCount('SIGTERM')];
   const instance = createInstance<number, number>({
@@ -49,7 +49,7 @@ it('an instance runs a task that is an object of this process, and stops without
   }, 'all connections to be closed');
 });
 
-it('two instances in one process are two: one generates, both handle', async () => {
+it('two instances in one process are independent: one generates, both handle', async () => {
   const handledBy = new Set<string>();
   const make = (name: string) =>
     createInstance<number, number>({
@@ -74,7 +74,7 @@ it('two instances in one process are two: one generates, both handle', async () 
   await Promise.all([a.stop(), b.stop()]);
 });
 
-it('may be stopped before it was started, and while it starts', async () => {
+it('can be stopped before it is started and while it is starting', async () => {
   const never = createInstance({ env: env('never') });
   await never.stop();
   await never.start();
@@ -86,7 +86,7 @@ it('may be stopped before it was started, and while it starts', async () => {
   await starting;
 });
 
-it('start rejects with what is wrong, and stop is still fine', async () => {
+it('start rejects with the error, and stop still works', async () => {
   const wrong = createInstance({ env: { ...env('x'), CONCURRENCY: 'many' } });
   await expect(wrong.start()).rejects.toThrow(/CONCURRENCY is "many", expected/);
   await wrong.stop();
@@ -102,7 +102,7 @@ interface Line {
   fields: Record<string, unknown>;
 }
 
-/** A logger that keeps its lines. */
+/** Returns a logger that stores its lines. */
 function collect() {
   const lines: Line[] = [];
   const at = (level: string) => (message: string, fields: object) =>
@@ -123,7 +123,7 @@ it('unknown options, and loggers that lack a method, are refused with a TypeErro
   createInstance({ logger: console });
 });
 
-it('a logger of the host gets every line, and winston is not even loaded', async () => {
+it('a logger of the host receives every line, and winston is not loaded', async () => {
   const program = `
     const { createInstance } = require(${JSON.stringify(resolve('dist/index.js'))});
     const lines = [];
@@ -164,7 +164,7 @@ it('a logger of the host gets every line, and winston is not even loaded', async
   for (const [, fields] of lines) expect(fields['namespace']).toBe('logged');
 });
 
-it('an instance that does not run says so', async () => {
+it('an instance that is not running says so', async () => {
   const idle = createInstance({ env: env('idle') });
   const check = async (state: string) => {
     expect([idle.isLeader, idle.health()]).toEqual([false, false]);
@@ -179,7 +179,7 @@ it('an instance that does not run says so', async () => {
   await check('has been stopped');
 });
 
-describe('an instance that runs', () => {
+describe('a running instance', () => {
   const { lines, logger } = collect();
   const events: [string, unknown][] = [];
   let instance: Package.Instance;
@@ -216,7 +216,7 @@ describe('an instance that runs', () => {
 
   const eventOf = (name: string) => events.find(([each]) => each === name)?.[1];
 
-  it('tells what happens, whatever listeners do', () => {
+  it('emits its events even if listeners throw', () => {
     expect(eventOf('elected')).toEqual({ role: 'generator', source: null, term: 1 });
     expect(eventOf('messageFailed')).toEqual({
       ...{ id: '2', message: { n: 2 }, attempts: 2 },
@@ -240,7 +240,7 @@ describe('an instance that runs', () => {
     expect(events.filter(([name]) => name === 'removed')).toEqual([]);
   });
 
-  it('answers without a board', async () => {
+  it('answers requests without a board', async () => {
     expect([instance.isLeader, instance.health()]).toEqual([true, true]);
     expect(await instance.readiness()).toMatchObject({ ready: true, checks: { redis: 'ok' } });
     const status = await waitFor(async () => {
@@ -303,7 +303,7 @@ describe('an instance that runs', () => {
     await reader.cancel();
   });
 
-  it('says that it steps down and is no longer ready when it is stopped', async () => {
+  it('reports that it steps down and is no longer ready when it is stopped', async () => {
     await instance.stop();
     expect(
       events
@@ -347,7 +347,7 @@ it('two groups in one process do not mix', async () => {
     );
 });
 
-it('where no living instance can generate, each says so', async () => {
+it('every instance says so if no living instance can generate', async () => {
   const logs = [collect(), collect()];
   const handle = () => undefined;
   const generate = async function* () {

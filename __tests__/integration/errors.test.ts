@@ -40,7 +40,7 @@ afterEach(async () => {
   await redis.stop();
 });
 
-/** A queue, its log, and a BullMQ worker that fails every message with an error of the given class. */
+/** Sets up a queue, its error log, and a BullMQ worker that fails every message with an error of the given class. */
 async function parts() {
   const connector = new RedisConnector({ address: parseRedisUrl(redis.url), key: keys.lease });
   const [control, connection] = await Promise.all([connector.connect('control'), connector.connect('queue')]);
@@ -52,7 +52,7 @@ async function parts() {
   return { control, connection, queue, errorLog: new ErrorLog(control, queue, keys) };
 }
 
-/** Lets a bare BullMQ worker handle all that waits. */
+/** Handles all waiting messages with a plain BullMQ worker. */
 async function handleAll(handle: (data: unknown) => unknown, concurrency = 50): Promise<void> {
   const connection = redis.client.duplicate({ maxRetriesPerRequest: null });
   const worker = new Worker('messages', (job) => Promise.resolve(job.data).then(handle), {
@@ -89,7 +89,7 @@ const recorded = () => redis.client.hlen(keys.errors);
 const untilRecorded = (count: number) =>
   waitFor(async () => (await recorded()) === count, `${count} records`);
 
-it('a failure becomes a record with everything that is known of it', async () => {
+it('a failure becomes a record with all its details', async () => {
   const { queue, ...rest } = await parts();
   record({ queue, ...rest });
   await queue.add('message', { text: 'x' });
@@ -110,18 +110,18 @@ it('a failure becomes a record with everything that is known of it', async () =>
   });
 });
 
-it('6,000 messages that failed while no instance was alive, more than the event stream remembers, are recorded within 15 s', async () => {
+it('6,000 messages that failed while no instance was alive, more than the event stream keeps, are recorded within 15 s', async () => {
   const { queue } = await parts();
   await addAll(queue, 1, 6000);
   await handleAll(fail);
-  // The first failures have left the stream.
+  // The stream no longer has the first failures.
   const [[, fields]] = (await redis.client.xrange(keys.events, '-', '+', 'COUNT', 1)) as [[string, string[]]];
   expect(Number(fields[fields.indexOf('jobId') + 1])).toBeGreaterThan(1000);
   startInstance({ REDISURL: redis.url, TASK: resolve('__tests__/fixtures/idleTask.mjs') });
   await waitFor(async () => (await recorded()) === 6000, 'all records', 15_000);
 });
 
-it('a recorder goes on where the last one stood, without looking at everything again', async () => {
+it('a recorder continues where the previous one stopped, without a full scan', async () => {
   const first = await parts();
   const end = record(first);
   await addAll(first.queue, 1, 10);
@@ -131,7 +131,7 @@ it('a recorder goes on where the last one stood, without looking at everything a
   await end();
   await addAll(first.queue, 11, 20);
   await handleAll(fail);
-  // Were it to look at everything, this one would come back.
+  // A full scan would restore this record.
   await redis.client.hdel(keys.errors, '3');
   let reconciled = false;
   first.errorLog.reconcile = () => Promise.resolve(void (reconciled = true));
@@ -141,7 +141,7 @@ it('a recorder goes on where the last one stood, without looking at everything a
   expect(reconciled).toBe(false);
 });
 
-it('a record that went missing although its event was read is made up for', async () => {
+it('a missing record whose event was already read is written later', async () => {
   const all = await parts();
   record(all);
   await addAll(all.queue, 1, 5);
@@ -164,17 +164,17 @@ it('an event stream that was deleted does not stop recording', async () => {
 });
 
 it('position and record are stored together: cut off at any instant, no failure is forgotten', async () => {
-  // Few enough that the stream forgets none of their events.
+  // Few enough for the stream to keep all their events.
   const total = 2000;
   const all = await parts();
   await addAll(all.queue, 1, total);
-  // The position alone must do: nothing is made up for afterwards.
+  // The position alone must suffice: no later scan repairs anything.
   all.errorLog.reconcile = () => Promise.resolve();
   let end = record(all);
   const handling = handleAll(fail);
   let handled = false;
   void handling.then(() => (handled = true));
-  // Many short lives of recorders, each cut off with events unread, read and half dealt with.
+  // Many short-lived recorders, each cut off with some events unread, read or partly processed.
   while (!handled) {
     await new Promise((resolve) => setTimeout(resolve, Math.random() * 60));
     await end();
@@ -184,7 +184,7 @@ it('position and record are stored together: cut off at any instant, no failure 
   await untilRecorded(total);
 });
 
-describe('a failure without a text', () => {
+describe('a failure without a message', () => {
   it.each<[string, unknown, string]>([
     ['an error without a message', new RangeError(), 'RangeError'],
     ['an empty text', '', 'Error'],
@@ -194,7 +194,7 @@ describe('a failure without a text', () => {
     const all = await parts();
     record(all);
     await addAll(all.queue, 1, 1);
-    // What is no error BullMQ cannot store: an instance makes one of it.
+    // BullMQ cannot store a value that is not an error, so an instance turns it into one.
     await handleAll(() => {
       throw thrown instanceof Error ? thrown : storableError(thrown);
     });
@@ -210,7 +210,7 @@ it('a failure of a message of a named source names the source, and its causes', 
   const cause = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
   const error = new TypeError('fetch failed', { cause });
   await all.queue.add('eu-west', 1);
-  // As the worker of an instance writes it.
+  // In the form that the worker of an instance writes.
   await redis.client.hset(keys.job('1'), ERROR_FIELD, errorDetails(error));
   await handleAll(() => {
     throw storableError(error);
@@ -223,7 +223,7 @@ it('a failure of a message of a named source names the source, and its causes', 
   });
 });
 
-it('500 failures whose events were lost are recorded beside 50,000 records written by hand', async () => {
+it('500 failures whose events were lost are recorded among 50,000 records written by hand', async () => {
   const all = await parts();
   const states: string[] = [];
   record({ ...all, onState: (state) => states.push(state) });
@@ -266,7 +266,7 @@ describe('a recorder in its own thread', () => {
     return { end, lines, untilUpToDate };
   };
 
-  /** A failed job, with its event, as BullMQ writes it. */
+  /** Writes a failed job and its event as BullMQ does. */
   const failOne = async (id: string) => {
     await redis.client
       .multi()
@@ -307,7 +307,7 @@ describe('a recorder in its own thread', () => {
       },
     ],
     ['cut all connections', 0, () => redis.client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')],
-  ])('records failures within 2 s after Redis %s, and ends within 1 s', async (_, forMs, fault) => {
+  ])('records failures within 2 s after Redis %s, and stops within 1 s', async (_, forMs, fault) => {
     const { end, untilUpToDate } = runThread();
     await untilUpToDate();
     await failOne('1');
@@ -319,7 +319,7 @@ describe('a recorder in its own thread', () => {
     expect(await end()).toBeLessThan(1000);
   });
 
-  it('ends within 1 s while Redis is stopped', async () => {
+  it('stops within 1 s while Redis is paused', async () => {
     const { end, untilUpToDate } = runThread();
     await untilUpToDate();
     redis.process.kill('SIGSTOP');
@@ -327,7 +327,7 @@ describe('a recorder in its own thread', () => {
     redis.process.kill('SIGCONT');
   });
 
-  it('does not say that events were lost when none were', async () => {
+  it('does not report lost events when none were lost', async () => {
     const { lines, untilUpToDate } = runThread();
     await untilUpToDate();
     const until = performance.now() + 1500;
@@ -338,7 +338,7 @@ describe('a recorder in its own thread', () => {
 });
 
 describe('a retry', () => {
-  it('takes the record away, and a failure after it writes a new one', async () => {
+  it('removes the record, and a later failure writes a new one', async () => {
     const all = await parts();
     record(all);
     await addAll(all.queue, 1, 2);
@@ -356,13 +356,13 @@ describe('a retry', () => {
     expect(await redis.client.hget(keys.errors, '1')).not.toBe(before);
   });
 
-  it('says what it could not do while Redis refuses, and does it once Redis accepts', async () => {
+  it('reports what it could not do while Redis refuses writes, and succeeds once Redis accepts them', async () => {
     const all = await parts();
     await addAll(all.queue, 1, 3);
     await handleAll(fail);
     await all.errorLog.sync(['1', '2', '3']);
     const source = { ...all, client: all.control, keys };
-    // As in the middle of a failover.
+    // As during a failover.
     await redis.client.replicaof('127.0.0.1', '1');
     const { retried, unknown, failure } = await retryErrors(source, ['1', '2']);
     expect({ retried, unknown, left: failure?.left }).toEqual({ retried: 0, unknown: [], left: '1, 2' });
@@ -374,7 +374,7 @@ describe('a retry', () => {
     expect(await recorded()).toBe(0);
   });
 
-  it('gives the message ATTEMPTS tries anew, and attempts that are higher than all before', async () => {
+  it('gives the message ATTEMPTS new attempts, numbered higher than all before', async () => {
     const all = await parts();
     await all.queue.add('message', 1, { attempts: 2 });
     const seen: number[] = [];
@@ -413,7 +413,7 @@ describe('a retry', () => {
     expect(seen).toEqual([1, 2, 3, 4, 5, 6]);
   });
 
-  it('of all takes those that have failed until now, once each', async () => {
+  it('of all messages retries every message that has failed so far, once each', async () => {
     const all = await parts();
     await addAll(all.queue, 1, 250);
     await handleAll(fail);
@@ -422,7 +422,7 @@ describe('a retry', () => {
     expect(await all.queue.getJobCounts('wait', 'failed')).toEqual({ wait: 250, failed: 0 });
   });
 
-  it('through BullMQ itself, as Bull Board does it, takes the record away too, and so does a removal', async () => {
+  it('or a removal through BullMQ itself, as in Bull Board, also removes the record', async () => {
     const all = await parts();
     record(all);
     await addAll(all.queue, 1, 3);
@@ -434,7 +434,7 @@ describe('a retry', () => {
     expect(await redis.client.hkeys(keys.errors)).toEqual(['3']);
   });
 
-  it('that happened while nobody recorded is made up for as well', async () => {
+  it('that happened while no recorder was running is processed later', async () => {
     const all = await parts();
     await addAll(all.queue, 1, 3);
     await handleAll(fail);
@@ -446,7 +446,7 @@ describe('a retry', () => {
 });
 
 describe('clearing', () => {
-  it('removes record and failed message, and nothing that changed since it was read', async () => {
+  it('removes the record and the failed message, but nothing that has changed since it was read', async () => {
     const all = await parts();
     await addAll(all.queue, 1, 4);
     await handleAll(fail);
@@ -454,20 +454,20 @@ describe('clearing', () => {
     const page = (await all.errorLog.pages().next()).value as StoredError[];
     expect(page.map(({ id }) => id).sort()).toEqual(['1', '2', '3', '4']);
 
-    // 1 is being retried, 2 has failed anew, 3 and 4 are as they were.
+    // 1 is being retried, 2 has failed again, 3 and 4 are unchanged.
     await (await all.queue.getJob('1'))!.retry('failed');
     await redis.client.hset(keys.errors, '2', '{"a":"newer record"}');
     await all.errorLog.clear(page);
     expect(await redis.client.hkeys(keys.errors)).toEqual(['2']);
     expect(await all.queue.getJobCounts('wait', 'failed')).toEqual({ wait: 1, failed: 1 });
     expect(await all.queue.getJob('3')).toBeUndefined();
-    // What was cleared does not come back.
+    // Cleared errors do not come back.
     record(all);
     await waitFor(async () => (await redis.client.hget(keys.recorder, 'position')) !== null, 'a recorder');
     expect(await redis.client.hexists(keys.errors, '3')).toBe(0);
   });
 
-  it('while printing page by page leaves none out', async () => {
+  it('skips no error while they are printed page by page', async () => {
     const all = await parts();
     await addAll(all.queue, 1, 1234);
     await handleAll(fail);
@@ -484,8 +484,8 @@ describe('clearing', () => {
   });
 });
 
-describe('a removal of many at a time, as Bull Board does it', () => {
-  it('takes the records of what was removed away, and leaves those put there by hand', async () => {
+describe('a bulk removal, as in Bull Board', () => {
+  it('removes the records of the removed jobs, and leaves those written by hand', async () => {
     const all = await parts();
     record(all);
     await addAll(all.queue, 1, 4);
@@ -508,7 +508,7 @@ describe('a removal of many at a time, as Bull Board does it', () => {
     expect(await all.queue.getJobCounts('failed')).toEqual({ failed: 1 });
   });
 
-  it('is made up for by the next leader if the one that heard of it was cut off', async () => {
+  it('is completed by the next leader if the one that heard of it was cut off', async () => {
     const all = await parts();
     let end = record(all);
     await addAll(all.queue, 1, 3);

@@ -105,7 +105,7 @@ it.each<[string, () => Error]>([
   expect(failed).toMatchObject({ attemptsMade: 1, failedReason: 'no' });
 });
 
-it('a failed message keeps the stacks of its last five attempts, and details of the last', async () => {
+it('a failed message keeps the stacks of its last five attempts and the details of the last', async () => {
   const { worker, queue, add } = handleWith((_, { attempt }) => {
     throw new Error(`attempt ${attempt}`);
   });
@@ -119,7 +119,7 @@ it('a failed message keeps the stacks of its last five attempts, and details of 
   });
 });
 
-it('an outcome whose answer was lost is neither a failure nor a lost lock, also if the job is not kept', async () => {
+it('an outcome whose answer was lost is neither a failure nor a lost lock, even if the job is not kept', async () => {
   for (const keepCompleted of [1000, 0]) {
     let finish: () => void = () => undefined;
     const { worker: own, add } = handleWith(() => new Promise<void>((resolve) => (finish = resolve)), {
@@ -127,7 +127,7 @@ it('an outcome whose answer was lost is neither a failure nor a lost lock, also 
     });
     await add(1);
     await waitFor(() => own.activeCount === 1, 'an active message');
-    // The worker's socket is cut when Redis has stored the outcome and before the answer arrives: ioredis sends the
+    // The socket is cut after Redis has stored the outcome and before the answer arrives: ioredis sends the
     // command again, and the script finds no lock.
     const { stream } = connection;
     stream.pause();

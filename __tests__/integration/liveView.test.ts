@@ -35,7 +35,7 @@ afterEach(async () => {
   await redis.stop();
 });
 
-/** A board with the real state of the group behind it, counting how often it is read. */
+/** Starts a board with the real state of the group, and counts the reads of the state. */
 async function start(settings: Partial<BoardSettings> = {}) {
   const connector = new RedisConnector({ address: parseRedisUrl(redis.url), key: keys.lease });
   const [client, connection] = await Promise.all([connector.connect('control'), connector.connect('queue')]);
@@ -85,7 +85,7 @@ const seen = (stream: EventStreamReader, what: (state: Frame) => unknown, name: 
 
 const errorsIn = (stream: EventStreamReader) => stream.state['errors'] as LiveState['errors'] | undefined;
 
-/** Lets a bare worker fail all that waits, and records it as the leader would. */
+/** Fails all waiting messages with a plain worker, and records the failures like the leader. */
 async function failAll(
   { queue, errorLog }: Awaited<ReturnType<typeof start>>,
   ...data: unknown[]
@@ -117,7 +117,7 @@ const change = (
   });
 
 describe('the page', () => {
-  it('comes with every file that it names, and nothing that its policy would not run', async () => {
+  it('is served with every file that it names, and with nothing that its policy would block', async () => {
     const { board } = await start();
     const page = await ask(board, '/');
     expect(page.status).toBe(200);
@@ -141,7 +141,7 @@ describe('the page', () => {
     expect([...loaded].filter((path) => path.endsWith('.js')).length).toBeGreaterThan(5);
   });
 
-  it('is under a strict policy, and Bull Board under one of its own', async () => {
+  it('has a strict content security policy, and Bull Board has its own', async () => {
     const { board } = await start();
     const policyOf = async (path: string) =>
       String((await ask(board, path)).headers['content-security-policy']).split('; ');
@@ -193,7 +193,7 @@ describe('the page', () => {
 });
 
 describe('the stream of events', () => {
-  it('begins with everything, and goes on with what has changed', async () => {
+  it('starts with the full state and continues with changes', async () => {
     const all = await start();
     await takeTerm(redis.client, keys, generatorRole(keys), 'far');
     await all.lease.acquire();
@@ -225,7 +225,7 @@ describe('the stream of events', () => {
     expect(Object.keys(frame).sort()).toEqual(['messages', 'now']);
   });
 
-  it('is read from Redis once for all of its pages, and not at all for none', async () => {
+  it('reads Redis once for all of its pages, and not at all without pages', async () => {
     const { board, reads } = await start();
     const pause = () => new Promise((resolve) => setTimeout(resolve, 1300));
     await pause();
@@ -243,7 +243,7 @@ describe('the stream of events', () => {
     expect(reads()).toBe(after);
   });
 
-  it('has news of who leads at once, and not only at the next look', async () => {
+  it('announces a new leader at once, not only at the next poll', async () => {
     const { board, lease } = await start();
     const stream = await follow(board);
     await seen(stream, (state) => state['leader'], 'a first frame');
@@ -262,7 +262,7 @@ describe('the stream of events', () => {
     await seen(stream, ({ leader }) => !('instance' in (leader as object)), 'nobody');
   });
 
-  it('keeps coming while nothing happens, so that silence means something', async () => {
+  it('sends heartbeats while nothing happens, so that a page can detect a lost connection', async () => {
     const { board } = await start();
     const stream = await follow(board);
     await seen(stream, ({ now }) => now, 'a first frame');
@@ -270,7 +270,7 @@ describe('the stream of events', () => {
     await waitFor(() => stream.frames.some(isSign), 'a sign of life', 8000);
   });
 
-  it('says so when Redis is away, and shows everything anew when it is back', async () => {
+  it('reports that Redis is unreachable, and sends the full state when it is back', async () => {
     const { board } = await start();
     const stream = await follow(board);
     await seen(stream, ({ now }) => now, 'a first frame');
@@ -280,7 +280,7 @@ describe('the stream of events', () => {
       text: 'it does not answer',
       since: expect.any(Number) as number,
     });
-    // Who comes now is not shown how things were.
+    // A page that connects now is not shown the old state.
     const another = await follow(board);
     await seen(another, ({ trouble }) => trouble, 'trouble');
     await redis.restart();
@@ -290,7 +290,7 @@ describe('the stream of events', () => {
     );
   });
 
-  it('says goodbye when the instance stops, and ends', async () => {
+  it('announces that the instance stops, and ends', async () => {
     const { board } = await start();
     const stream = await follow(board);
     await seen(stream, ({ now }) => now, 'a first frame');
@@ -299,12 +299,12 @@ describe('the stream of events', () => {
     expect(stream.frames.at(-1)).toEqual({ goodbye: true });
   });
 
-  it('has room for 200 pages; the next is told so, and finds room when one leaves', async () => {
+  it('accepts 200 pages, refuses the next one, and accepts it when another one leaves', async () => {
     const { board } = await start();
     const streams: EventStreamReader[] = [];
     for (let count = 0; count < 200; count++) streams.push(await follow(board));
     expect(streams.every(({ status }) => status === 200)).toBe(true);
-    // Nobody reads what follows a HEAD: it takes no room.
+    // A HEAD request has no body to read, so it does not count against the limit.
     expect((await ask(board, '/events', { method: 'HEAD' })).status).toBe(200);
     const answer = await ask(board, '/events');
     expect(answer.status).toBe(503);
@@ -319,8 +319,8 @@ describe('the stream of events', () => {
   });
 });
 
-describe('a page that takes what it is sent too slowly', () => {
-  it('is sent no more until it takes that, and then what is newest', async () => {
+describe('a page that reads too slowly', () => {
+  it('receives nothing more until it has read what was sent, and then the newest state', async () => {
     let made = 0;
     const read = () => Promise.resolve({ now: ++made, errors: { total: made } } as never);
     const feed = new LiveFeed({ read, hello: {}, logger: silentLogger, periodMs: 60 });
@@ -329,14 +329,14 @@ describe('a page that takes what it is sent too slowly', () => {
     const text = async () => new TextDecoder().decode((await reader.read()).value);
     expect(JSON.parse((await text()).slice(6))).toMatchObject({ now: 1 });
     await waitFor(() => made > 15, 'many looks');
-    // One frame was on its way; what came after it was dropped.
+    // One frame was in transit; later ones were dropped.
     expect(JSON.parse((await text()).slice(6))).toMatchObject({ now: 2 });
     const caughtUp = JSON.parse((await text()).slice(6)) as Frame;
     expect(caughtUp['now']).toBeGreaterThan(15);
     expect(caughtUp['hello']).toEqual({});
   });
 
-  it('does not make memory grow, and is cut off in the end', async () => {
+  it('does not make memory grow, and is eventually disconnected', async () => {
     let [made, cuts] = [0, 0];
     const read = () =>
       Promise.resolve({ now: ++made, errors: { filler: 'x'.repeat(2_000_000) + made } } as never);
@@ -350,7 +350,7 @@ describe('a page that takes what it is sent too slowly', () => {
     for (let count = 0; count < 20; count++) feed.open(() => cuts++);
     await waitFor(() => made > 20, 'many looks');
     collectGarbage();
-    // Each holds one frame, and all of them the same one.
+    // Each page holds one frame, and all share the same one.
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(20_000_000);
     options.stuckMs = 0;
     await waitFor(() => cuts === 20, 'all to be cut off');
@@ -358,8 +358,8 @@ describe('a page that takes what it is sent too slowly', () => {
   });
 });
 
-describe('what a page can change', () => {
-  it('an error is retried, or cleared together with its message', async () => {
+describe('changes to errors from a page', () => {
+  it('an error can be retried, or cleared together with its message', async () => {
     const all = await start();
     await failAll(all, 'one', 'two', 'three');
     const stream = await follow(all.board);
@@ -385,7 +385,7 @@ describe('what a page can change', () => {
     expect(await all.queue.getJob(second!.id)).toBeUndefined();
   });
 
-  it('nothing is cleared that has failed anew since it was shown', async () => {
+  it('a message that has failed again since it was shown is not cleared', async () => {
     const all = await start();
     await failAll(all, 'one');
     const stream = await follow(all.board);
@@ -399,7 +399,7 @@ describe('what a page can change', () => {
     expect(await redis.client.hlen(keys.errors)).toBe(2);
   });
 
-  it('all are retried, or cleared, and those put there by hand too', async () => {
+  it('all errors can be retried or cleared, including those written by hand', async () => {
     const all = await start();
     await failAll(all, ...Array.from({ length: 130 }, (_, index) => index));
     await redis.client.hset(keys.errors, 'by-hand', '{"id":"by-hand","failedAt":"2020-01-01T00:00:00.000Z"}');
@@ -417,7 +417,7 @@ describe('what a page can change', () => {
     expect(await all.queue.getJobCounts('wait', 'failed')).toEqual({ wait: 0, failed: 0 });
   });
 
-  it('what can not be done is said, and what was not asked properly is refused', async () => {
+  it('impossible changes are reported, and invalid requests are refused', async () => {
     const { board } = await start();
     const unknown = { errors: [{ id: '4711', failedAt: '' }] };
     expect(JSON.parse((await change(board, 'retry', unknown)).body)).toEqual({ done: 0, left: ['4711'] });
@@ -462,8 +462,8 @@ const operate = (board: Board, action: string, body: unknown, headers: Record<st
     headers: { 'content-type': 'application/json', ...headers },
   });
 
-describe('what a page can do to the group', () => {
-  it('pauses and resumes, and says since when and by whom', async () => {
+describe('changes to the group from a page', () => {
+  it('a page can pause and resume, and shows since when and by whom', async () => {
     const { board } = await start({ password: 'secret' });
     const headers = basic('ann b', 'secret');
     const stream = await follow(board, headers);
@@ -477,7 +477,7 @@ describe('what a page can do to the group', () => {
     expect(await redis.client.hkeys(keys.paused)).toEqual(['generating']);
   });
 
-  it('moves the cursor, if it is the expected one, and says from where to where', async () => {
+  it('a page can move the cursor if it has the expected value, and shows both positions', async () => {
     const { board } = await start();
     await redis.client.hset(keys.cursor, { cursor: '{"line":7}', generated: 7 });
     expect(JSON.parse((await ask(board, '/operate/cursor')).body)).toEqual({
@@ -498,7 +498,7 @@ describe('what a page can do to the group', () => {
     expect(await redis.client.hexists(keys.cursor, 'cursor')).toBe(0);
   });
 
-  it('what cannot be done is said, and nothing else is accepted', async () => {
+  it('impossible changes are reported, and unknown ones are refused', async () => {
     const { board } = await start();
     const alone = await operate(board, 'handover', {});
     expect([alone.status, alone.body]).toEqual([
@@ -543,8 +543,8 @@ describe('what a page can do to the group', () => {
   });
 });
 
-describe('who may look, and who may change', () => {
-  it('with a password, nobody without it', async () => {
+describe('access to the page and to changes', () => {
+  it('with a password, requests without it are refused', async () => {
     const { board } = await start({ password: 'secret' });
     for (const path of ['/', '/live/main.js', '/events']) {
       expect([path, (await ask(board, path)).status]).toEqual([path, 401]);
@@ -555,7 +555,7 @@ describe('who may look, and who may change', () => {
     expect((await follow(board, basic('x', 'secret'))).status).toBe(200);
   });
 
-  it('on loopback, nobody by another name of it', async () => {
+  it('on loopback, other host names are refused', async () => {
     const { board } = await start();
     const headers = { host: 'evil.example' };
     for (const path of ['/', '/live/main.js', '/events']) {
@@ -564,7 +564,7 @@ describe('who may look, and who may change', () => {
     expect((await change(board, 'clear', { all: true }, headers)).status).toBe(403);
   });
 
-  it('no page of another origin, whatever it pretends', async () => {
+  it('pages of other origins are refused, whatever headers they send', async () => {
     const all = await start();
     await failAll(all, 'one');
     for (const headers of [
@@ -581,7 +581,7 @@ describe('who may look, and who may change', () => {
     expect((await change(all.board, 'clear', { all: true }, own)).status).toBe(200);
   });
 
-  it('read-only, it is seen and nothing changed', async () => {
+  it('in read-only mode the page is served and changes are refused', async () => {
     const all = await start({ readOnly: true });
     await failAll(all, 'one');
     const stream = await follow(all.board);
@@ -594,8 +594,8 @@ describe('who may look, and who may change', () => {
   });
 });
 
-describe('of a group of real instances', () => {
-  it('each shows the whole of it, and a crash and its successor within a second', async () => {
+describe('a group of real instances', () => {
+  it('each instance shows the whole group, and a crash and its successor within a second', async () => {
     const names = ['a', 'b', 'c'];
     const instances = new Map<string, { process: ReturnType<typeof startInstance>; port: number }>();
     for (const name of names) {

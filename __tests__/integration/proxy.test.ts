@@ -25,7 +25,7 @@ afterEach(async () => {
   await proxy.close();
 });
 
-/** Connects, and sends a command that shows the role. A broken connection stays broken. */
+/** Connects and sends a command that reveals the role. A broken connection stays broken. */
 async function connect(role: 'lease' | 'control'): Promise<Redis> {
   const client = new Redis(proxy.url, {
     retryStrategy: () => null,
@@ -45,14 +45,14 @@ const answers = async (client: Redis) =>
     () => false,
   );
 
-/** Whether the lease connection and another one answer, after `fault` has happened to the lease connection. */
+/** Returns whether the lease connection and another one answer after `fault` was injected into the lease connection. */
 async function afterFault(fault: (role: Role) => void): Promise<[boolean, boolean]> {
   const [lease, control] = await Promise.all([connect('lease'), connect('control')]);
   fault('lease');
   return Promise.all([answers(lease), answers(control)]);
 }
 
-it('tells what the connections of an instance are for', async () => {
+it('identifies the roles of the connections of an instance', async () => {
   const instance = startInstance({ REDISURL: proxy.url, DEMO_INTERVAL_MS: '200' });
   await waitFor(() => ROLES.every((role) => proxy.roles().includes(role)), `all of ${ROLES.join(', ')}`);
   expect(instance.process.exitCode).toBeNull();
@@ -72,12 +72,12 @@ it.each<[Role | undefined, string]>([
   [undefined, 'CLIENT SETINFO LIB-NAME ioredis'],
 ])('role %s: %s', (role, command) => expect(roleOf(command.split(' '))).toBe(role));
 
-it('cuts the connections of one role alone', async () => {
+it('cuts the connections of one role only', async () => {
   expect(await afterFault((role) => proxy.cut(role))).toEqual([false, true]);
   expect(await answers(await connect('lease'))).toBe(true);
 });
 
-it('refuses new connections of one role alone, until it heals', async () => {
+it('refuses new connections of one role only, until it heals', async () => {
   expect(await afterFault((role) => proxy.refuse(role))).toEqual([true, true]);
   await expect(connect('lease')).rejects.toThrow();
   expect(await answers(await connect('control'))).toBe(true);
@@ -86,10 +86,10 @@ it('refuses new connections of one role alone, until it heals', async () => {
 });
 
 it.each(['requests', 'responses', 'both'] as const)(
-  'blackholes %s on the connections there are, while new ones work',
+  'blackholes %s on existing connections while new ones work',
   async (direction) => {
     expect(await afterFault((role) => proxy.blackhole(direction, role))).toEqual([false, true]);
-    // It stays open: nothing tells the client.
+    // It stays open, so the client does not notice.
     expect(clients[0]!.status).toBe('ready');
     expect(await answers(await connect('lease'))).toBe(true);
     proxy.heal();
@@ -97,12 +97,12 @@ it.each(['requests', 'responses', 'both'] as const)(
   },
 );
 
-it('a partition takes new connections as well', async () => {
+it('a partition affects new connections as well', async () => {
   proxy.partition('responses');
   await expect(connect('control')).rejects.toThrow();
 });
 
-it('delays one role alone, and keeps the order', async () => {
+it('delays one role only and keeps the order', async () => {
   const [lease, control] = await Promise.all([connect('lease'), connect('control')]);
   proxy.delay(100, 'lease');
   const startedAt = performance.now();

@@ -19,7 +19,7 @@ afterAll(async () => {
   await redis.stop();
 });
 
-/** What an instance is found to lack; by default nothing. */
+/** Returns the problems of an instance; by default none. */
 async function found(parts: Partial<ProbedParts>): Promise<[string, string][]> {
   const { readiness } = createProbes({
     connections: { control: redis.client, queue: redis.client },
@@ -92,11 +92,11 @@ it.each<[string, Partial<ProbedParts>, [string, string][]]>([
       ['worker', 'has stopped'],
     ],
   ],
-])('names what is wrong with %s', async (_, parts, expected) => {
+])('names the problem: %s', async (_, parts, expected) => {
   expect(await found(parts)).toEqual(expected);
 });
 
-it('a connection that was lost is named before anything is asked on it', async () => {
+it('a lost connection is named without sending a command on it', async () => {
   const lost = new Redis(redis.port, { lazyConnect: true });
   const connections = { control: lost, queue: redis.client } as ProbedParts['connections'];
   expect(await found({ connections })).toEqual([

@@ -28,7 +28,7 @@ interface Handling {
 const handlings = async () =>
   (await ledger.client.lrange('handled', 0, -1)).map((line) => JSON.parse(line) as Handling);
 
-/** A handler that holds its message for long, and one that comes after it; the first is killed with it in hand. */
+/** Starts a slow handler and a second instance, and kills the first one while its message is active. */
 async function killHandler(env: Record<string, string> = {}) {
   const common = {
     REDISURL: redis.url,
@@ -38,7 +38,7 @@ async function killHandler(env: Record<string, string> = {}) {
     ...env,
   };
   const victim = startInstance({ ...common, HANDLE_MS: '60000' });
-  await waitFor(async () => (await handlings()).length === 1, 'the message to be in hand');
+  await waitFor(async () => (await handlings()).length === 1, 'the message to be active');
   const heir = startInstance(common);
   await heir.logged('following');
   const killedAt = performance.now();
@@ -47,7 +47,7 @@ async function killHandler(env: Record<string, string> = {}) {
   return { victim, heir, killedAt };
 }
 
-it('a message in the hands of a crashed instance is redelivered within 3 s', async () => {
+it('an active message of a crashed instance is redelivered within 3 s', async () => {
   const { victim, heir, killedAt } = await killHandler();
   await waitFor(async () => (await handlings()).length === 2, 'the second handling');
   expect(performance.now() - killedAt).toBeLessThan(3000);
@@ -58,7 +58,7 @@ it('a message in the hands of a crashed instance is redelivered within 3 s', asy
   await waitFor(async () => (await jobCounts(redis.client)).completed === 1, 'its completion');
 });
 
-it('with ON_STALL=fail it is never handled again, but recorded as an error, whatever ATTEMPTS says', async () => {
+it('with ON_STALL=fail it is never handled again but recorded as an error, regardless of ATTEMPTS', async () => {
   await killHandler({ ON_STALL: 'fail', ATTEMPTS: '5' });
   const json = await waitFor(() => redis.client.hget('{nic}:errors', '1'), 'the record');
   expect(JSON.parse(json)).toMatchObject({
@@ -70,7 +70,7 @@ it('with ON_STALL=fail it is never handled again, but recorded as an error, what
   expect(await jobCounts(redis.client)).toMatchObject({ wait: 0, active: 0, delayed: 0, failed: 1 });
 });
 
-it('a paused handler keeps its message until its lock runs out, and then loses it', async () => {
+it('a paused handler keeps its message until its lock expires, and then loses it', async () => {
   const common = {
     REDISURL: redis.url,
     LEDGER: ledger.url,
@@ -80,7 +80,7 @@ it('a paused handler keeps its message until its lock runs out, and then loses i
     LEASE_TTL_MS: '1000',
   };
   const paused = startInstance({ ...common, HANDLE_MS: '3000' });
-  await waitFor(async () => (await handlings()).length === 1, 'the message to be in hand');
+  await waitFor(async () => (await handlings()).length === 1, 'the message to be active');
   const other = startInstance(common);
   await other.logged('started');
   paused.signal('SIGSTOP');
@@ -88,13 +88,13 @@ it('a paused handler keeps its message until its lock runs out, and then loses i
   await waitFor(async () => (await jobCounts(redis.client)).completed === 1, 'its completion');
   const from = paused.log.length;
   paused.signal('SIGCONT');
-  // It finds its lock gone; the message stays completed, once.
+  // It finds its lock gone; the message stays completed and was completed once.
   await paused.logged('stepped down', from);
   await paused.logged('the lock of a message was lost before its outcome was stored', from);
   expect(await jobCounts(redis.client)).toMatchObject({ completed: 1, failed: 0, active: 0, wait: 0 });
 });
 
-it('tries a failing message as often as ATTEMPTS says, with a growing pause, and records it once', async () => {
+it('retries a failing message up to ATTEMPTS times with growing delays, and records it once', async () => {
   startInstance({
     REDISURL: redis.url,
     LEDGER: ledger.url,
@@ -112,11 +112,11 @@ it('tries a failing message as often as ATTEMPTS says, with a growing pause, and
   expect((await handlings()).map(({ attempt }) => attempt)).toEqual([1, 2, 3]);
 });
 
-it('a keeper that is paused before it requeues takes nothing from whoever has the message by then', async () => {
+it('a keeper that is paused before it requeues does not take the message from its new holder', async () => {
   const keys = keysOf('nic');
   const queue = openQueue(redis.client, keys);
   await queue.add('message', { number: 1 });
-  /** Puts the message into the hands of an instance, as BullMQ does. */
+  /** Makes the message active on an instance, as BullMQ does. */
   const deliver = async (instance: string) => {
     await redis.client.hset('{nic}:messages:1', 'pb', instance);
     await redis.client.set(keys.lock('1'), `token of ${instance}`);
@@ -126,7 +126,7 @@ it('a keeper that is paused before it requeues takes nothing from whoever has th
   const [delivery] = await deliveriesTo('dead', redis.client, keys);
   expect(delivery).toMatchObject({ id: '1', token: 'token of dead' });
 
-  // Meanwhile another keeper requeues the message, and it is taken.
+  // Meanwhile another keeper requeues the message, and another instance takes it.
   await deliver('heir');
   await expect(requeue(queue, delivery!)).rejects.toThrow('Lock mismatch');
   expect(await jobCounts(redis.client)).toMatchObject({ active: 1, wait: 0 });

@@ -4,8 +4,8 @@ import { type RedisServer, startRedis } from '../helpers/redisServer';
 import { waitFor } from '../helpers/waitFor';
 
 /*
- * What leadership/lease.ts relies on of redlock, tried with redlock itself and with its maintained fork, under the name
- * redlock-sesamecare: the day redlock no longer works, the fork takes its place.
+ * The behavior of redlock that leadership/lease.ts relies on, tested with redlock itself and with its maintained fork
+ * (installed as redlock-sesamecare), which can replace it if redlock stops working.
  */
 
 const NODES = 3;
@@ -15,7 +15,7 @@ let nodes: Redis[];
 
 beforeAll(async () => {
   servers = await Promise.all(Array.from({ length: NODES }, () => startRedis()));
-  // As connections of the role `lease`: they fail at once.
+  // Like connections of the role `lease`, they fail at once.
   const options = { enableOfflineQueue: false, maxRetriesPerRequest: 0, commandTimeout: 500 };
   nodes = servers.map(({ port }) => new Redis(port, { ...options, retryStrategy: () => 50 }));
   for (const node of nodes) node.on('error', () => undefined);
@@ -49,7 +49,7 @@ describe.each(['redlock', 'redlock-sesamecare'])('leases on %s', (library) => {
 
   beforeEach(() => void (key = `{${library}}:lease:${Math.random()}`));
 
-  it('are strings with a secret and a time to live on every node, and are refused to others', async () => {
+  it('are strings with a secret and a time to live on every node, and are refused to other holders', async () => {
     expect(await open().heldForMs(key)).toBe(0);
     expect(await acquire()).toBeDefined();
     const [secret, ...others] = await values();
@@ -62,7 +62,7 @@ describe.each(['redlock', 'redlock-sesamecare'])('leases on %s', (library) => {
     expect(heldForMs).toBeLessThanOrEqual(TTL_MS);
   });
 
-  it('are extended while they are held, whatever their own idea of their expiration is, and lost when another has them', async () => {
+  it('can be extended while they are held, even if they look expired, and are lost when another holder has them', async () => {
     const held = await acquire();
     await Promise.all(nodes.map((node) => node.pexpire(key, 1000)));
     expect(await held!.extend()).toBe('extended');
@@ -73,7 +73,7 @@ describe.each(['redlock', 'redlock-sesamecare'])('leases on %s', (library) => {
     expect(await values()).toEqual(['of another', 'of another', 'of another']);
   });
 
-  it('are free at once when they are released, or taken from a holder whose secret is known', async () => {
+  it('are free at once when they are released or taken from a holder whose secret is known', async () => {
     const held = await acquire();
     await held!.release();
     expect(await values()).toEqual([null, null, null]);
@@ -84,7 +84,7 @@ describe.each(['redlock', 'redlock-sesamecare'])('leases on %s', (library) => {
     expect(await values()).toEqual([null, null, null]);
   });
 
-  it('are decided by a majority: one node can be away, and with two away they reject', async () => {
+  it('are decided by a majority: one node can be down, and with two nodes down they reject', async () => {
     await servers[0]!.kill();
     await waitFor(() => nodes[0]!.status !== 'ready', 'the connection to end');
     const held = await acquire();

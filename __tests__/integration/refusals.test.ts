@@ -13,11 +13,11 @@ import { waitFor } from '../helpers/waitFor';
 const keys = keysOf('nic');
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Redis refuses what its workers send for as long as one of these lasts. */
+/** Faults during which Redis refuses the commands of workers. */
 interface Refusal {
   begin: (admin: Redis) => Promise<unknown>;
   end: (admin: Redis) => Promise<unknown>;
-  /** Of ten messages whose handlers have ended, how many are still active meanwhile. Default: all. */
+  /** How many of ten messages stay active during the fault after their handlers have ended. Default: all. */
   stillActive?: number;
 }
 
@@ -26,7 +26,7 @@ const set = (name: string, refusing: string, usual: string): Refusal => ({
   end: (admin) => admin.config('SET', name, usual),
 });
 
-/** The connections of the worker are closed, and cannot be opened again. */
+/** Closes the connections of the worker and prevents new ones. */
 const locksOut = ({ begin, end }: Refusal): Refusal => ({
   async begin(admin) {
     await begin(admin);
@@ -37,7 +37,7 @@ const locksOut = ({ begin, end }: Refusal): Refusal => ({
 
 const REFUSALS: Record<string, Refusal> = {
   'too few replicas (NOREPLICAS)': set('min-replicas-to-write', '1', '0'),
-  // Redis completes a script that has written something, so that it stores outcomes; but it delivers nothing.
+  // Redis completes scripts that have already written, so outcomes are stored, but nothing is delivered.
   'no memory (OOM)': { ...set('maxmemory', '1', '0'), stillActive: 0 },
   'a disk that is full (MISCONF)': {
     async begin(admin) {
@@ -170,7 +170,7 @@ afterEach(async () => {
 const addMessages = (count: number) =>
   queue.addBulk(Array.from({ length: count }, (_, data) => ({ name: JOB_NAME, data })));
 
-/** Everything was handled once, and completed if the handler said so. */
+/** Expects that every message was handled once, and completed if its handler succeeded. */
 async function expectHandledOnce(count: number, failed = 0) {
   await waitFor(async () => (await queue.getJobCounts()).completed === count - failed, 'completion').catch(
     () => undefined,
@@ -189,7 +189,7 @@ async function expectHandledOnce(count: number, failed = 0) {
 }
 
 it.each(Object.entries(REFUSALS))(
-  'every outcome is stored, and no message handled twice, when Redis refuses for a second: %s',
+  'every outcome is stored and no message is handled twice while Redis refuses commands for a second: %s',
   async (_, { begin, end, stillActive = 10 }) => {
     let release = () => undefined as void;
     const released = new Promise<void>((resolve) => (release = resolve));
@@ -209,7 +209,7 @@ it.each(Object.entries(REFUSALS))(
   },
 );
 
-it('hundreds of short refusals under load neither double a message nor fail one', async () => {
+it('hundreds of short refusals under load neither duplicate nor fail a message', async () => {
   handle = () => sleep(1);
   const spells = 200;
   let done = false;

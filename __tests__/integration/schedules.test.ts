@@ -49,19 +49,22 @@ describe('counterexamples of the model, replayed', () => {
   const ofModel = (model: string) => schedules.filter((schedule) => schedule.model === model);
   const guardsOf = (model: string) => ofModel(model).map(({ guard }) => guard);
 
-  it('there is one for each guard that can be taken out of the real program', () => {
+  it('there is one for each guard that can be removed from the real program', () => {
     expect(guardsOf('protocol').sort()).toEqual(Object.keys(WITHOUT).sort());
     expect(guardsOf('messages').sort()).toEqual(Object.keys(WITHOUT_OF_HANDS).sort());
   });
 
-  it.each(ofModel('protocol'))('$guard: refused with the guard, violated without it', (schedule) =>
-    expectNeeded(schedule, (options) => replay(parts, redis, schedule, options)),
+  it.each(ofModel('protocol'))(
+    '$guard: the schedule is refused with the guard and violates a promise without it',
+    (schedule) => expectNeeded(schedule, (options) => replay(parts, redis, schedule, options)),
   );
 
-  it.each(ofModel('messages'))('$guard: refused with the guard, violated without it', (schedule) =>
-    expectNeeded(schedule, (options) =>
-      replayHands({ redelivery, openQueue, keysOf, Worker }, redis, schedule, options),
-    ),
+  it.each(ofModel('messages'))(
+    '$guard: the schedule is refused with the guard and violates a promise without it',
+    (schedule) =>
+      expectNeeded(schedule, (options) =>
+        replayHands({ redelivery, openQueue, keysOf, Worker }, redis, schedule, options),
+      ),
   );
 
   async function expectNeeded(
@@ -79,7 +82,7 @@ describe('counterexamples of the model, replayed', () => {
   }
 });
 
-/** So many of the schedules that can come about, spread evenly. */
+/** Returns `count` of the possible schedules, spread evenly. */
 function partOf(size: number, isWanted = (_faults: ReturnType<typeof scheduleOf>) => true) {
   const possible = Array.from({ length: COUNT }, (_, index) => index).filter((index) => {
     const faults = scheduleOf(index);
@@ -88,11 +91,11 @@ function partOf(size: number, isWanted = (_faults: ReturnType<typeof scheduleOf>
   return Array.from({ length: size }, (_, n) => possible[Math.floor((n * possible.length) / size)]!);
 }
 
-it(`every order of up to two faults around two commits: ${PART} of them`, async () => {
+it(`the promises hold in every order of up to two faults around two commits (${PART} of them)`, async () => {
   expect(await exploreAll(parts, redis, partOf(PART))).toEqual([]);
 });
 
-it(`the same with a Redis that is killed and started again: ${KILLED_PART} of them`, async () => {
+it(`the promises hold when Redis is killed and restarted as well (${KILLED_PART} schedules)`, async () => {
   const durable = await startRedis(DURABLE);
   try {
     expect(await exploreAll(parts, durable, partOf(KILLED_PART, restarts), { kills: true })).toEqual([]);
@@ -101,7 +104,7 @@ it(`the same with a Redis that is killed and started again: ${KILLED_PART} of th
   }
 });
 
-it('the schedules find what they are there to find: the cursor is not watched any more', async () => {
+it('the schedules detect a missing guard: a cursor that is no longer watched', async () => {
   const rewrite = (keys: ReturnType<typeof keysOf>) => (command: Buffer[]) =>
     command[0]!.toString().toUpperCase() === 'WATCH'
       ? command.filter((part) => part.toString() !== keys.cursor)

@@ -38,7 +38,7 @@ const status = async () => {
   return toStatus(await readGroup(source));
 };
 
-it('status --json fits its schema, of an empty group and of one with leaders and sources', async () => {
+it('status --json matches its schema for an empty group and for one with leaders and sources', async () => {
   expect(problemsWith('status', await status())).toEqual([]);
   const leases = new LeaseNodes({ nodes: [redis.client], ttlMs: 60_000 });
   for (const role of [keeperRole(keys), generatorRole(keys, 'east')]) {
@@ -55,7 +55,7 @@ it('status --json fits its schema, of an empty group and of one with leaders and
   expect(problemsWith('status', { ...full, more: 1 })).not.toEqual([]);
 });
 
-it('an error record fits its schema, with causes and the errors of an AggregateError', () => {
+it('an error record matches its schema, with causes and the errors of an AggregateError', () => {
   const cause = Object.assign(new Error('refused'), { code: 'ECONNREFUSED' });
   const thrown = new AggregateError([cause, new TypeError('no')], 'all failed', { cause });
   const record = errorRecordOf('1', {

@@ -32,12 +32,12 @@ async function redisNow(): Promise<number> {
   return Number(seconds) * 1000 + Number(microseconds) / 1000;
 }
 
-/** As a heartbeat stores it. */
+/** A report in the form that a heartbeat stores. */
 const seenAgo = async (instance: string, ms: number) =>
   redis.client.hset(keys.instances, instance, `{"seen":${Math.floor(await redisNow()) - ms},"host":"h"}`);
 
 describe('the history of terms', () => {
-  it('begins with a first term, by Redis’s clock', async () => {
+  it('begins with the first term, timed by the clock of Redis', async () => {
     const before = await redisNow();
     expect(await take('a')).toEqual({ term: 1, cause: 'first' });
     const entry = await newest();
@@ -46,7 +46,7 @@ describe('the history of terms', () => {
     expect(entry.since).toBeLessThanOrEqual(await redisNow());
   });
 
-  it('tells a hand-over, and since when nobody led', async () => {
+  it('records a handover and the time without a leader', async () => {
     await take('a');
     await mark('a', 1, 'hand-over', 40, 'generating failed');
     await take('b');
@@ -60,7 +60,7 @@ describe('the history of terms', () => {
     expect((await newest()).vacantMs).toBeLessThan(2000);
   });
 
-  it('takes the first to say how a term ended at their word', async () => {
+  it('keeps the first report of how a term ended', async () => {
     await take('a');
     await mark('a', 1, 'crash', 300);
     await mark('a', 1, 'hand-over');
@@ -69,20 +69,20 @@ describe('the history of terms', () => {
     expect((await newest()).vacantMs).toBeGreaterThanOrEqual(300);
   });
 
-  it('hears nobody who speaks of a term that is not theirs, or not the newest', async () => {
+  it('ignores reports about a term that is not the newest or belongs to another instance', async () => {
     await take('a');
     await take('b');
     await mark('a', 1, 'hand-over');
     await mark('a', 2, 'hand-over');
     expect(await redis.client.exists(keys.ended)).toBe(0);
-    // What ended an earlier term says nothing of this one.
+    // The end of an earlier term says nothing about this one.
     await mark('b', 2, 'crash');
     await take('c');
     await take('d');
     expect((await history()).map(({ cause }) => cause)).toEqual(['silence', 'crash', 'silence', 'first']);
   });
 
-  it('counts a silence from the last sign there was: the heartbeat, or the renewal of the lease', async () => {
+  it('measures silence from the last heartbeat or lease renewal', async () => {
     await take('a');
     await seenAgo('a', 4000);
     await take('b');
@@ -93,7 +93,7 @@ describe('the history of terms', () => {
     expect((await newest()).vacantMs).toBe(2500);
     await take('d', 900.4);
     expect((await newest()).vacantMs).toBe(900);
-    // Neither is known: nothing is made up.
+    // If neither is known, no value is invented.
     await take('e');
     expect(await newest()).toEqual({
       term: 5,
@@ -103,18 +103,18 @@ describe('the history of terms', () => {
     });
   });
 
-  it('keeps the last fifty', async () => {
+  it('keeps the last fifty terms', async () => {
     for (let term = 1; term <= 53; term++) await take(`i${term}`);
     const terms = await history();
     expect([terms.length, terms[0]?.term, terms.at(-1)?.term]).toEqual([50, 53, 4]);
   });
 
-  it('leaves the fencing record as it is promised, and is written by nobody else', async () => {
+  it('leaves the fencing record in its documented form, and has no other writer', async () => {
     await take('a');
     const watching = redis.client.duplicate();
     await watching.watch(keys.leader);
     await mark('a', 1, 'hand-over');
-    // Were the record written to, this would be refused, and so would a commit.
+    // If the record had been written to, this would be refused, like a commit.
     expect(await watching.multi().set('x', '1').exec()).not.toBeNull();
     watching.disconnect();
     expect(Object.keys(await redis.client.hgetall(keys.leader)).sort()).toEqual([
@@ -124,7 +124,7 @@ describe('the history of terms', () => {
     ]);
   });
 
-  it('keeps nobody from leading, whatever is found where it should be', async () => {
+  it('does not prevent elections, whatever data is in its place', async () => {
     for (const key of [keys.ended, keys.terms, keys.instances]) await redis.client.set(key, 'nonsense');
     expect(await take('a')).toMatchObject({ term: 1 });
     expect(await take('b')).toMatchObject({ term: 2 });
@@ -133,7 +133,7 @@ describe('the history of terms', () => {
     await redis.client.del(keys.ended, keys.terms, keys.instances);
     await redis.client.rpush(keys.terms, 'nonsense', '[1]', 'null', '{"term":"2"}');
     await redis.client.hset(keys.ended, { term: '2', cause: '<b>', at: 'never' });
-    // Counted by cause: what nobody here writes must not make up causes of its own.
+    // Terms are counted by cause, so foreign data must not add causes.
     expect(await take('"c\\')).toEqual({ term: 3, cause: 'silence' });
     // An invalid entry is not shown either.
     expect(await history()).toEqual([]);
@@ -153,7 +153,7 @@ describe('real instances', () => {
       `term ${term}`,
     );
 
-  it('a crash, a stop and a silence are each told as what they were', async () => {
+  it('record a crash, a stop and a silence as such', async () => {
     const a = startInstance({ ...group(), INSTANCE_NAME: 'a' });
     await a.logged(ELECTED);
     const b = startInstance({ ...group(), INSTANCE_NAME: 'b' });
@@ -161,7 +161,7 @@ describe('real instances', () => {
     a.signal('SIGKILL');
     const crash = await leads('b', 2);
     expect(crash).toMatchObject({ cause: 'crash' });
-    // From the last look at which it was there: no shorter than the truth, and at most a look longer.
+    // Measured from the last poll that saw it: never too short, and too long by at most one poll.
     expect(crash.vacantMs).toBeGreaterThan(0);
     expect(crash.vacantMs).toBeLessThan(1200);
 

@@ -29,7 +29,7 @@ afterAll(async () => {
   await redis.stop();
 });
 
-/** A worker whose blocking connection never answers, and what it has handled. */
+/** Returns a worker whose blocking connection never answers, and the messages that it has handled. */
 async function stalledWorker() {
   const handled: unknown[] = [];
   let blocking: Redis | undefined;
@@ -47,7 +47,7 @@ async function stalledWorker() {
   connection.duplicate = duplicate;
   let wake: (answer: [string, string, string]) => void = () => undefined;
   stalled.bzpopmin = () => new Promise((resolve) => (wake = resolve));
-  // Neither BullMQ's own watchdog, which comes after five seconds, nor closing it has an effect.
+  // Neither BullMQ's own watchdog (after five seconds) nor closing the connection has an effect.
   stalled.disconnect = () => undefined;
   worker.resume();
   await waitFor(() => worker.isIdle, 'an idle worker');
@@ -72,7 +72,7 @@ function watch(worker: MessageWorker, client = redis.client) {
   return { stop, checks: () => checks };
 }
 
-it('a worker whose blocking connection has died in silence is restarted, and handles what waits', async () => {
+it('a worker whose blocking connection has silently died is restarted and handles the waiting messages', async () => {
   const { worker, handled, close } = await stalledWorker();
   const queue = openQueue(connection, keys);
   const watching = watch(worker);
@@ -90,11 +90,11 @@ it('a worker whose blocking connection has died in silence is restarted, and han
   await close();
 });
 
-it('a worker that comes back while Redis is being asked is not restarted', async () => {
+it('a worker that recovers while Redis is being queried is not restarted', async () => {
   const { worker, handled, close, comeBack } = await stalledWorker();
   await openQueue(connection, keys).add(JOB_NAME, 2);
   let asked = 0;
-  // The third answer, the decisive one, arrives when the worker has taken the message.
+  // The third answer, which decides, arrives after the worker has taken the message.
   const client = {
     llen: async () => {
       if (++asked === 3) {

@@ -5,7 +5,7 @@ import { silentLogger } from '../helpers/silentLogger';
 const message = (id = '7', token = 'token') => new ActiveMessage(id, 1, token, silentLogger);
 
 describe('the signal of a message', () => {
-  it('aborts with the reason, whether it is first used before or after that', () => {
+  it('aborts with the reason, whether it is first read before or after the abort', () => {
     const [early, late] = [message(), message()];
     const { signal } = early.context;
     expect(signal.aborted).toBe(false);

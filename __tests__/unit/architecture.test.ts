@@ -4,8 +4,8 @@ import ts from 'typescript';
 import { keysOf } from '../../src/keys';
 
 /*
- * Which file of src may import which. A floor is a list of files and rooms; a room is a directory, named with a slash
- * at its end. An import goes down, or stays in its room; files that lie directly in src share a room with those of
+ * Which files of src may import which. A floor is a list of files and rooms; a room is a directory, written with a
+ * trailing slash. An import goes down or stays in its room; files directly in src share a room with those of
  * their floor.
  */
 const FLOORS = [
@@ -30,7 +30,7 @@ const FLOORS = [
   ['instance/', 'commands/'],
   ['main.ts', 'cli.ts', 'index.ts', 'testing.ts'],
 ];
-const MOST_LINES = 250;
+const MAX_LINES = 250;
 
 interface Import {
   from: string;
@@ -49,34 +49,34 @@ const sources = new Map(files.map((file) => [file, parse(file)]));
 const imports = files.flatMap(importsOf);
 const inside = imports.filter((each): each is Import & { to: string } => each.to !== undefined);
 
-describe('the house', () => {
-  it('has a floor for every file, and a file for everything on a floor', () => {
+describe('the architecture', () => {
+  it('has a floor for every file, and a file for every place on a floor', () => {
     expect(files.filter((file) => placeOf(file) === undefined)).toEqual([]);
     const places = FLOORS.flat();
     expect(places.filter((place) => !files.some((file) => placeOf(file)?.name === place))).toEqual([]);
   });
 
-  it('has imports that go down or stay in their room', () => {
+  it('has only imports that go down or stay in their room', () => {
     const wrong = inside.filter(({ from, to, typesOnly }) => {
       const [start, end] = [placeOf(from)!, placeOf(to)!];
       if (end.floor < start.floor || end.room === start.room) return false;
-      // Rooms of one floor may know each other's types.
+      // Rooms of one floor may import each other's types.
       return !(end.floor === start.floor && typesOnly);
     });
     expect(wrong.map(shown)).toEqual([]);
   });
 
-  it('has no cycles, not even of types', () => {
+  it('has no import cycles, not even of types', () => {
     expect(cycleIn(inside)).toEqual([]);
   });
 
-  it(`has no file of more than ${MOST_LINES} lines`, () => {
-    const long = files.filter((file) => textOf(file).trimEnd().split('\n').length > MOST_LINES);
+  it(`has no file of more than ${MAX_LINES} lines`, () => {
+    const long = files.filter((file) => textOf(file).trimEnd().split('\n').length > MAX_LINES);
     expect(long).toEqual([]);
   });
 });
 
-describe('one place alone', () => {
+describe('only in one place', () => {
   it('main.ts ends the process', () => {
     expect(filesWith(isPropertyOfProcess('exit', 'abort', 'kill', 'exitCode', 'reallyExit'))).toEqual([
       'main.ts',
@@ -103,7 +103,7 @@ describe('one place alone', () => {
   });
 });
 
-describe('habits', () => {
+describe('conventions', () => {
   it('there are no default exports', () => {
     const isDefaultExport = (node: ts.Node) =>
       ts.isExportAssignment(node) ||
@@ -124,8 +124,8 @@ describe('habits', () => {
   });
 });
 
-describe('the rules themselves', () => {
-  it('see every kind of import', () => {
+describe('the checks themselves', () => {
+  it('detect every kind of import', () => {
     const source = `
       import a from './a'; import type { B } from './b'; import { type C } from './c'; import { type D, d } from './d';
       import './e'; export * from './f'; export type { G } from './g'; export { type H } from './h';
@@ -137,7 +137,7 @@ describe('the rules themselves', () => {
     ]);
   });
 
-  it('find a cycle', () => {
+  it('detect a cycle', () => {
     const edge = (from: string, to: string) => ({ from, to, specifier: to, typesOnly: true });
     expect(cycleIn([edge('a', 'b'), edge('b', 'c'), edge('a', 'c')])).toEqual([]);
     expect(cycleIn([edge('x', 'a'), edge('a', 'b'), edge('b', 'c'), edge('c', 'a')])).toEqual([
@@ -149,10 +149,10 @@ describe('the rules themselves', () => {
   });
 });
 
-/** The place in FLOORS that a file belongs to. */
+/** Returns the place in FLOORS that a file belongs to. */
 function placeOf(file: string): { name: string; floor: number; room: string } | undefined {
   const room = file.includes('/') ? file.slice(0, file.indexOf('/') + 1) : undefined;
-  // A file of a room may lie on a floor of its own.
+  // A file of a room can have its own floor.
   const name = FLOORS.flat().includes(file) ? file : (room ?? file);
   const floor = FLOORS.findIndex((places) => places.includes(name));
   return floor === -1 ? undefined : { name, floor, room: room ?? `floor ${floor}` };
@@ -227,7 +227,7 @@ function nodesIn(root: ts.Node): ts.Node[] {
   return nodes;
 }
 
-/** The files that have such a node somewhere. Comments are no nodes. */
+/** Returns the files that contain a matching node. Comments are not nodes. */
 function filesWith(matches: (node: ts.Node) => boolean): string[] {
   return files.filter((file) => nodesIn(sources.get(file)!).some(matches));
 }
@@ -248,14 +248,14 @@ function isPropertyOfProcess(...names: string[]): (node: ts.Node) => boolean {
   };
 }
 
-/** What a string, or a piece of a template between its expressions, says. */
+/** Returns the text of a string, or of a piece of a template between its expressions. */
 function literalText(node: ts.Node): string | undefined {
   const isPiece =
     ts.isStringLiteralLike(node) || ts.isTemplateHead(node) || ts.isTemplateMiddleOrTemplateTail(node);
   return isPiece ? node.text : undefined;
 }
 
-/** The first cycle found, its beginning repeated at its end; empty if there is none. */
+/** Returns the first cycle found, with its start repeated at the end; empty if there is none. */
 function cycleIn(edges: readonly { from: string; to: string }[]): string[] {
   const done = new Set<string>();
   const search = (file: string, path: string[]): string[] => {

@@ -20,7 +20,7 @@ const at = (instance: string, term: number) => ({
 const a = at('a', 1);
 const b = at('b', 2);
 
-it('accepts a term after the other, also where the first one ended without a word', () => {
+it('accepts consecutive terms, even if the first one ended without a log line', () => {
   const lines = [
     a.elected,
     a.generating(0),
@@ -33,25 +33,25 @@ it('accepts a term after the other, also where the first one ended without a wor
   expect(checkTrace(lines, { terms: [{ term: 1, instance: 'a' }], cursor: { generated: 3 } })).toEqual([]);
 });
 
-it('accepts a commit that nobody could log any more, and lines of other kinds', () => {
+it('accepts a commit that was never logged, and lines of other kinds', () => {
   const lines = [a.elected, { message: 'message 1 handled' }, a.generating(0), b.elected, b.generating(2)];
   expect(checkTrace(lines, { cursor: { generated: 2 } })).toEqual([]);
 });
 
-it('accepts a generator that starts again within its term', () => {
+it('accepts a generator that restarts within its term', () => {
   expect(
     checkTrace([a.elected, a.generating(0), a.committed(2, 2), a.generating(2), a.committed(1, 3)]),
   ).toEqual([]);
 });
 
-it('leaves the keeper out, which commits nothing', () => {
+it('ignores the keeper, which commits nothing', () => {
   const keeper = { message: 'elected: this instance is the keeper', role: 'keeper', instance: 'b', term: 1 };
   expect(checkTrace([a.elected, keeper, a.generating(0)])).toEqual([]);
 });
 
-it('keeps sources apart', () => {
+it('keeps sources separate', () => {
   const east = [a.elected, a.generating(0), a.committed(2, 2)].map((line) => ({ ...line, source: 'east' }));
-  // Elections name the role, commits the source.
+  // Elections name the role, commits name the source.
   const west = [{ ...at('b', 1).elected, role: 'generator:west' }];
   expect(checkTrace([...east, ...west], {}, { source: 'east' })).toEqual([]);
   expect(checkTrace([...west, { ...b.committed(1, 1), source: 'west' }], {}, { source: 'west' })).toEqual([
@@ -98,13 +98,13 @@ it.each([
   expect(checkTrace(lines).join('\n')).toContain(reason);
 });
 
-it('rejects a commit that Redis does not have, unless it may lose writes', () => {
+it('rejects a commit that is missing in Redis, unless Redis can lose writes', () => {
   const lines = [a.elected, a.generating(0), a.committed(2, 2)];
   expect(checkTrace(lines, { cursor: { generated: 1 } })).toEqual(['2 were committed, and Redis counts 1']);
   expect(checkTrace(lines, { cursor: { generated: 1 } }, { lossless: false })).toEqual([]);
 });
 
-it('after Redis has lost writes, a term may come again, and still nobody commits outside of one', () => {
+it('accepts a repeated term after Redis has lost writes, but still no commit outside a term', () => {
   const again = [a.elected, a.generating(0), a.steppedDown, a.elected, a.generating(0), a.committed(1, 1)];
   expect(checkTrace(again, {}, { lossless: false })).toEqual([]);
   expect(checkTrace(again)).toEqual(['a, term 1: elected after it had led term 1']);

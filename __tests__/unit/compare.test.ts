@@ -9,8 +9,8 @@ interface Scenario {
 
 const { scenarios } = JSON.parse(readFileSync('compare/results.json', 'utf8')) as { scenarios: Scenario[] };
 
-it("README's comparison is the one that compare/results.json gives", () => {
-  // What these modules are is what Node.js makes of them, not Jest.
+it('the comparison in the README matches compare/results.json', () => {
+  // Load these modules with Node.js instead of Jest.
   const script = `
     import { readFileSync } from 'node:fs';
     import { tableOf, withTable } from './compare/table.mjs';
@@ -22,7 +22,7 @@ it("README's comparison is the one that compare/results.json gives", () => {
   expect(readFileSync('README.md', 'utf8')).toBe(expected);
 });
 
-it('was made with the versions that are pinned', () => {
+it('the comparison was made with the pinned versions', () => {
   const version = (name: string) =>
     (
       JSON.parse(readFileSync(`node_modules/${name}/package.json`, 'utf8')) as { version: string }
@@ -34,7 +34,7 @@ it('was made with the versions that are pinned', () => {
   }
 });
 
-it('shows this program as it is promised to be', () => {
+it('the comparison shows this program keeping its promises', () => {
   for (const { here } of scenarios) {
     if (here.seconds === undefined) expect(here).toMatchObject({ lost: 0, doubled: 0 });
     else expect(here.seconds).toBeLessThanOrEqual(3);

@@ -7,13 +7,13 @@ import { AppError } from '../../src/errors';
 
 interface Variable {
   name: string;
-  /** What it ends up in. */
+  /** The field of Config. */
   field: (config: Config) => unknown;
   fallback: unknown;
   accepted: Record<string, unknown>;
   refused: string[];
   expected: string;
-  /** Set as well. */
+  /** Further variables that are set. */
   beside?: Environment;
 }
 
@@ -59,7 +59,7 @@ function flag(
   return { name, field, fallback, accepted, refused: ['maybe', '2', 'toString', '__proto__'], expected };
 }
 
-const LONGEST_NAME = 'n'.repeat(64);
+const MAX_NAME = 'n'.repeat(64);
 const names = (count: number, between = ',') =>
   Array.from({ length: count }, (_, index) => `n${index}`).join(between);
 
@@ -88,10 +88,10 @@ const VARIABLES: Variable[] = [
     accepted: {
       a: 'a',
       'eu, us_2,Z-': 'eu us_2 Z-',
-      [LONGEST_NAME]: LONGEST_NAME,
+      [MAX_NAME]: MAX_NAME,
       [names(256)]: names(256, ' '),
     },
-    refused: [',', 'a,', 'a,a', 'a, ,b', 'two words', 'größe', 'a.log', `${LONGEST_NAME}x`, names(257)],
+    refused: [',', 'a,', 'a,a', 'a, ,b', 'two words', 'größe', 'a.log', `${MAX_NAME}x`, names(257)],
     expected: '1 to 256 different names of 1 to 64 characters each, of A-Z a-z 0-9 _ -',
   },
   flag('GENERATOR_HANDLES', (config) => config.generatorHandles, true),
@@ -154,18 +154,18 @@ const VARIABLES: Variable[] = [
 ];
 
 describe.each(VARIABLES)('$name', ({ name, field, fallback, accepted, refused, expected, beside }) => {
-  it('has a default, also when it is empty', () => {
+  it('has a default, also if it is empty', () => {
     expect(field(resolveConfig({}))).toEqual(fallback);
     expect(field(resolveConfig({ [name]: '' }))).toEqual(fallback);
   });
 
-  it('is taken over', () => {
+  it('accepts valid values', () => {
     for (const [text, value] of Object.entries(accepted)) {
       expect(field(resolveConfig({ ...beside, [name]: text }))).toBe(value);
     }
   });
 
-  it('is refused, saying what it is and what was expected', () => {
+  it('refuses invalid values, saying what was found and what was expected', () => {
     for (const text of refused) {
       const shown = JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text);
       expect(problem({ ...beside, [name]: text })).toBe(
@@ -175,24 +175,24 @@ describe.each(VARIABLES)('$name', ({ name, field, fallback, accepted, refused, e
   });
 });
 
-describe('variables without a form of their own', () => {
+describe('variables without a special format', () => {
   it.each([
     ['TASK', (config: Config) => config.task],
     ['BOARD_PASSWORD', (config: Config) => config.board.password],
-  ])('%s is undefined by default and when empty, and else taken as it is', (name, field) => {
+  ])('%s is undefined by default and if empty, and otherwise used unchanged', (name, field) => {
     expect(field(resolveConfig({}))).toBeUndefined();
     expect(field(resolveConfig({ [name]: '' }))).toBeUndefined();
     expect(field(resolveConfig({ [name]: ' what ever ' }))).toBe(' what ever ');
   });
 
-  it('BOARD_USER is undefined by default and when empty, and else taken as it is', () => {
+  it('BOARD_USER is undefined by default and if empty, and otherwise used unchanged', () => {
     const user = (env: Environment) => resolveConfig({ BOARD_PASSWORD: 'secret', ...env }).board.user;
     expect(user({})).toBeUndefined();
     expect(user({ BOARD_USER: '' })).toBeUndefined();
     expect(user({ BOARD_USER: 'ops' })).toBe('ops');
   });
 
-  it('NODE_ENV makes it production with exactly that value', () => {
+  it('only NODE_ENV=production enables production mode', () => {
     expect(resolveConfig({ NODE_ENV: 'production' }).production).toBe(true);
     expect(resolveConfig({ NODE_ENV: 'development' }).production).toBe(false);
     expect(resolveConfig({}).production).toBe(false);
@@ -200,7 +200,7 @@ describe('variables without a form of their own', () => {
 });
 
 describe('LEASE_REDIS_URLS and REDIS_CA_FILE', () => {
-  it('give the lease nodes of its own, and those that speak TLS an authority', () => {
+  it('set separate lease nodes, and a certificate authority for those that use TLS', () => {
     const { redis, leaseRedis } = resolveConfig({
       REDISURL: 'redis://main',
       LEASE_REDIS_URLS: 'redis://a:1, rediss://b:2',
@@ -214,7 +214,7 @@ describe('LEASE_REDIS_URLS and REDIS_CA_FILE', () => {
     expect(resolveConfig({}).leaseRedis).toBeUndefined();
   });
 
-  it('may have several hosts each', () => {
+  it('accept several hosts each', () => {
     const sentinels = 'redis+sentinel://a:1,b:2/mine';
     const { leaseRedis } = resolveConfig({ LEASE_REDIS_URLS: `${sentinels},redis://c:3` });
     expect(leaseRedis).toHaveLength(2);
@@ -222,14 +222,14 @@ describe('LEASE_REDIS_URLS and REDIS_CA_FILE', () => {
     expect(problem({ LEASE_REDIS_URLS: 'redis://a:1,b:2' })).toContain('LEASE_REDIS_URLS is');
   });
 
-  it('take what the Sentinels themselves ask for from variables of its own', () => {
+  it('use separate variables for the credentials of the Sentinels', () => {
     const login = { SENTINEL_USER: 'watch', SENTINEL_PASSWORD: 'Sesame' };
     const sentinel = resolveConfig({ REDISURL: 'redis+sentinel://a/mine', ...login }).redis;
     expect(sentinel).toMatchObject({ sentinelUsername: 'watch', sentinelPassword: 'Sesame' });
     expect(resolveConfig({ REDISURL: 'redis://a', ...login }).redis).not.toHaveProperty('sentinelPassword');
   });
 
-  it('are refused as a whole when one is wrong, without a password', () => {
+  it('are refused as a whole if one URL is invalid, without showing a password', () => {
     const told = problem({ LEASE_REDIS_URLS: 'redis://u:Sesame@a,http://u:Sesame@b' });
     expect(told).toMatch(/^configuration: LEASE_REDIS_URLS is ".*", expected each redis:/);
     expect(told).not.toContain('Sesame');
@@ -247,29 +247,29 @@ describe('REDISURL', () => {
   };
   const url = 'redis://me:p%40ss@redis.example:6380/2';
 
-  it('is undefined by default and when empty', () => {
+  it('is undefined by default and if empty', () => {
     expect(resolveConfig({}).redis).toBeUndefined();
     expect(resolveConfig({ REDISURL: '', REDIS_URL: '' }).redis).toBeUndefined();
   });
 
-  it('says where Redis is', () => {
+  it('is the address of Redis', () => {
     expect(resolveConfig({ REDISURL: url }).redis).toEqual(redis);
   });
 
-  it('may be called REDIS_URL, and goes before it', () => {
+  it('takes precedence over its alias REDIS_URL', () => {
     expect(resolveConfig({ REDIS_URL: url }).redis).toEqual(redis);
     expect(resolveConfig({ REDISURL: '', REDIS_URL: url }).redis).toEqual(redis);
     expect(resolveConfig({ REDISURL: url, REDIS_URL: 'redis://other' }).redis).toEqual(redis);
   });
 
-  it('is refused under the name that it was given', () => {
+  it('is refused under the name that was used', () => {
     const expected =
       'expected redis://[user:password@]host[:port][/db], redis+sentinel://[user:password@]host[:port],.../master[/db] or redis+cluster://[user:password@]host[:port],...; rediss for TLS';
     expect(problem({ REDISURL: 'localhost' })).toBe(`configuration: REDISURL is "localhost", ${expected}`);
     expect(problem({ REDIS_URL: 'http://a' })).toBe(`configuration: REDIS_URL is "http://a", ${expected}`);
   });
 
-  it('never shows a password, whatever is wrong with the URL and whatever the password holds', () => {
+  it('never shows a password, whatever is wrong with the URL and whatever the password contains', () => {
     const wrongUrls: ((password: string) => string)[] = [
       (password) => `redis://:${password}@host:99999`,
       (password) => `redis://user:${password}@host/db`,
@@ -296,7 +296,7 @@ describe('REDISURL', () => {
     fc.assert(
       fc.property(fc.constantFrom(...wrongUrls), passwords, (wrongUrl, middle) => {
         const url = wrongUrl(`${mark}${middle}${mark}`);
-        // A # or ? in a password may leave a URL that is right, though not what was meant.
+        // A # or ? in a password can leave a valid URL, though not the intended one.
         fc.pre(isRefused(url));
         expect(problem({ REDISURL: url })).not.toContain(mark);
       }),
@@ -324,19 +324,19 @@ describe('the board', () => {
     },
   );
 
-  it('has no user without a password', () => {
+  it('requires a password if a user is set', () => {
     expect(problem({ BOARD_USER: 'ops' })).toBe(
       'configuration: BOARD_USER is set and BOARD_PASSWORD is not, expected both',
     );
   });
 
-  it('does not matter when it is off', () => {
+  it('is not checked if it is off', () => {
     expect(resolveConfig({ BOARD: 'off', BOARD_HOST: '0.0.0.0', BOARD_USER: 'ops' }).board.on).toBe(false);
   });
 });
 
-describe('what is wrong', () => {
-  it('is told all at once, in one line, with exit code 2', () => {
+describe('configuration errors', () => {
+  it('are reported together in one line, with exit code 2', () => {
     const env = {
       REDISURL: 'redis://user:Sesame@host/x',
       NAMESPACE: '{}',
@@ -360,12 +360,12 @@ describe('what is wrong', () => {
     ]);
   });
 
-  it('never shows the password of the board', () => {
+  it('never show the password of the board', () => {
     expect(problem({ BOARD_PASSWORD: 'Sesame', BOARD_PORT: 'x' })).not.toContain('Sesame');
   });
 });
 
-it('NO_COLOR holds whatever it likes, unless it is empty', () => {
+it('NO_COLOR accepts any value that is not empty', () => {
   const colors = (NO_COLOR?: string) => resolveConfig({ NO_COLOR }).colors;
   expect([colors(), colors(''), colors('1'), colors('0'), colors('false')]).toEqual([
     true,
@@ -380,12 +380,12 @@ describe('.env.example', () => {
   const text = readFileSync('.env.example', 'utf8');
   const listed = [...text.matchAll(/^# ([A-Z][A-Z0-9_]*)=/gm)].map(([, name]) => name!);
 
-  it('lists exactly the variables that are read, here and by the examples, each once', () => {
+  it('lists each variable that the program and the examples read exactly once', () => {
     const expected = [...new Set([...variablesRead(), ...variablesOfExamples()])];
     expect([...listed].sort()).toEqual([...expected].sort());
   });
 
-  it('sets nothing, and explains each variable in the line above it', () => {
+  it('sets nothing, and explains each variable in the comment above it', () => {
     expect(parseEnv(text)).toEqual({});
     const lines = text.split('\n');
     for (const name of listed) {
@@ -404,7 +404,7 @@ describe('.env.example', () => {
   });
 });
 
-/** Those that resolveConfig looks at. */
+/** Returns the variables that resolveConfig reads. */
 function variablesRead(): string[] {
   const names = new Set<string>();
   const seeing = new Proxy<Environment>(
@@ -434,7 +434,7 @@ function variablesOfExamples(): string[] {
   });
 }
 
-/** The message of the one refusal. */
+/** Returns the message of the error. */
 function problem(env: Environment): string {
   try {
     resolveConfig(env);

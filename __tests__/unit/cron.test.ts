@@ -7,7 +7,7 @@ const CRON = resolve('examples/cron.mjs');
 interface Batch {
   messages: { scheduledFor: string }[];
   cursor: string;
-  /** What the clock showed. */
+  /** The time that the clock showed. */
   at: number;
 }
 interface Run {
@@ -22,7 +22,7 @@ interface Options {
   cursor?: string;
   start: string;
   end?: string;
-  most?: number;
+  max?: number;
   jumps?: { at: string; to: string }[];
 }
 
@@ -48,7 +48,7 @@ async function run({ start, end, jumps = [], ...options }: Options): Promise<Run
 const ticksOf = ({ batches }: Run) =>
   batches.flatMap(({ messages }) => messages.map(({ scheduledFor }) => scheduledFor));
 
-/** The ticks after `after`, as the clock on the wall in `zone` shows them, with its distance from UTC. */
+/** Returns the ticks after `after` as local times in `zone`, with their offset from UTC. */
 async function wallTicks(expression: string, zone: string, after: string, count: number): Promise<string[]> {
   const options = { module: CRON, expression, zone, times: [at(after)], count };
   const [ticks] = await host.run<number[][]>('ticks', options);
@@ -59,9 +59,9 @@ async function wallTicks(expression: string, zone: string, after: string, count:
   return ticks!.map((tick) => format.format(tick).replace(',', '').replace('GMT', ''));
 }
 
-describe('where clocks are put forward', () => {
+describe('when clocks are set forward', () => {
   it.each<[string, string, string, string[]]>([
-    // In Berlin at 01:00 UTC: 02:00 to 03:00 are not there.
+    // In Berlin at 01:00 UTC: 02:00 to 03:00 are skipped.
     ['0 2 * * *', 'Europe/Berlin', '2024-03-30T12:00Z', ['31 03:00 +02:00', '01 02:00 +02:00']],
     ['30 2 * * *', 'Europe/Berlin', '2024-03-30T12:00Z', ['31 03:30 +02:00', '01 02:30 +02:00']],
     // The same instant twice is one tick.
@@ -78,7 +78,7 @@ describe('where clocks are put forward', () => {
       '2024-03-30T12:00Z',
       ['31 03:00 +02:00', '31 03:30 +02:00', '01 02:00 +02:00'],
     ],
-    // Every hour means by the clock on the wall: nothing is made up for.
+    // "Every hour" follows the local clock, so nothing is generated later.
     [
       '*/30 * * * *',
       'Europe/Berlin',
@@ -100,7 +100,7 @@ describe('where clocks are put forward', () => {
       '2024-03-10T06:30Z',
       ['10 01:40 -05:00', '10 03:00 -04:00', '10 03:20 -04:00'],
     ],
-    // On Lord Howe Island by half an hour: 02:00 to 02:30 are not there.
+    // On Lord Howe Island by half an hour: 02:00 to 02:30 are skipped.
     ['0 2 * * *', 'Australia/Lord_Howe', '2024-10-05T12:00Z', ['06 02:30 +11:00', '07 02:00 +11:00']],
     ['30 2 * * *', 'Australia/Lord_Howe', '2024-10-05T12:00Z', ['06 02:30 +11:00', '07 02:30 +11:00']],
     [
@@ -115,23 +115,23 @@ describe('where clocks are put forward', () => {
       '2024-10-05T15:00Z',
       ['06 01:40 +10:30', '06 02:40 +11:00', '06 03:00 +11:00'],
     ],
-    // In Cairo midnight is not there, and in Nuuk the last hour of the day.
+    // In Cairo midnight is skipped, and in Nuuk the last hour of the day.
     ['0 0 * * *', 'Africa/Cairo', '2024-04-25T12:00Z', ['26 01:00 +03:00', '27 00:00 +03:00']],
     ['30 23 * * *', 'America/Nuuk', '2024-03-30T12:00Z', ['31 00:30 -01:00', '31 23:30 -01:00']],
-    // In Samoa a whole day was not there.
+    // In Samoa a whole day was skipped.
     ['0 12 * * *', 'Pacific/Apia', '2011-12-29T12:00Z', ['29 12:00 -10:00', '31 12:00 +14:00']],
   ])('%s in %s after %s', async (expression, zone, after, expected) => {
     expect(await wallTicks(expression, zone, after, expected.length)).toEqual(expected);
   });
 });
 
-describe('where clocks are put back', () => {
+describe('when clocks are set back', () => {
   it.each<[string, string, string, string[]]>([
-    // In Berlin at 01:00 UTC: 02:00 to 03:00 come twice.
+    // In Berlin at 01:00 UTC: 02:00 to 03:00 repeat.
     ['0 2 * * *', 'Europe/Berlin', '2024-10-26T12:00Z', ['27 02:00 +02:00', '28 02:00 +01:00']],
     ['30 2 * * *', 'Europe/Berlin', '2024-10-26T12:00Z', ['27 02:30 +02:00', '28 02:30 +01:00']],
     ['0 3 * * *', 'Europe/Berlin', '2024-10-26T12:00Z', ['27 03:00 +01:00', '28 03:00 +01:00']],
-    // Also for a generator that starts, or takes over, in the middle of it.
+    // The same holds for a generator that starts or takes over in the middle.
     ['30 2 * * *', 'Europe/Berlin', '2024-10-27T00:30Z', ['28 02:30 +01:00']],
     ['30 2 * * *', 'Europe/Berlin', '2024-10-27T00:59Z', ['28 02:30 +01:00']],
     ['30 2 * * *', 'Europe/Berlin', '2024-10-27T01:29Z', ['28 02:30 +01:00']],
@@ -153,7 +153,7 @@ describe('where clocks are put back', () => {
       '2024-10-26T21:30Z',
       ['27 00:00 +02:00', '27 02:00 +02:00', '27 04:00 +01:00', '27 06:00 +01:00'],
     ],
-    // In New York at 06:00 UTC: 01:00 to 02:00 come twice.
+    // In New York at 06:00 UTC: 01:00 to 02:00 repeat.
     ['30 1 * * *', 'America/New_York', '2024-11-02T12:00Z', ['03 01:30 -04:00', '04 01:30 -05:00']],
     [
       '*/30 * * * *',
@@ -161,7 +161,7 @@ describe('where clocks are put back', () => {
       '2024-11-03T05:15Z',
       ['03 01:30 -04:00', '03 01:00 -05:00', '03 01:30 -05:00', '03 02:00 -05:00'],
     ],
-    // On Lord Howe Island 01:30 to 02:00.
+    // On Lord Howe Island: 01:30 to 02:00 repeat.
     ['45 1 * * *', 'Australia/Lord_Howe', '2024-04-06T12:00Z', ['07 01:45 +11:00', '08 01:45 +10:30']],
     [
       '*/20 * * * *',
@@ -174,7 +174,7 @@ describe('where clocks are put back', () => {
   });
 });
 
-it('the ticks are those of a search through every minute, from wherever it starts, in many zones', async () => {
+it('ticks match a search through every minute, from any start, in many zones', async () => {
   const minutes = fc.oneof(
     fc.constant<number[]>([]),
     fc.uniqueArray(fc.integer({ min: 0, max: 59 }), { minLength: 1, maxLength: 4 }),
@@ -261,7 +261,7 @@ describe('a tick', () => {
 });
 
 describe('generating', () => {
-  it('begins with the next tick after now, and keeps the time of its start', async () => {
+  it('begins with the next tick after now, and stores its start time', async () => {
     const found = await run({
       expression: '* * * * * *',
       start: '2024-05-01T12:00:00.250Z',
@@ -279,7 +279,7 @@ describe('generating', () => {
     expect(found.lines).toEqual([]);
   });
 
-  it('from any cursor gives the same as one that never stopped', async () => {
+  it('yields the same ticks from any cursor as an uninterrupted run', async () => {
     const options = { expression: '*/7 * * * *', zone: 'Europe/Berlin', end: '2024-10-27T03:00:00Z' };
     const start = '2024-10-26T23:50:00Z';
     const whole = await run({ ...options, start });
@@ -291,7 +291,7 @@ describe('generating', () => {
     }
   });
 
-  it('looks at the clock at least every minute, however far away the tick', async () => {
+  it('checks the clock at least every minute, however distant the next tick is', async () => {
     const found = await run({
       expression: '0 0 1 1 *',
       start: '2024-02-01T00:00:00.000Z',
@@ -301,7 +301,7 @@ describe('generating', () => {
     expect(found.sleeps).toEqual(Array<number>(60).fill(60_000));
   });
 
-  it('makes up for what was missed while nobody led, and says so', async () => {
+  it('generates the ticks that were missed without a leader, and logs it', async () => {
     const found = await run({
       expression: '*/10 * * * *',
       cursor: '2024-05-01T12:00:00.000Z',
@@ -319,7 +319,7 @@ describe('generating', () => {
     ]);
   });
 
-  it('with MISSED=skip leaves out what was missed, for good', async () => {
+  it('permanently skips missed ticks with MISSED=skip', async () => {
     const found = await run({
       expression: '*/10 * * * *',
       missed: 'skip',
@@ -334,14 +334,14 @@ describe('generating', () => {
     ]);
   });
 
-  it('with MISSED=skip leaves out nothing where nothing was missed, nor what is only late', async () => {
+  it('skips neither ticks on time nor late ticks with MISSED=skip', async () => {
     const found = await run({
       expression: '* * * * * *',
       missed: 'skip',
       cursor: '2024-05-01T12:00:00.000Z',
       start: '2024-05-01T12:00:00.400Z',
       end: '2024-05-01T12:00:09.500Z',
-      // An event loop that was blocked for a while.
+      // The event loop was blocked for a while.
       jumps: [{ at: '2024-05-01T12:00:03.000Z', to: '2024-05-01T12:00:06.700Z' }],
     });
     expect(ticksOf(found)).toHaveLength(9);
@@ -351,7 +351,7 @@ describe('generating', () => {
   it.each<['makeup' | 'skip', string[]]>([
     ['makeup', ['12:10', '12:20', '12:30', '12:40', '12:50', '13:00']],
     ['skip', ['12:10', '13:00']],
-  ])('on a machine that was suspended, with MISSED=%s', async (missed, expected) => {
+  ])('handles a suspended machine with MISSED=%s', async (missed, expected) => {
     const found = await run({
       expression: '*/10 * * * *',
       missed,
@@ -362,7 +362,7 @@ describe('generating', () => {
     expect(ticksOf(found).map((tick) => tick.slice(11, 16))).toEqual(expected);
   });
 
-  it('gives no tick again when the clock is set back, and says that it waits', async () => {
+  it('repeats no tick when the clock is set back, and logs that it is waiting', async () => {
     const found = await run({
       expression: '*/10 * * * *',
       start: '2024-05-01T12:05:00.000Z',
@@ -381,7 +381,7 @@ describe('generating', () => {
     ]);
   });
 
-  it('goes on from the time of the last tick when SCHEDULE has changed', async () => {
+  it('continues from the time of the last tick when SCHEDULE has changed', async () => {
     const found = await run({
       expression: '15,45 * * * *',
       cursor: '2024-05-01T12:30:00.000Z',
@@ -391,7 +391,7 @@ describe('generating', () => {
     expect(ticksOf(found).map((tick) => tick.slice(11, 16))).toEqual(['12:45', '13:15']);
   });
 
-  it('makes up for a day of seconds in order, each once, in batches of a few hundred', async () => {
+  it('generates a missed day of seconds in order, each once, in batches of a few hundred', async () => {
     const found = await run({
       expression: '* * * * * *',
       cursor: '2024-05-01T00:00:00.000Z',
@@ -407,12 +407,12 @@ describe('generating', () => {
     for (const { messages, cursor } of found.batches) expect(messages.at(-1)!.scheduledFor).toBe(cursor);
   });
 
-  it('of years of missed seconds works out only as many as are taken', async () => {
+  it('computes only the requested ticks out of years of missed seconds', async () => {
     const found = await run({
       expression: '* * * * * *',
       cursor: '1970-01-01T00:00:00.000Z',
       start: '2024-05-02T00:00:00.000Z',
-      most: 2,
+      max: 2,
     });
     expect(ticksOf(found)).toHaveLength(1000);
     expect(found.batches[1]!.cursor).toBe('1970-01-01T00:16:40.000Z');
@@ -427,7 +427,7 @@ describe('generating', () => {
     },
   );
 
-  it('ends at once when it is told to, however far away the tick', async () => {
+  it('ends at once when its signal aborts, however distant the next tick is', async () => {
     const number = await host.run<number>('open', { module: CRON, env: { SCHEDULE: '0 0 1 1 *' } });
     await expect(host.run('next', { number })).resolves.toMatchObject({ messages: [] });
     const next = host.run('next', { number });
@@ -438,7 +438,7 @@ describe('generating', () => {
   });
 });
 
-describe('what is refused', () => {
+describe('invalid settings', () => {
   const EXPECTED = 'expected a cron expression of 5 or 6 fields like "*/5 * * * *"';
   const refusal = (env: Record<string, string>) =>
     host.run('open', { module: CRON, env: { SCHEDULE: '', TZ: 'UTC', MISSED: '', ...env } }).then(
@@ -494,13 +494,13 @@ describe('what is refused', () => {
     );
   });
 
-  it('MISSED other than makeup and skip, and everything that is wrong at once', async () => {
+  it('refuses other values of MISSED, and reports all problems at once', async () => {
     expect(await refusal({ SCHEDULE: '* *', TZ: 'Nowhere', MISSED: 'later' })).toBe(
       `SCHEDULE is "* *", ${EXPECTED}; TZ is "Nowhere", expected a time zone like Europe/Berlin or UTC; MISSED is "later", expected makeup or skip`,
     );
   });
 
-  it('but not a name in capitals, nor an empty TZ or MISSED', async () => {
+  it('accepts names in capitals and an empty TZ or MISSED', async () => {
     expect(await refusal({ SCHEDULE: '0 0 * MAR THU', TZ: '', MISSED: 'SKIP' })).toBeUndefined();
   });
 });
@@ -509,7 +509,7 @@ const HOUR = 3_600_000;
 const isoOf = (time: number) => new Date(time).toISOString();
 const listOf = (values: number[]) => (values.length === 0 ? '*' : values.join(','));
 
-/** What the clock on the wall shows in each minute from `from` on, as if it were in UTC. */
+/** Returns the local time of each minute from `from` on, written as if it were UTC. */
 const shown = new Map<string, number[]>();
 function shownIn(zone: string, from: number, minutes: number): number[] {
   const key = `${zone} ${from} ${minutes}`;
@@ -536,7 +536,7 @@ function shownIn(zone: string, from: number, minutes: number): number[] {
 }
 
 /**
- * The ticks of `hours` hours, found without any arithmetic of zones: by what the clock on the wall shows in each minute.
+ * Finds the ticks of `hours` hours without time zone arithmetic, from the local time of each minute.
  * An empty set is a `*`.
  */
 function everyMinute(
@@ -558,7 +558,7 @@ function everyMinute(
   const seen = new Set<number>();
   shownIn(zone, start, (end - start) / 60_000 + 1).forEach((wall, index, walls) => {
     const time = start + index * 60_000;
-    // Minutes that the clock left out, placed where it would have shown them.
+    // Skipped minutes, placed where the clock would have shown them.
     const expected = (walls[index - 1] ?? wall - 60_000) + 60_000;
     for (let skipped = expected; skipped < wall; skipped += 60_000) {
       if (!everyHour && matches(skipped)) ticks.add(time + skipped - expected);

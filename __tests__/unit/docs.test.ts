@@ -15,7 +15,7 @@ import ts from 'typescript';
 import { anchorsIn, type CodeBlock, codeBlocks, proseOf } from '../helpers/markdown';
 
 /*
- * Generated tables are current, links lead somewhere, and JavaScript in the documents runs. documents.test.ts runs the
+ * Generated tables are current, links are valid, and JavaScript in the documents runs. documents.test.ts runs the
  * README's commands, package.test.ts the code of docs/embedding.md, and tasks.test.ts that of docs/tasks.md.
  */
 
@@ -31,27 +31,24 @@ it('the generated tables are current', () => {
   expect(stdout + stderr).toBe('');
 });
 
-it.each([...DOCUMENTS, 'CHANGELOG.md', ...markdownIn('examples')])(
-  'the links of %s lead somewhere',
-  (file) => {
-    const { links, code, text } = proseOf(file);
-    const broken = links.filter((target) => {
-      if (/^[a-z]+:/.test(target)) return false;
-      const [path, anchor] = target.split('#') as [string, string?];
-      const to = path === '' ? file : normalize(join(dirname(file), decodeURI(path)));
-      return !existsSync(to) || (anchor !== undefined && !anchorsIn(to).includes(anchor));
-    });
-    const paths = code.filter((each) =>
-      /^(src|docs|deploy|examples|bench|chaos|harness|scripts|__tests__)\/[\w./-]+$/.test(each),
-    );
-    const named = [...text.matchAll(/\b\w+\.test\.ts\b/g)].map(([name]) => name);
-    expect({
-      broken,
-      files: paths.filter((path) => !existsSync(path) && !path.startsWith('bench/results')),
-      tests: named.filter((name) => !tests.some((each) => each.endsWith(`/${name}`))),
-    }).toEqual({ broken: [], files: [], tests: [] });
-  },
-);
+it.each([...DOCUMENTS, 'CHANGELOG.md', ...markdownIn('examples')])('the links of %s are valid', (file) => {
+  const { links, code, text } = proseOf(file);
+  const broken = links.filter((target) => {
+    if (/^[a-z]+:/.test(target)) return false;
+    const [path, anchor] = target.split('#') as [string, string?];
+    const to = path === '' ? file : normalize(join(dirname(file), decodeURI(path)));
+    return !existsSync(to) || (anchor !== undefined && !anchorsIn(to).includes(anchor));
+  });
+  const paths = code.filter((each) =>
+    /^(src|docs|deploy|examples|bench|chaos|harness|scripts|__tests__)\/[\w./-]+$/.test(each),
+  );
+  const named = [...text.matchAll(/\b\w+\.test\.ts\b/g)].map(([name]) => name);
+  expect({
+    broken,
+    files: paths.filter((path) => !existsSync(path) && !path.startsWith('bench/results')),
+    tests: named.filter((name) => !tests.some((each) => each.endsWith(`/${name}`))),
+  }).toEqual({ broken: [], files: [], tests: [] });
+});
 
 it('the tests that CONTRIBUTING.md names exist', () => {
   const guards = [...readFileSync('CONTRIBUTING.md', 'utf8').matchAll(/`(\w+\.test\.ts)`: ("[^|]+)/g)];
@@ -87,7 +84,7 @@ it('the scripts and variables in the commands exist', () => {
   expect(missing).toEqual([]);
 });
 
-it('JavaScript and TypeScript can be parsed', () => {
+it('the JavaScript and TypeScript blocks can be parsed', () => {
   const faults = blocks.filter(isScript).flatMap(({ file, line, code }) => {
     const { diagnostics } = ts.transpileModule(code, { fileName: 'x.mts', reportDiagnostics: true });
     return diagnostics!.map(
@@ -97,7 +94,7 @@ it('JavaScript and TypeScript can be parsed', () => {
   expect(faults).toEqual([]);
 });
 
-it('tests of tasks run, and tasks that need no server commit a batch', () => {
+it('tests of tasks pass, and tasks that need no server commit a batch', () => {
   const directory = mkdtempSync(join(tmpdir(), 'nic-docs-'));
   try {
     mkdirSync(join(directory, 'node_modules'));
@@ -144,7 +141,7 @@ const isScript = ({ language }: CodeBlock) => language === 'js' || language === 
 
 const isAvailable = (name: string) => /^(node:|\.)/.test(name) || name === `${PACKAGE}/testing`;
 
-/** The name in its first line, as in `// squares.mjs`; or one of its own. */
+/** Returns the name in the first line, as in `// squares.mjs`, or a generated one. */
 function nameOf({ code, file, line, language }: CodeBlock): string {
   const named = /^\/\/ ([\w.-]+\.\w+)\n/.exec(code)?.[1];
   return named ?? `${file.replaceAll('/', '_')}-${line}.${language === 'ts' ? 'mts' : 'mjs'}`;

@@ -8,10 +8,10 @@ import { VirtualProcess, VirtualTime } from '../helpers/virtualTime';
 
 const TTL = 3000;
 
-/** A lease that answers as the test says; by default it is free, and extends for ever. */
+/** A lease with scripted answers; by default it is free and always extends. */
 function scriptedLease() {
   const script = {
-    /** For how long another holds it; 0: it is free. */
+    /** How long another instance holds it; 0 if it is free. */
     heldFor: (): number | Error => 0,
     extend: (): Promise<'extended' | 'lost'> => Promise.resolve('extended'),
     release: (): Promise<void> => Promise.resolve(),
@@ -75,7 +75,7 @@ function setUp(overrides: Partial<ElectionOptions> = {}) {
   return { time, script, terms, endings, election };
 }
 
-it('leads with the lease, and renews it every third of its time to live', async () => {
+it('leads while it holds the lease, and renews it every third of its time to live', async () => {
   const { time, script, terms, election } = setUp();
   await time.passUntil(TTL * 2 + 1);
   expect(terms.map(({ number }) => number)).toEqual([1]);
@@ -96,13 +96,13 @@ it('follows while another holds the lease, and campaigns again by itself', async
   expect(terms).toHaveLength(1);
 });
 
-it('campaigns at once when woken, even while it is being refused', async () => {
+it('campaigns at once when woken, even while a request is being refused', async () => {
   const { script, lease } = scriptedLease();
   script.heldFor = () => TTL;
   const { time, terms, election } = setUp({ lease });
   await time.passUntil(100);
   script.heldFor = () => {
-    // Somebody steps down just now: the answer is already out of date.
+    // A leader steps down right now, so the answer is already stale.
     script.heldFor = () => 0;
     election.wake();
     return TTL;
@@ -121,7 +121,7 @@ it('stops leading at the trust deadline when renewals get no answer', async () =
   expect(endings).toEqual(['trust deadline']);
 });
 
-it('stops leading at the trust deadline when renewals fail, having tried again and again', async () => {
+it('stops leading at the trust deadline when renewals keep failing', async () => {
   const { time, script, endings } = setUp();
   script.extend = () => Promise.reject(new Error('no'));
   await time.passUntil(TTL);
@@ -137,14 +137,14 @@ it('counts trust from the start of the renewal, not from its answer', async () =
     slow = false;
     return new Promise((resolve) => time.after(900, () => resolve('extended')));
   };
-  // Asked at 1000, answered at 1900: believed until 1000 + 2850.
+  // Requested at 1000, answered at 1900: trusted until 1000 + 2850.
   await time.passUntil(3849);
   expect(endings).toEqual([]);
   await time.passUntil(3850);
   expect(endings).toEqual(['trust deadline']);
 });
 
-it('is not trusted past the deadline even before the signal could fire', async () => {
+it('is not trusted after the deadline, even before the signal fires', async () => {
   const time = new VirtualTime();
   const process = new VirtualProcess(time);
   const { script, terms } = setUp({ clock: process.clock });
@@ -156,14 +156,14 @@ it('is not trusted past the deadline even before the signal could fire', async (
   expect(terms[0]!.isTrusted()).toBe(false);
 });
 
-it('steps down at once when the lease turns out to be another one’s', async () => {
+it('steps down at once when another instance holds the lease', async () => {
   const { time, script, endings } = setUp();
   script.extend = () => Promise.resolve('lost');
   await time.passUntil(TTL / 3 + 1);
   expect(endings).toEqual(['lease lost']);
 });
 
-it('says why nobody is elected while Redis answers too slowly, once', async () => {
+it('logs once that nobody is elected because Redis answers too slowly', async () => {
   const warnings: string[] = [];
   const logger: Logger = {
     error: () => undefined,
@@ -178,7 +178,7 @@ it('says why nobody is elected while Redis answers too slowly, once', async () =
   expect(warnings).toEqual([expect.stringContaining('within 750 ms, a quarter of LEASE_TTL_MS')]);
 });
 
-it('repeats a release that Redis refuses, until the lease is released', async () => {
+it('retries a release that Redis refuses until the lease is released', async () => {
   const { time, script, election } = setUp();
   await time.passUntil(TTL);
   script.log.length = 0;
@@ -192,7 +192,7 @@ it('repeats a release that Redis refuses, until the lease is released', async ()
   ]);
 });
 
-it('leaves a lease to expire that cannot be released', async () => {
+it('lets a lease expire that cannot be released', async () => {
   const { time, script, election } = setUp();
   await time.passUntil(TTL);
   script.log.length = 0;
@@ -210,7 +210,7 @@ it('steps down in order: the work ends, the lease is released, the others are to
   expect(election.term).toBeUndefined();
 });
 
-it('does not wait for ever for work that ignores the end of its term', async () => {
+it('does not wait forever for work that ignores the end of its term', async () => {
   const { time, script, election } = setUp({ lead: () => new Promise(() => undefined) });
   await time.passUntil(10);
   const stopping = election.stop();
@@ -219,14 +219,14 @@ it('does not wait for ever for work that ignores the end of its term', async () 
   expect(script.log).toContain('release');
 });
 
-it('keeps leading when the work ends because nothing is left to do', async () => {
+it('keeps leading when the work ends normally', async () => {
   const { time, script, election } = setUp({ lead: () => Promise.resolve() });
   await time.passUntil(TTL * 2);
   expect(election.term?.number).toBe(1);
   expect(script.log).not.toContain('release');
 });
 
-it('gives up leadership when the work fails, and pauses longer after each failure in a row', async () => {
+it('steps down when the work fails, and waits longer after each consecutive failure', async () => {
   const startedAt: number[] = [];
   const time = new VirtualTime();
   const { script } = setUp({
@@ -241,7 +241,7 @@ it('gives up leadership when the work fails, and pauses longer after each failur
   expect(script.log.filter((entry) => entry === 'release')).toHaveLength(5);
 });
 
-it('campaigns again soon when it was deposed', async () => {
+it('campaigns again soon after it was deposed', async () => {
   let deposed = 0;
   const { time, script } = setUp({
     lead: () =>
@@ -251,7 +251,7 @@ it('campaigns again soon when it was deposed', async () => {
   expect(script.log.filter((entry) => entry === 'acquire')).toHaveLength(2);
 });
 
-it('gives the lease back when the term cannot be taken, and leaves it to others for a second', async () => {
+it('releases the lease when the term cannot be taken, and leaves it to others for a second', async () => {
   const { time, script, terms } = setUp({ takeTerm: () => Promise.reject(new Error('Redis is away')) });
   await time.passUntil(999);
   expect(script.log).toEqual(['acquire', 'release', 'announce']);
@@ -260,7 +260,7 @@ it('gives the lease back when the term cannot be taken, and leaves it to others 
   expect(terms).toHaveLength(0);
 });
 
-it('lets others go first when it is told to, unless it is woken again', async () => {
+it('yields to others when told to, unless it is woken again', async () => {
   const { script, lease } = scriptedLease();
   script.heldFor = () => TTL;
   const { time, terms, election } = setUp({ lease });
@@ -286,7 +286,7 @@ it('hands over to the named successor, and leaves the role to others for a secon
   expect(terms).toHaveLength(2);
 });
 
-it('names a successor when it steps down in order, and none when it was deposed', async () => {
+it('names a successor when it steps down in order, but not when it was deposed', async () => {
   const named: (string | undefined)[] = [];
   const { time, election } = setUp({
     chooseSuccessor: () => Promise.resolve('c'),
@@ -299,7 +299,7 @@ it('names a successor when it steps down in order, and none when it was deposed'
   expect(named).toEqual([undefined, 'c']);
 });
 
-it('is deposed by a newer term alone', async () => {
+it('is deposed only by a newer term', async () => {
   const { time, endings, election } = setUp();
   await time.passUntil(10);
   election.depose(1);
@@ -320,7 +320,7 @@ it('renews in time although taking the term took long', async () => {
   expect(terms[0]!.signal.aborted).toBe(false);
 });
 
-it('tells why its last term failed, since when, and when it campaigns again', async () => {
+it('reports why its last term failed, since when, and when it campaigns again', async () => {
   let fails = true;
   const lead = () =>
     fails ? Promise.reject(new Error('the feed is down')) : new Promise<void>(() => undefined);
@@ -334,7 +334,7 @@ it('tells why its last term failed, since when, and when it campaigns again', as
   expect(election.term).toBeDefined();
 });
 
-it('goes on asking while the lease can not be asked for', async () => {
+it('keeps campaigning while the lease cannot be requested', async () => {
   let asked = 0;
   const { script, lease } = scriptedLease();
   script.heldFor = () => (++asked < 5 ? new Error('Redis is away') : 0);
@@ -344,7 +344,7 @@ it('goes on asking while the lease can not be asked for', async () => {
   expect(terms).toHaveLength(1);
 });
 
-it('may be stopped before it was started, and twice', async () => {
+it('can be stopped before it is started, and twice', async () => {
   const { election } = setUp();
   await Promise.all([election.stop(), election.stop()]);
   expect(election.term).toBeUndefined();

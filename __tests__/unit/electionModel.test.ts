@@ -1,6 +1,6 @@
 /*
- * The election against every kind of bad luck: several instances on one simulated Redis, in virtual time, with a
- * network that delays and loses questions and answers, processes that are paused, work that fails. What must never
+ * The election under random faults: several instances on one simulated Redis, in simulated time, with a
+ * network that delays and loses requests and answers, paused processes, and work that fails. What must never
  * happen is checked at every step; what must happen again is checked after the faults have ended.
  */
 import fc from 'fast-check';
@@ -12,12 +12,12 @@ import { silentLogger } from '../helpers/silentLogger';
 import { VirtualProcess, VirtualTime } from '../helpers/virtualTime';
 
 const TTL = 3000;
-/** How long a client waits for an answer: shorter than between two renewals. */
+/** The client timeout, shorter than the renewal interval. */
 const TIMEOUT = TTL / 5;
 
-/** What befalls one question to Redis. */
+/** The fate of one request to Redis. */
 interface Fate {
-  /** Milliseconds until it arrives, and then until its answer does. */
+  /** Milliseconds until the request arrives, and then until its answer arrives. */
   there: number;
   back: number;
   lost: 'no' | 'question' | 'answer';
@@ -27,7 +27,7 @@ interface Scenario {
   instances: number;
   fates: Fate[];
   pauses: { instance: number; at: number; ms: number }[];
-  /** Which terms' work fails, by their order. */
+  /** The terms whose work fails, by their order. */
   failures: boolean[];
   wakes: { instance: number; at: number }[];
 }
@@ -56,7 +56,7 @@ const scenarios = fc.record<Scenario>({
 class World {
   readonly time = new VirtualTime();
   readonly violations: string[] = [];
-  /** Terms of the commits that Redis has taken, in its order. */
+  /** Terms of the commits in the order in which Redis accepted them. */
   readonly committed: { term: number; instance: number }[] = [];
   #lease: { holder: string; expiresAt: number } | undefined;
   #leader = { term: 0, instance: -1 };
@@ -67,7 +67,7 @@ class World {
     this.#fates = [...fates];
   }
 
-  /** Asks the simulated Redis; rejects after the time-out. */
+  /** Sends a request to the simulated Redis; rejects after the timeout. */
   ask<T>(process: VirtualProcess, execute: () => T): Promise<T> {
     const { there, back, lost } = this.#fates.shift() ?? { there: 1, back: 1, lost: 'no' };
     return new Promise((resolve, reject) => {
@@ -123,12 +123,12 @@ class World {
     });
   }
 
-  /** Generates for as long as the term lasts, checking each time what must hold. */
+  /** Generates for as long as the term lasts, and checks the invariants each time. */
   async generate(process: VirtualProcess, instance: number, term: Term): Promise<void> {
     while (!term.signal.aborted) {
       await process.clock.sleep(37, term.signal);
       if (!term.isTrusted()) continue;
-      // Nobody but a crashed leader is ever evicted here: while one trusts its lease, Redis holds it.
+      // Only a crashed leader is ever evicted here: while a leader trusts its lease, Redis holds it.
       if (this.#lease === undefined || this.#lease.expiresAt <= this.time.now) {
         this.violations.push(`instance ${instance} trusts a lease that has run out, at ${this.time.now}`);
       }
@@ -176,7 +176,7 @@ async function play(scenario: Scenario): Promise<World> {
     world.time.after(at, () => elections[instance]?.election.wake());
   }
 
-  // Long enough for every fault to have happened and passed, and for failed work to be tried again.
+  // Long enough for every fault to pass and for failed work to be retried.
   await world.time.passUntil(15_000 + TTL * 3);
   for (let round = 0; round < 60 && world.time.now < 400_000; round++) {
     await world.time.passUntil(world.time.now + TTL);
@@ -186,14 +186,14 @@ async function play(scenario: Scenario): Promise<World> {
     if (world.committed.length > before) break;
   }
 
-  // Again and for good: somebody commits, and one alone.
+  // After the faults, exactly one instance commits.
   const before = world.committed.length;
   await world.time.passUntil(world.time.now + TTL);
   const recent = new Set(world.committed.slice(before).map(({ instance }) => instance));
   if (recent.size !== 1) world.violations.push(`${recent.size} instances commit although all is well`);
   if (leading.size !== 1) world.violations.push(`${leading.size} instances lead although all is well`);
 
-  // In Redis's order terms only ever grow, and each belongs to one instance.
+  // In the order of Redis, terms only increase, and each belongs to one instance.
   for (const [index, { term, instance }] of world.committed.entries()) {
     const previous = world.committed[index - 1];
     if (previous === undefined) continue;
@@ -208,7 +208,7 @@ async function play(scenario: Scenario): Promise<World> {
   return world;
 }
 
-it('never generates past its trust, never lets two terms pass the fence, and always leads again', async () => {
+it('never generates past its trust deadline, never lets two terms pass the fence, and always recovers a leader', async () => {
   await fc.assert(
     fc.asyncProperty(scenarios, async (scenario) => {
       const world = await play(scenario);

@@ -9,7 +9,7 @@ import {
   storableError,
 } from '../../src/errorLog/record';
 
-/** The job's hash in Redis after a failure with this error. */
+/** Returns the hash of the job in Redis after a failure with this error. */
 function failedWith(thrown: unknown): FailedJob {
   const { message, stack } = storableError(thrown);
   return {
@@ -31,7 +31,7 @@ const NOTHING: FailedJob = {
 };
 
 describe('the record of a failed job', () => {
-  it('has exactly the promised shape', () => {
+  it('has exactly the documented shape', () => {
     const error = new RangeError('too far');
     const record = errorRecordOf('42', failedWith(error));
     expect(record).toEqual({
@@ -51,7 +51,7 @@ describe('the record of a failed job', () => {
     expect(parseErrorRecord(JSON.stringify(record))).toEqual(record);
   });
 
-  it('is complete even if the job has no fields, or nonsense in them', () => {
+  it('is complete even if the job has missing or invalid fields', () => {
     const record = {
       id: '7',
       message: null,
@@ -65,7 +65,7 @@ describe('the record of a failed job', () => {
     expect(errorRecordOf('7', { ...NOTHING, ...nonsense })).toEqual(record);
   });
 
-  it('has a name for a message that BullMQ itself failed', () => {
+  it('has a name if BullMQ itself failed the message', () => {
     const failedReason = 'job stalled more than allowable limit';
     const job = { ...failedWith(new Error('an earlier failure')), failedReason };
     expect(errorRecordOf('1', { ...job, stacktrace: '[]' }).error).toEqual({
@@ -97,7 +97,7 @@ describe('an error without a message gets one', () => {
     expect(storableError(thrown).message).toBe(expected.message);
   });
 
-  it('also when a program that keeps the empty message has failed it', () => {
+  it('if another program stored the empty message', () => {
     const job = { ...NOTHING, finishedOn: '1', stacktrace: JSON.stringify([new TypeError().stack]) };
     expect(errorRecordOf('1', job).error).toMatchObject({ name: 'TypeError', message: 'TypeError' });
     expect(errorRecordOf('1', { ...job, failedReason: '' }).error.message).toBe('TypeError');
@@ -114,7 +114,7 @@ describe('the causes of an error', () => {
     expect(found).toEqual({ name: 'Error', message: cause.message, stack: cause.stack, code: cause.code });
   });
 
-  it('are recorded for each error of an AggregateError, and for what is no error', () => {
+  it('are recorded for each error of an AggregateError, and for values that are not errors', () => {
     const { errors, code } = recorded(
       Object.assign(new AggregateError([refused(), 'a text', { a: 1 }], 'all failed'), { code: 42 }),
     );
@@ -122,7 +122,7 @@ describe('the causes of an error', () => {
     expect(code).toBe(42);
   });
 
-  it('are bounded in depth and size, and end where they would repeat themselves', () => {
+  it('are bounded in depth and size, and end at a cycle', () => {
     let deep = new Error('x'.repeat(100_000));
     for (let level = 0; level < 1000; level++) deep = new Error('y'.repeat(100_000), { cause: deep });
     const wide = (): Error =>
@@ -158,7 +158,7 @@ describe('the causes of an error', () => {
   });
 });
 
-describe('an error that throws when it is looked at', () => {
+describe('an error that throws when its properties are read', () => {
   const hostile = new Proxy(new Error('never seen'), {
     get: () => {
       throw new Error('hands off');
@@ -196,7 +196,7 @@ describe('an error that throws when it is looked at', () => {
   });
 });
 
-describe('a stored record that is not one', () => {
+describe('an invalid stored record', () => {
   const valid = errorRecordOf('42', failedWith(new Error('no')));
 
   it.each<[string, unknown]>([
@@ -210,11 +210,11 @@ describe('a stored record that is not one', () => {
     expect(parseErrorRecord(JSON.stringify(value))).toBeUndefined();
   });
 
-  it('is refused if it is no JSON', () => {
+  it('is refused if it is not JSON', () => {
     expect(parseErrorRecord('{')).toBeUndefined();
   });
 
-  it('loses a cause that is none, and keeps the rest', () => {
+  it('loses an invalid cause and keeps the rest', () => {
     const stored = { ...valid, error: { ...valid.error, cause: 'x', errors: [1, { name: 'a' }], code: {} } };
     expect(parseErrorRecord(JSON.stringify(stored))).toEqual(valid);
   });
@@ -245,7 +245,7 @@ describe('the name of an error', () => {
 });
 
 describe('the text of an error', () => {
-  it('is kept as it is, whatever it is, with its name', () => {
+  it('is kept unchanged, with its name', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), fc.constantFrom(Error, TypeError), (text, Type) => {
         fc.pre(text !== '' && text !== 'bullmq:rateLimitExceeded');
@@ -254,7 +254,7 @@ describe('the text of an error', () => {
     );
   });
 
-  it('may have many lines, also ones that look like a stack', () => {
+  it('can have many lines, even lines that look like a stack', () => {
     const text = 'first\n    at the door (house.js:1:1)\n\n  second: third\n';
     const error = new TypeError(text);
     const { name, message, stack } = recorded(error);
@@ -262,7 +262,7 @@ describe('the text of an error', () => {
     expect(stack).toBe(error.stack);
   });
 
-  it('may have been changed after the error was made: the frames stay', () => {
+  it('can be changed after the error was created; the frames stay', () => {
     const error = new Error('before');
     error.message = 'after, and longer than the whole stack is. '.repeat(100);
     const { message, stack } = recorded(error);
@@ -270,7 +270,7 @@ describe('the text of an error', () => {
     expect(stack).toBe(error.stack!.replace('before', error.message));
   });
 
-  it('is recorded at once, however long it is', () => {
+  it('is recorded quickly, however long it is', () => {
     for (const long of ['x', '\n', ' ', '\n ', ': ']) {
       const startedAt = performance.now();
       recorded(new Error(long.repeat(500_000)));
@@ -286,7 +286,7 @@ describe('an error without a stack', () => {
   });
 });
 
-describe('errors that BullMQ takes for orders of its own', () => {
+describe('errors that BullMQ interprets as commands', () => {
   it.each([
     new DelayedError('later'),
     new WaitingError('back'),
@@ -300,7 +300,7 @@ describe('errors that BullMQ takes for orders of its own', () => {
     expect(order.name).not.toBe('Error');
   });
 
-  it('bullmq:rateLimitExceeded is quoted, since BullMQ goes by the message', () => {
+  it('bullmq:rateLimitExceeded is quoted, since BullMQ compares the message', () => {
     expect(storableError(new RateLimitError()).message).toBe('"bullmq:rateLimitExceeded"');
     expect(recorded(new RateLimitError())).toMatchObject({
       name: 'RateLimitError',
@@ -309,7 +309,7 @@ describe('errors that BullMQ takes for orders of its own', () => {
   });
 });
 
-describe('what was thrown and is no Error', () => {
+describe('a thrown value that is not an Error', () => {
   const circular: Record<string, unknown> = {};
   circular['self'] = circular;
 
@@ -334,7 +334,7 @@ describe('what was thrown and is no Error', () => {
     expect(toError(thrown).cause).toBe(thrown);
   });
 
-  it('an Error is left as it is', () => {
+  it('an Error is left unchanged', () => {
     const error = new TypeError('no');
     expect(toError(error)).toBe(error);
   });

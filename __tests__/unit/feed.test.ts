@@ -46,7 +46,7 @@ beforeEach(async () => {
 });
 afterEach(() => server.stop());
 
-/** The feed at work, asked for every 5 ms unless told otherwise. */
+/** Runs the feed task, which polls every 5 ms by default. */
 async function open(more: object = {}, cursor?: Cursor) {
   const number = await host.run<number>('open', {
     module: FEED,
@@ -110,7 +110,7 @@ describe('the entries of', () => {
     ]);
   });
 
-  it('a plain JSON array, with the names of JSON Feed or of a message', async () => {
+  it('a plain JSON array, with field names of JSON Feed or of a message', async () => {
     const message = {
       id: 'a',
       title: 'A',
@@ -209,7 +209,7 @@ describe('the entries of', () => {
     ['2024-02-01T10:00:00', '2024-02-01T10:00:00.000Z'],
     ['2024-02-01 10:00', '2024-02-01T10:00:00.000Z'],
     ['2024-02-01', '2024-02-01T00:00:00.000Z'],
-    // Of which Date.parse would make something.
+    // Date.parse would accept these.
     ['entry 5', null],
     ['5', null],
     ['Sat, 07 Sep 2002 25:00:00 GMT', null],
@@ -217,13 +217,13 @@ describe('the entries of', () => {
     ['Sat, 07 Sep 2002 00:00:01 CET', null],
     ['+275760-09-13', null],
     ['yesterday', null],
-  ])('a date like %s', async (text, expected) => {
+  ])('parses a date like %s', async (text, expected) => {
     const [entry] = await read(JSON.stringify([{ id: '1', date_published: text }]));
     expect(entry!.publishedAt).toBe(expected);
   });
 
   it.each(['javascript:alert(1)', 'mailto:a@example.org', 'http://', 'data:text/html,x', ' '])(
-    'an address like %j: none',
+    'ignores an address like %j',
     async (url) => {
       expect(await read(JSON.stringify([{ id: '1', url }]))).toEqual([{ ...none, id: '1' }]);
     },
@@ -296,7 +296,7 @@ describe('the entries of', () => {
     ['RSS cut short', '<rss><channel><item><guid>1</guid></item><item>', /./],
     ['RSS cut short in a tag', '<rss><channel><item><guid>1</guid></item><it', /./],
     ['RSS that is not well-formed', '<rss><channel><item>a & b</item></channel></rss>', /./],
-  ])('%s: refused', async (_, body, message) => {
+  ])('%s is refused', async (_, body, message) => {
     await expect(read(body)).rejects.toThrow(message);
   });
 
@@ -327,7 +327,7 @@ describe('the entries of', () => {
       'names of prototypes in JSON',
       '[{"id":"1","__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}}}]',
     ],
-  ])('%s: no harm done', async (_, body) => {
+  ])('%s does no harm', async (_, body) => {
     const entries = await read(body).catch((error: Error) => {
       expect(error.message).not.toContain('root:');
       return [];
@@ -340,7 +340,7 @@ describe('the entries of', () => {
 });
 
 describe('a feed that grows', () => {
-  it('gives the new entries, oldest first, and asks with what the server gave it', async () => {
+  it('yields the new entries, oldest first, and sends the validators from the server', async () => {
     server.answer = send(items(3, 2, 1), {
       etag: 'W/"a b"',
       'last-modified': 'Sat, 07 Sep 2002 00:00:01 GMT',
@@ -366,7 +366,7 @@ describe('a feed that grows', () => {
     });
   });
 
-  it('costs nothing while it has not changed', async () => {
+  it('commits nothing while it has not changed', async () => {
     server.answer = ({ headers }, response) => {
       if (headers['if-none-match'] === '"1"') response.writeHead(304).end();
       else send(items(1), { etag: '"1"' })({ headers } as IncomingMessage, response);
@@ -379,12 +379,12 @@ describe('a feed that grows', () => {
       Array(server.requests.length - 1).fill('"1"'),
     );
     server.answer = send(items(2, 1));
-    // That the feed no longer has an ETag is part of the same batch.
+    // The same batch records that the feed no longer has an ETag.
     expect(await next).toMatchObject({ messages: [{ id: '2' }], cursor: { seen: ['1', '2'].map(keyOf) } });
     expect(await feed.log()).toEqual([]);
   });
 
-  it('with nothing new but another ETag commits that alone', async () => {
+  it('commits only the ETag if nothing else has changed', async () => {
     server.answer = send(items(1), { etag: '"1"' });
     const feed = await open();
     await feed.next();
@@ -392,7 +392,7 @@ describe('a feed that grows', () => {
     expect(await feed.next()).toMatchObject({ messages: [], cursor: { etag: '"2"', seen: [keyOf('1')] } });
   });
 
-  it('does not ask with a Last-Modified that may have several documents', async () => {
+  it('does not send a Last-Modified that several versions can share', async () => {
     const at = (ms: number) => new Date(ms).toUTCString();
     const now = Date.now();
     server.answer = send(items(1), { date: at(now), 'last-modified': at(now - 1000) });
@@ -405,13 +405,13 @@ describe('a feed that grows', () => {
     expect(server.requests[2]!.headers).not.toHaveProperty('if-modified-since');
   });
 
-  it('does not ask with what is no header to send', async () => {
+  it('does not send a validator that is not a valid header value', async () => {
     server.answer = send(items(1), { etag: `"${'x'.repeat(2000)}"` });
     const feed = await open();
     expect((await feed.next())!.cursor).not.toHaveProperty('etag', expect.anything());
   });
 
-  it('by the dates of its entries where it has them, else by their place', async () => {
+  it('is sorted by the dates of its entries if there are any, otherwise by their position', async () => {
     const entry = (id: string, publishedAt?: string) => ({ id, publishedAt });
     const orders: [object[], string][] = [
       [[entry('c', '2024-01-03'), entry('b', '2024-01-02'), entry('a', '2024-01-01')], 'abc'],
@@ -419,7 +419,7 @@ describe('a feed that grows', () => {
       [[entry('b', '2024-01-02'), entry('c', '2024-01-03'), entry('a', '2024-01-01')], 'abc'],
       [[entry('c'), entry('b'), entry('a')], 'abc'],
       [[entry('c', '2024-01-01'), entry('b', '2024-01-01'), entry('a', '2024-01-01')], 'abc'],
-      // Without a date: with the one before it.
+      // An entry without a date stays with the previous entry.
       [[entry('d', '2024-01-03'), entry('c'), entry('b', '2024-01-02'), entry('a')], 'abcd'],
       [[entry('a', '2024-01-01'), entry('b'), entry('c', '2024-01-02'), entry('d', 'never')], 'abcd'],
       [[entry('b', '2099-01-01'), entry('a', '1969-01-01')], 'ab'],
@@ -432,7 +432,7 @@ describe('a feed that grows', () => {
     }
   });
 
-  it('that has an id twice gives it once, as it is newest', async () => {
+  it('yields an entry with a repeated id once, in its newest form', async () => {
     server.answer = send(
       '[{"id":"1","title":"new"},{"id":"2"},{"id":"1","title":"old"},{"title":"x"},{"title":"x"}]',
     );
@@ -441,7 +441,7 @@ describe('a feed that grows', () => {
     expect(messages.map(({ id, title }) => id.slice(0, 3) + title)).toEqual(['shax', '1new', '2null']);
   });
 
-  it('that shows, hides, reorders and shows again gives each entry once, to any line of generators', async () => {
+  it('yields each entry once although it hides, reorders and shows entries again and generators change', async () => {
     const windows = fc.array(fc.uniqueArray(fc.integer({ min: 1, max: 12 }), { maxLength: 8 }), {
       minLength: 1,
       maxLength: 8,
@@ -452,11 +452,11 @@ describe('a feed that grows', () => {
         let feed = await open();
         let cursor: Cursor | undefined;
         for (const [index, ids] of shown.entries()) {
-          // Each has an ETag of its own, and so gives a batch.
+          // Each response has its own ETag and so yields a batch.
           server.answer = send(items(...ids), { etag: `"${server.requests.length} ${index}"` });
           const batch = (await feed.next())!;
           found.push(...idsOf(batch)!);
-          // As it comes back from Redis.
+          // As it is read back from Redis.
           cursor = JSON.parse(JSON.stringify(batch.cursor)) as Cursor;
           if (!restarts.next().value) continue;
           await feed.abort();
@@ -470,7 +470,7 @@ describe('a feed that grows', () => {
     );
   });
 
-  it('by more than a batch asks with the new ETag only when all is committed', async () => {
+  it('sends the new ETag only when all batches of a large update are committed', async () => {
     server.answer = send(items(...range(1, 1200).reverse()), { etag: '"1"' });
     const feed = await open();
     const batches = [(await feed.next())!, (await feed.next())!, (await feed.next())!];
@@ -480,7 +480,7 @@ describe('a feed that grows', () => {
     expect(batches.map(({ cursor }) => cursor.seen.length)).toEqual([500, 1000, 1200]);
     await feed.abort();
 
-    // Whoever takes over in between gives the rest.
+    // A generator that takes over in between yields the rest.
     for (const done of [1, 2]) {
       const cursor = JSON.parse(JSON.stringify(batches[done - 1]!.cursor)) as Cursor;
       const next = await open({}, cursor);
@@ -491,7 +491,7 @@ describe('a feed that grows', () => {
     }
   });
 
-  it('is remembered up to 10,000 entries: those that are there, then those that were there last', async () => {
+  it('is remembered up to 10,000 entries: current entries first, then the most recent ones', async () => {
     server.answer = send(items(...range(1, 9000)), { etag: '"1"' });
     const feed = await open();
     let last: Batch | undefined;
@@ -514,7 +514,7 @@ describe('a feed that grows', () => {
   });
 });
 
-describe('a server that fails is tried again, said once, and all its entries come when it is back', () => {
+describe('a failing server is retried, logged once, and all its entries arrive when it is back', () => {
   const many = items(...range(1, 2000));
   const faults: [string, Answer, RegExp][] = [
     ['answers 500', (_, response) => response.writeHead(500).end('oops'), /^it answered 500, expected 200$/],
@@ -586,7 +586,7 @@ describe('a server that fails is tried again, said once, and all its entries com
     ],
   ];
 
-  it.each(faults)('one that %s', async (_, fault, reason) => {
+  it.each(faults)('if it %s', async (_, fault, reason) => {
     server.answer = fault;
     const feed = await open({ timeoutMs: 200, maxBytes: 100_000 });
     const next = feed.next();
@@ -606,7 +606,7 @@ describe('a server that fails is tried again, said once, and all its entries com
     expect(others.every(({ level, message }) => level === 'debug' && message === first!.message)).toBe(true);
   });
 
-  it('one that is not there yet', async () => {
+  it('if it is not running yet', async () => {
     const port = await freePort();
     const feed = await open({ url: `http://127.0.0.1:${port}/` });
     void feed.next();
@@ -617,7 +617,7 @@ describe('a server that fails is tried again, said once, and all its entries com
     });
   });
 
-  it('one that has too many entries', async () => {
+  it('if it has too many entries', async () => {
     server.answer = send(items(...range(1, 10_001)));
     const feed = await open();
     void feed.next();
@@ -625,7 +625,7 @@ describe('a server that fails is tried again, said once, and all its entries com
     expect(line!.error).toBe('it has 10001 entries, expected at most 10000');
   });
 
-  it('the next outage is said again', async () => {
+  it('and the next outage is logged again', async () => {
     server.answer = (_, response) => response.writeHead(500).end();
     const feed = await open();
     let next = feed.next();
@@ -642,7 +642,7 @@ describe('a server that fails is tried again, said once, and all its entries com
     expect(idsOf(await next)).toEqual(['2']);
   });
 
-  it('ever more seldom, up to a quarter of an hour, and never sooner than EVERY_MS', async () => {
+  it('with growing delays between EVERY_MS and a quarter of an hour', async () => {
     server.answer = (_, response) => response.writeHead(500).end();
     const feed = await open({ everyMs: 4 });
     void feed.next();
@@ -672,7 +672,7 @@ describe('a server that fails is tried again, said once, and all its entries com
     ['a date that is over', { 'retry-after': 'Sat, 07 Sep 2002 00:03:00 GMT' }, 0],
     ['nonsense', { 'retry-after': 'soon' }, 0],
     ['less than nothing', { 'retry-after': '-5' }, 0],
-  ])('after %s if it asks for that', async (_, headers, expected) => {
+  ])('after %s if it asks for a delay', async (_, headers, expected) => {
     server.answer = (_request, response) => response.writeHead(429, headers).end();
     const feed = await open();
     void feed.next();
@@ -681,7 +681,7 @@ describe('a server that fails is tried again, said once, and all its entries com
     else expect(line!.inMs).toBe(expected);
   });
 
-  it('really after that', async () => {
+  it('after the requested delay has really passed', async () => {
     server.answer = (_, response) => response.writeHead(503, { 'retry-after': '1' }).end();
     const feed = await open();
     const next = feed.next();
@@ -692,8 +692,8 @@ describe('a server that fails is tried again, said once, and all its entries com
   });
 });
 
-describe('asking', () => {
-  it('follows redirects, and takes relative addresses from where it ends', async () => {
+describe('a request', () => {
+  it('follows redirects, and resolves relative addresses against the final address', async () => {
     server.answer = ({ url }, response) => {
       if (url === '/feed') response.writeHead(301, { location: '/new/place' }).end();
       else response.end('[{"id":"1","url":"entry"}]');
@@ -702,7 +702,7 @@ describe('asking', () => {
     expect((await feed.next())!.messages[0]!.url).toBe(server.url.replace('/feed', '/new/entry'));
   });
 
-  it('uses the user and the password of the address, and tells them to nobody else', async () => {
+  it('uses the user and the password of the address, and does not reveal them', async () => {
     const other = await startFeedServer((_, response) => response.end('[{"id":"1","url":"a"}]'));
     try {
       server.answer = (_, response) => response.writeHead(302, { location: other.url }).end();
@@ -718,7 +718,7 @@ describe('asking', () => {
     }
   });
 
-  it('unpacks what is packed', async () => {
+  it('decompresses the response', async () => {
     server.answer = send(gzipSync(items(1)), { 'content-encoding': 'gzip' });
     expect(idsOf(await (await open()).next())).toEqual(['1']);
   });
@@ -728,7 +728,7 @@ describe('asking', () => {
     ['in the answer', (_, response) => response.writeHead(200, { 'content-length': 9 }).write('[')],
     ['between two answers', send('[]')],
     ['in a long back-off', (_, response) => response.writeHead(503, { 'retry-after': '3600' }).end()],
-  ])('ends at once when told to, %s', async (_, answer) => {
+  ])('ends at once when its signal aborts, %s', async (_, answer) => {
     const closed = new Promise((resolve) => {
       server.answer = (request, response) => {
         response.on('close', resolve);
@@ -743,11 +743,11 @@ describe('asking', () => {
     expect(await next).toBeUndefined();
     await closed;
     expect(performance.now() - abortedAt).toBeLessThan(1000);
-    // A stop is no outage.
+    // A stop is not an outage.
     expect((await feed.log()).filter(({ error }) => error !== 'it answered 503, expected 200')).toEqual([]);
   });
 
-  it('leaves at once what it does not want to read', async () => {
+  it('closes a response that it does not need to read at once', async () => {
     const left = new Promise((resolve) => {
       server.answer = (_, response) => {
         response.on('close', resolve);
@@ -759,7 +759,7 @@ describe('asking', () => {
     await left;
   });
 
-  it('forgets what another server gave to ask with, but not what has been seen', async () => {
+  it('drops the validators of another server, but keeps the entries seen', async () => {
     server.answer = send(items(2, 1), { etag: '"1"', 'last-modified': 'Sat, 07 Sep 2002 00:00:01 GMT' });
     const before = await open({ url: `${server.url}?moved` });
     const { cursor } = (await before.next())!;
@@ -773,9 +773,9 @@ describe('asking', () => {
   });
 });
 
-describe('what is refused', () => {
+describe('invalid settings', () => {
   it.each(['3', '"2024-05-01T00:00:00.000Z"', '{"number":3,"offset":20}', 'null', '[]', '{"seen":"x"}'])(
-    'the cursor %s of another task',
+    'refuses the cursor %s of another task',
     async (json) => {
       const feed = await open({}, JSON.parse(json) as Cursor);
       await expect(feed.next()).rejects.toThrow(`the cursor ${json} is another task's`);
@@ -804,7 +804,7 @@ describe('what is refused', () => {
     expect(await refusal(env)).toBe(message);
   });
 
-  it('but not a minute or a month', async () => {
+  it('accepts intervals of a minute and a month', async () => {
     expect(await refusal({ EVERY_MS: '60000' })).toBeUndefined();
     expect(await refusal({ EVERY_MS: '2147483647' })).toBeUndefined();
   });
@@ -814,7 +814,7 @@ describe('several feeds', () => {
   const sourcesOf = (url: string) =>
     host.run<string[] | undefined>('sources', { module: FEED, env: { URL: url } });
 
-  it('are a source each, named after host and path and nothing secret; one alone is none', async () => {
+  it('are a source each, named after host and path without secrets; a single feed has no source name', async () => {
     expect(
       await sourcesOf('https://a.example/feed.xml,https://me:Sesame@b.example:8080/?key=Sesame'),
     ).toEqual(['a_example_feed_xml', 'b_example_8080_']);
@@ -825,7 +825,7 @@ describe('several feeds', () => {
     );
   });
 
-  it('are read each by its own source, and their entries name it', async () => {
+  it('are each read by their own source, which their entries name', async () => {
     server.answer = send(items(1));
     const other = await startFeedServer(send(items(2)));
     try {

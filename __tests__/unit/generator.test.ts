@@ -5,7 +5,7 @@ import { generateMessages, type GeneratorOptions } from '../../src/generating/ge
 import type { Position } from '../../src/generating/position';
 import { silentLogger } from '../helpers/silentLogger';
 
-/** Commits after `tookMs`, into `committed`; `refusals` come first. */
+/** Commits after `tookMs` into `committed`; `refusals` are returned first. */
 function fakeCommitter(tookMs = 0, refusals: CommitResult[] = []) {
   const committed: [number[], unknown][] = [];
   let position: Position = { generated: 0, cursorJson: undefined };
@@ -28,7 +28,7 @@ async function* oneByOne(last: number, failsAfter = Infinity) {
   for (let n = 1; n <= last; n++) {
     yield { messages: [n], cursor: n };
     if (n === failsAfter) throw new Error('the upstream is gone');
-    // Time for the others, as reading takes.
+    // Yield to other tasks, as a read would.
     await new Promise((resolve) => setImmediate(resolve));
   }
 }
@@ -41,7 +41,7 @@ const run = (task: GeneratorOptions['task'], committer: ReturnType<typeof fakeCo
 const flat = ({ committed }: ReturnType<typeof fakeCommitter>) => committed.flatMap(([messages]) => messages);
 const upTo = (last: number) => Array.from({ length: last }, (_, index) => index + 1);
 
-it('without groupCommits, resuming after a yield means that the batch is committed', async () => {
+it('without groupCommits, generate resumes after a yield only when the batch is committed', async () => {
   const committer = fakeCommitter(1);
   const seen: number[] = [];
   await run(
@@ -58,7 +58,7 @@ it('without groupCommits, resuming after a yield means that the batch is committ
   expect(seen).toEqual([1, 2, 3, 4, 5]);
 });
 
-it('with groupCommits, what is yielded during a commit is committed as one, with the last cursor', async () => {
+it('with groupCommits, batches yielded during a commit are committed together, with the last cursor', async () => {
   const committer = fakeCommitter(20);
   await run({ generate: () => oneByOne(200), groupCommits: true }, committer, { commitMaxMessages: 50 });
   expect(flat(committer)).toEqual(upTo(200));
@@ -68,7 +68,7 @@ it('with groupCommits, what is yielded during a commit is committed as one, with
   for (const [messages, cursor] of committer.committed) expect(cursor).toBe(messages.at(-1));
 });
 
-it('with groupCommits, what was yielded before an error is committed before it is thrown', async () => {
+it('with groupCommits, batches yielded before an error are committed before it is thrown', async () => {
   const committer = fakeCommitter(20);
   const failing = run({ generate: () => oneByOne(10, 7), groupCommits: true }, committer);
   await expect(failing).rejects.toThrow('the upstream is gone');
@@ -76,7 +76,7 @@ it('with groupCommits, what was yielded before an error is committed before it i
   expect(flat(committer)).toEqual(upTo(7));
 });
 
-it('a batch that is not committed because generating is paused or the backlog full is committed later', async () => {
+it('a batch that is not committed because generation is paused or the backlog is full is committed later', async () => {
   const committer = fakeCommitter(0, [
     { outcome: 'paused', pause: {} },
     { outcome: 'paused', pause: {} },
@@ -86,7 +86,7 @@ it('a batch that is not committed because generating is paused or the backlog fu
   expect(flat(committer)).toEqual([1, 2, 3]);
 });
 
-it('the end of the term ends the wait for a paused group', async () => {
+it('the end of the term ends the wait while the group is paused', async () => {
   const stop = new AbortController();
   const paused = Array.from({ length: 100 }, () => ({ outcome: 'paused' as const, pause: {} }));
   const committer = fakeCommitter(0, paused);
@@ -95,7 +95,7 @@ it('the end of the term ends the wait for a paused group', async () => {
   expect(committer.committed).toEqual([]);
 });
 
-it('generate is told its source', async () => {
+it('generate receives its source', async () => {
   let context: object | undefined;
   const generate = (given: object) => {
     context = given;
@@ -105,7 +105,7 @@ it('generate is told its source', async () => {
   expect(context).toMatchObject({ source: 'left' });
 });
 
-it('a batch that could not be committed within the lease is refused, saying how large it may be', () => {
+it('a batch that could not be committed within the lease is refused with the maximum size', () => {
   const encode = (messages: unknown[], leaseTtlMs: number) =>
     encodeBatch({ messages, cursor: 1 }, batchLimits(leaseTtlMs));
   expect(() => encode(new Array(50_001).fill(0), 5000)).toThrow(

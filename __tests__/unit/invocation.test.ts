@@ -10,7 +10,7 @@ describe('the name of the program in hints', () => {
       '/usr/lib/npm-cli.js',
       'npx node-instances-communication',
     ],
-    // A launcher on Windows runs the file itself.
+    // On Windows, a launcher runs the file itself.
     [
       '/srv/app/node_modules/node-instances-communication/dist/main.js',
       undefined,
@@ -31,14 +31,14 @@ describe('the namespace in hints', () => {
     expect(namespacePrefix(namespace)).toBe(prefix);
   });
 
-  it('is part of the commands that a started instance shows', () => {
+  it('is part of the commands that a starting instance prints', () => {
     expect(nextSteps('npm start --', 'squares')).toContain(
       '    NAMESPACE=squares npm start -- status       shows',
     );
   });
 });
 
-it('the examples of the help can be typed as they stand', () => {
+it('the examples in the help can be copied and run', () => {
   const help = examplesFor('npx node-instances-communication');
   expect(help).not.toContain('npm start');
   expect(help).not.toContain(' -- ');

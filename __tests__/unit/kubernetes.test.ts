@@ -11,12 +11,12 @@ import { parseAllDocuments } from 'yaml';
 import { resolveConfig } from '../../src/configuration/config';
 
 /*
- * deploy/kubernetes.yaml against the schemas that Kubernetes and the Prometheus operator publish. The schemas check values
- * and accept names they do not know; the types made from them know every name.
+ * Checks deploy/kubernetes.yaml against the schemas of Kubernetes and the Prometheus operator. The schemas check values
+ * and accept unknown names; the types generated from them know every name.
  */
 
 const FILE = 'deploy/kubernetes.yaml';
-/** What a stop takes beyond SHUTDOWN_TIMEOUT_MS: the steps before and after the active messages, each bounded. */
+/** What a shutdown takes beyond SHUTDOWN_TIMEOUT_MS: the bounded steps before and after the active messages. */
 const BEYOND_MS = 5000;
 
 const MODELS = { Deployment, NetworkPolicy, PodDisruptionBudget, ConfigMap, Service, ServiceMonitor };
@@ -40,7 +40,7 @@ const manifests = documents.map((document) => document.toJS() as Manifest);
 const find = <Model>(kind: keyof typeof MODELS) =>
   manifests.find((each) => each.kind === kind) as unknown as Model;
 
-it('has one document of each kind that is needed', () => {
+it('deploy/kubernetes.yaml has one document of each required kind', () => {
   expect(documents.flatMap(({ errors }) => errors)).toEqual([]);
   expect(manifests.map(({ kind }) => kind).sort()).toEqual(Object.keys(MODELS).sort());
 });
@@ -52,11 +52,11 @@ describe('the published schemas', () => {
     expect([model.apiVersion, model.kind]).toEqual([manifest.apiVersion, manifest.kind]);
   });
 
-  it('know every name in it', () => {
+  it('know every field name in it', () => {
     expect(unknownNames(manifests)).toEqual([]);
   });
 
-  it('see what is wrong', () => {
+  it('detect errors', () => {
     const wrong = structuredClone(find<{ spec: Record<string, unknown> } & Manifest>('Deployment'));
     wrong.spec['replicas'] = 'three';
     expect(() => new Deployment(wrong as never).validate()).toThrow('replicas must be integer');
@@ -72,7 +72,7 @@ describe('the Deployment', () => {
   const container = pod.containers[0]!;
   const settings = find<ConfigMap>('ConfigMap').data!;
 
-  it('sets variables that there are, to values that are accepted with the Secret', () => {
+  it('sets existing variables to values that are valid together with the Secret', () => {
     const known = readFileSync('.env.example', 'utf8');
     expect(Object.keys(settings).filter((name) => !known.includes(`# ${name}=`))).toEqual([]);
     const secret = { REDISURL: 'redis://redis.example', BOARD_PASSWORD: 'secret' };
@@ -84,7 +84,7 @@ describe('the Deployment', () => {
     });
   });
 
-  it('gives a stop the time that it may take', () => {
+  it('allows enough time for a shutdown', () => {
     const { shutdownTimeoutMs } = resolveConfig({ ...settings, BOARD_PASSWORD: 'secret' });
     expect(pod.terminationGracePeriodSeconds! * 1000).toBeGreaterThanOrEqual(shutdownTimeoutMs + BEYOND_MS);
   });
@@ -95,7 +95,7 @@ describe('the Deployment', () => {
     expect(find<PodDisruptionBudget>('PodDisruptionBudget').spec!.maxUnavailable).toBe(1);
   });
 
-  it('runs as in the image: without root, and with nothing to write to', () => {
+  it('runs as in the image: without root and with a read-only file system', () => {
     expect(pod.securityContext).toMatchObject({ runAsNonRoot: true, runAsUser: 1000 });
     expect(container.securityContext).toMatchObject({
       readOnlyRootFilesystem: true,
@@ -104,12 +104,12 @@ describe('the Deployment', () => {
     });
   });
 
-  it('asks for health and readiness where they need no password', () => {
+  it('probes health and readiness on paths that need no password', () => {
     expect(container.livenessProbe!.httpGet).toEqual({ path: '/healthz', port: 'board' });
     expect(container.readinessProbe!.httpGet).toEqual({ path: '/readyz', port: 'board' });
   });
 
-  it('is what every selector selects', () => {
+  it('is matched by every selector', () => {
     const labels = deployment.spec!.template.metadata!.labels!;
     const selectors = [
       deployment.spec!.selector.matchLabels,
@@ -124,7 +124,7 @@ describe('the Deployment', () => {
   });
 });
 
-/** Compiles the manifests as literals of their types, which refuse names that they do not have. */
+/** Compiles the manifests as literals of their types, which refuse unknown names. */
 function unknownNames(all: readonly Manifest[]): string[] {
   const code = all
     .map(

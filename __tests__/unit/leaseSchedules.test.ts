@@ -1,6 +1,6 @@
 /*
  * Counterexamples of lease.pml, replayed by real elections in virtual time. With a time to live of 20 ms the margin is
- * 5 ms, a quarter, as in the model: a tick is 5 ms. A guard is taken out of the trust deadline.
+ * 5 ms, a quarter, as in the model: a tick is 5 ms. Each schedule removes a guard from the trust deadline.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -26,7 +26,7 @@ const schedules = readdirSync(directory)
   .map((name) => JSON.parse(readFileSync(join(directory, name), 'utf8')) as Schedule)
   .filter(({ model }) => model === 'lease');
 
-/** Milliseconds by which a leader believes for longer without the guard. */
+/** How much longer a leader trusts its lease without the guard, in milliseconds. */
 const LONGER: Record<string, (answeredAfterMs: number) => number> = {
   NO_TRUST_DEADLINE: () => Infinity,
   TRUST_FROM_ANSWER: (answeredAfterMs) => answeredAfterMs,
@@ -122,13 +122,13 @@ async function play(steps: readonly string[], longer = (_ms: number) => 0): Prom
   return most;
 }
 
-it('there is one for each guard that can be taken out of the trust deadline', () => {
+it('there is a schedule for each guard that can be removed from the trust deadline', () => {
   expect(schedules.map(({ guard }) => guard).sort()).toEqual(Object.keys(LONGER).sort());
   expect(timingsOf(TTL).trust.ms).toBe(3 * TICK);
 });
 
 it.each(schedules)(
-  '$guard: one believes that it leads with the guard, two without it',
+  '$guard: one instance believes that it leads with the guard, two without it',
   async ({ guard, steps }) => {
     expect(await play(steps)).toBe(1);
     expect(await play(steps, LONGER[guard])).toBe(2);

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Those that ask for no more than that they are named. */
+/** Licenses that only require attribution. */
 const FINE = [
   'MIT',
   'ISC',
@@ -24,12 +24,12 @@ interface Locked {
 const { packages } = JSON.parse(readFileSync('package-lock.json', 'utf8')) as {
   packages: Record<string, Locked>;
 };
-/** What somebody who installs the package gets along with it, by the place where it lies here. */
+/** Returns the production dependencies by their place in node_modules. */
 const production = Object.entries(packages).filter(
   ([place, { dev, devOptional }]) => place !== '' && !dev && !devOptional,
 );
 
-it('every package that users get along with this one may be used as freely as it', () => {
+it('every package that is installed with this one has a license that is at least as permissive', () => {
   expect(production.length).toBeGreaterThan(20);
   const others = production
     .map(([place, locked]) => [place, licenceOf(place) ?? locked.license] as const)
@@ -37,7 +37,7 @@ it('every package that users get along with this one may be used as freely as it
   expect(others).toEqual([]);
 });
 
-it('an expression is fine if one of its choices is, and all that belong together are', () => {
+it('a license expression is accepted if one alternative is, and all parts of it are', () => {
   const answers = [
     'MIT',
     '(MIT OR GPL-3.0)',
@@ -50,7 +50,7 @@ it('an expression is fine if one of its choices is, and all that belong together
   expect(answers.map(isFine)).toEqual([true, true, false, true, false, false, false]);
 });
 
-/** As the package itself says; undefined where it is for another kind of machine, and not installed. */
+/** Returns the license that the package declares; undefined if it is for another platform and not installed. */
 function licenceOf(place: string): string | undefined {
   const file = join(place, 'package.json');
   if (!existsSync(file)) return undefined;
@@ -58,7 +58,7 @@ function licenceOf(place: string): string | undefined {
   return typeof license === 'object' ? license.type : license;
 }
 
-/** For expressions of one kind of word, which is all that is met. */
+/** Supports expressions with only AND or only OR; no others occur. */
 function isFine(expression: string): boolean {
   const names = expression.replace(/^\((.*)\)$/, '$1');
   if (names.includes(' OR ')) return names.split(' OR ').some((name) => FINE.includes(name));

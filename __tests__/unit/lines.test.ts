@@ -6,7 +6,7 @@ import { type ModuleHost, openModuleHost } from '../helpers/moduleHost';
 
 const LINES = resolve('examples/lines.mjs');
 const ACCESS_LOG = resolve('examples/accessLog.mjs');
-/** 10,000 lines of a real log, where the machine has them. Line 8899 is cut short. */
+/** 10,000 lines of a real log, if the machine has it. Line 8899 is truncated. */
 const REAL_LOG = resolve('../shared/data/access.log');
 
 interface Message {
@@ -48,7 +48,7 @@ async function textsOf(content: string | Buffer): Promise<string[]> {
   return messages.map(({ text }) => text);
 }
 
-/** What the lines of a text are, said in another way than the example says it. */
+/** Splits a text into lines, in a different way from the example. */
 function linesOf(text: string): string[] {
   const lines = text.split('\n');
   const last = lines.pop()!;
@@ -79,14 +79,14 @@ describe('the lines of a file', () => {
     ['é', 2],
     ['日', 3],
     ['🙂', 4],
-  ])('are whole where %s lies across the border of two chunks', async (character, bytes) => {
+  ])('are intact if %s spans two chunks', async (character, bytes) => {
     for (let before = 0; before <= bytes; before++) {
       const first = 'x'.repeat(64 * 1024 - before) + character.repeat(3);
       expect(await textsOf(`${first}\nnext ${character}\n`)).toEqual([first, `next ${character}`]);
     }
   });
 
-  it('are cut where their end lies across the border of two chunks', async () => {
+  it('are split if their end spans two chunks', async () => {
     for (const end of ['\n', '\r\n']) {
       for (let before = 0; before <= 2; before++) {
         const first = 'x'.repeat(64 * 1024 - before);
@@ -95,19 +95,19 @@ describe('the lines of a file', () => {
     }
   });
 
-  it('may be longer than any chunk and any batch', async () => {
+  it('can be longer than any chunk and any batch', async () => {
     const long = 'für 日本🙂'.repeat(340_000);
     expect(Buffer.byteLength(long)).toBeGreaterThan(5_000_000);
     expect(await textsOf(`before\n${long}\r\nafter`)).toEqual(['before', long, 'after']);
   });
 
-  it('that are not UTF-8 are lines all the same', async () => {
+  it('are still lines if they are not UTF-8', async () => {
     expect(await textsOf(Buffer.from([0xff, 0x61, 10, 0xc3, 10, 0x62]))).toEqual(['\ufffda', '\ufffd', 'b']);
   });
 });
 
-describe('going on', () => {
-  it('from any cursor gives the same as reading through', async () => {
+describe('resuming', () => {
+  it('from any cursor yields the same as reading the whole file', async () => {
     const line = fc.tuple(
       fc.oneof(fc.string({ unit: 'grapheme', maxLength: 12 }), fc.constantFrom('', '\r', 'a\rb', '🙂é')),
       fc.constantFrom('\n', '\r\n'),
@@ -141,7 +141,7 @@ describe('going on', () => {
     );
   });
 
-  it('needs a cursor that JSON carries unchanged', async () => {
+  it('uses a cursor that survives JSON unchanged', async () => {
     writeFileSync(file, 'é\r\n'.repeat(1200));
     const batches = await generate();
     expect(batches.map(({ cursor }) => cursor)).toEqual([
@@ -152,7 +152,7 @@ describe('going on', () => {
     expect(JSON.parse(JSON.stringify(batches))).toEqual(batches);
   });
 
-  it('at the end of a file gives what has been added to it since', async () => {
+  it('at the end of a file yields what has been appended since', async () => {
     writeFileSync(file, 'a\nb\n');
     const cursor = (await generate()).at(-1)!.cursor;
     expect(await generate(cursor)).toEqual([]);
@@ -161,7 +161,7 @@ describe('going on', () => {
   });
 });
 
-it('batches hold a few hundred lines and about a megabyte at most, however long the lines', async () => {
+it('keeps batches to a few hundred lines and about a megabyte, however long the lines are', async () => {
   writeFileSync(file, `${'x'.repeat(300_000)}\n`.repeat(10) + 'y\n'.repeat(1100));
   const batches = await generate();
   expect(batches.flatMap(({ messages }) => messages)).toHaveLength(1110);
@@ -175,10 +175,10 @@ describe('several files', () => {
   const sourcesOf = (FILE: string) =>
     host.run<string[] | undefined>('sources', { module: LINES, env: { FILE } });
 
-  it('are a source each, named after the file; one alone is none', async () => {
+  it('are a source each, named after the file; a single file has no source name', async () => {
     expect(await sourcesOf('a.log,/var/log/b-1.log')).toEqual(['a_log', 'b-1_log']);
     expect(await sourcesOf('a.log')).toBeUndefined();
-    // Those that are added at the end change none before them.
+    // Files added at the end do not change earlier names.
     const names = await sourcesOf('x/a.log,y/a.log,größe,größé');
     expect(names).toEqual(['a_log', expect.stringMatching(/^a_log-[0-9a-f]{8}$/), 'gr_e', 'gr_']);
     expect((await sourcesOf('x/a.log,y/a.log,größe,größé,z/a.log'))!.slice(0, 4)).toEqual(names);
@@ -194,7 +194,7 @@ describe('several files', () => {
     );
   });
 
-  it('have messages that name their source, and numbers and cursors of their own', async () => {
+  it('have messages that name their source, and separate numbers and cursors', async () => {
     const [a, b] = [join(directory, 'a.log'), join(directory, 'b.log')] as const;
     writeFileSync(a, 'one\ntwo\n');
     writeFileSync(b, 'eins\n');
@@ -225,7 +225,7 @@ describe('a line of an access log', () => {
   const line =
     '203.0.113.9 - ann lee [17/May/2015:10:05:03 +0000] "GET /a?b=c HTTP/1.1" 200 203 "http://example.org/" "Mozilla/5.0 (X11)"';
 
-  it('is taken apart into its fields', async () => {
+  it('is parsed into its fields', async () => {
     expect((await parse(line)).fields).toEqual({
       host: '203.0.113.9',
       identity: undefined,
@@ -257,7 +257,7 @@ describe('a line of an access log', () => {
       { method: String.raw`\x16\x03\x01` },
     ],
     ['IPv6', '203.0.113.9', '2001:db8::1', { host: '2001:db8::1' }],
-  ])('may have %s', async (_, part, other, fields) => {
+  ])('can have %s', async (_, part, other, fields) => {
     expect(line).toContain(part);
     expect((await parse(line.replace(part, () => other))).fields).toMatchObject(fields);
   });
@@ -268,7 +268,7 @@ describe('a line of an access log', () => {
     ['of the common format, without referer and user agent', line.split(' "http')[0]!],
     ['with a status that is no number', line.replace(' 200 ', ' OK ')],
     ['followed by something else', `${line} 17`],
-  ])('is refused when it is %s, and quoted', async (_, wrong) => {
+  ])('is refused and quoted if it is %s', async (_, wrong) => {
     expect(await parse(wrong)).toEqual({
       error: `not a line of Apache's combined log format: ${wrong}`,
     });

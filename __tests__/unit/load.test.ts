@@ -24,7 +24,7 @@ function write(name: string, source: string): string {
   return file;
 }
 
-/** What the loaded task's `handle` answers: proof that it is the one in the file. */
+/** Returns the result of the loaded task's `handle`, which proves that it is the one in the file. */
 const load = (path: string) => host.run<unknown>('loadAndHandle', { path, message: 20 });
 
 const BODY = 'async function* generate() {}\nfunction handle(message) { return message + 1; }\n';
@@ -65,7 +65,7 @@ describe('a task', () => {
   });
 });
 
-describe('what is no task is refused with exit code 2, naming the file, what was found and what was expected', () => {
+describe('an invalid task is refused with exit code 2, naming the file, what was found and what was expected', () => {
   it.each([
     ['empty.mjs', '', 'nothing'],
     ['empty.cjs', '', 'nothing'],
@@ -97,7 +97,7 @@ describe('what is no task is refused with exit code 2, naming the file, what was
   });
 });
 
-describe('what can not be loaded is refused with exit code 2, in one line that names the file and the reason', () => {
+describe('a task that cannot be loaded is refused with exit code 2, in one line that names the file and the reason', () => {
   it.each([
     ['syntax.mjs', 'export function {', /Unexpected token/],
     ['syntax.cjs', 'const = 1;', /Unexpected token/],
@@ -142,7 +142,7 @@ describe('what can not be loaded is refused with exit code 2, in one line that n
 });
 
 describe('a task given as an object', () => {
-  it('is accepted with the two functions, and with handle alone', () => {
+  it('is accepted with both functions, or with handle only', () => {
     expect(() => checkTask({ generate() {}, handle() {} })).not.toThrow();
     expect(() => checkTask({ handle() {} })).not.toThrow();
     expect(() => checkTask({ generate: undefined, handle() {} })).not.toThrow();

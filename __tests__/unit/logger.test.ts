@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { hostLogger, missingMethods } from '../../src/logging/logger';
 import { printable } from '../../src/terminal/printable';
 
-/** What a process of its own writes whose logger has these settings and does that. */
+/** Returns the output of a separate process whose logger has these settings and runs `code`. */
 async function log(settings: object, statements: string): Promise<{ stdout: string; stderr: string }> {
   const script = `
     const { createOwnLogger } = require(${JSON.stringify(resolve('dist/logging/ownLogger.js'))});
@@ -19,7 +19,7 @@ async function log(settings: object, statements: string): Promise<{ stdout: stri
   return { stdout, stderr };
 }
 
-/** Lines without the time at their head. */
+/** Returns the lines without their time. */
 const pretty = async (statements: string) => {
   const { stderr } = await log({ logLevel: 'debug', logFormat: 'pretty' }, statements);
   return stderr
@@ -40,7 +40,7 @@ const json = async (statements: string, logLevel = 'debug') => {
 };
 
 describe('a log', () => {
-  it('goes to stderr alone, as JSON where that is no terminal', async () => {
+  it('goes to stderr only, as JSON if stderr is not a terminal', async () => {
     const { stdout, stderr } = await log({ logLevel: 'info' }, 'logger.info("started", { pid: 1 });');
     expect(stdout).toBe('');
     expect(JSON.parse(stderr)).toEqual({
@@ -51,7 +51,7 @@ describe('a log', () => {
     });
   });
 
-  it('has what its level allows, and no more', async () => {
+  it('has only the lines that its level allows', async () => {
     const all = 'for (const level of ["debug", "info", "warn", "error"]) logger[level](level);';
     for (const [level, expected] of [
       ['error', ['error']],
@@ -67,7 +67,7 @@ describe('a log', () => {
     expect(line).toMatchObject({ instance: 'a', term: 3, message: 'elected' });
   });
 
-  it('has the message of an error, without a password', async () => {
+  it('has the message of an error without passwords', async () => {
     const statement =
       'logger.warn("failed", { error: new Error("no redis://me:Sesame@host:1 here"), id: "7" });';
     expect(await json(statement)).toMatchObject([{ error: 'no redis://***@host:1 here', id: '7' }]);
@@ -75,8 +75,8 @@ describe('a log', () => {
   });
 });
 
-describe('a log that a person reads', () => {
-  it('has one line for each message: level, text, fields, but not the instance that it comes from', async () => {
+describe('a log in the pretty format', () => {
+  it('has one line for each message, with level, text and fields but without its own instance', async () => {
     const lines = await pretty(`
       logger.child({ instance: 'a' }).info('started', { namespace: 'nic', pid: 12 });
       logger.error('no fields');
@@ -88,7 +88,7 @@ describe('a log that a person reads', () => {
     ]);
   });
 
-  it('takes whatever a task logs', async () => {
+  it('accepts any value that a task logs', async () => {
     const lines = await pretty(`
       const circular = {}; circular.self = circular;
       logger.info('odd', { big: 10n, circular, at: Symbol('s'), date: new Date(0), run() {} });
@@ -106,7 +106,7 @@ describe('an error that a task threw', () => {
     error.stack = error.message + '\\n    at generate (task.mjs:1:2)';
     error.cause.stack = 'Error: refused\\n    at connect (net.js:3:4)';`;
 
-  it('has its stack and causes in fields of their own, without a password', async () => {
+  it('has its stack and causes in separate fields, without passwords', async () => {
     const [line] = await json(`${thrown} logger.error('failed', { error: inFull(error), term: 3 });`);
     expect(line).toMatchObject({
       message: 'failed',
@@ -117,7 +117,7 @@ describe('an error that a task threw', () => {
     });
   });
 
-  it('has them below its line where a person reads', async () => {
+  it('has its stack and causes below the line in the pretty format', async () => {
     const { stderr } = await log(
       { logLevel: 'info', logFormat: 'pretty' },
       `${thrown} logger.error('failed', { error: inFull(error) });`,
@@ -134,7 +134,7 @@ describe('an error that a task threw', () => {
     );
   });
 
-  it('is logged in full by the task itself, wherever it is put, and the errors of an AggregateError with it', async () => {
+  it('is logged in full when the task logs it in any argument, including the errors of an AggregateError', async () => {
     const lines = await json(`
       const error = new AggregateError([new Error('one'), new Error('two')], 'both');
       const logging = taskLogger(logger.child({ term: 1 }), { id: '7' });
@@ -151,7 +151,7 @@ describe('an error that a task threw', () => {
     expect(lines.map(({ message }) => message)).toEqual(['in a field', 'in place of fields', 'both']);
   });
 
-  it('cannot flood the log, nor write to the terminal', async () => {
+  it('can neither flood the log nor control the terminal', async () => {
     const { stderr } = await log(
       { logLevel: 'info', logFormat: 'pretty' },
       `const error = new Error('x\\u001b[2J'.repeat(10_000));
@@ -178,7 +178,7 @@ describe('a logger of the host', () => {
     };
   };
 
-  it('gets each line with the fields of all children, as plain data', () => {
+  it('receives each line with the fields of all children as plain data', () => {
     const { host, lines } = collect();
     hostLogger(host)
       .child({ namespace: 'nic' })
@@ -187,7 +187,7 @@ describe('a logger of the host', () => {
     expect(lines).toEqual([['warn', 'failed', { namespace: 'nic', term: 3, error: 'no redis://***@h' }]]);
   });
 
-  it('can throw and reject without harm', async () => {
+  it('can throw or reject without harm', async () => {
     const fail = () => {
       throw new Error('full');
     };
@@ -203,7 +203,7 @@ describe('a logger of the host', () => {
     await new Promise((resolve) => setImmediate(resolve));
   });
 
-  it('that lacks methods is recognized', () => {
+  it('is refused if it lacks methods', () => {
     expect(missingMethods({ ...collect().host, debug: undefined, warn: 1 })).toEqual(['warn', 'debug']);
     expect(missingMethods(console)).toEqual([]);
     expect(missingMethods(null)).toHaveLength(4);
@@ -211,11 +211,11 @@ describe('a logger of the host', () => {
 });
 
 describe('control characters', () => {
-  // The codes of a terminal in 7 and in 8 bits, a bell, a lone return, line separators, a change of direction.
+  // 7-bit and 8-bit terminal codes, a bell, a bare carriage return, line separators and a change of text direction.
   const hostile = '\\u001b[2J\\u009b2J\\u0007\\r\\u0085\\u2028\\u202e\\u2066\\u200f';
   const raw = /[^\P{Cc}\n]|[\p{Bidi_Control}\u2028\u2029]/u;
 
-  it.each(['pretty', 'json'])('never leave a %s log raw, wherever they are', async (logFormat) => {
+  it.each(['pretty', 'json'])('never appear raw in a %s log', async (logFormat) => {
     const { stderr } = await log(
       { logLevel: 'debug', logFormat },
       `logger.info('text ${hostile}', { field: 'value ${hostile}', error: new Error('${hostile}'), deep: ['${hostile}'], ['${hostile}']: 1 });`,
@@ -225,12 +225,12 @@ describe('control characters', () => {
     expect(stderr.trimEnd().split('\n')).toHaveLength(1);
   });
 
-  it('stay in JSON what they were', async () => {
+  it('are preserved in JSON', async () => {
     const [line] = await json(`logger.info('text', { field: '${hostile}' });`);
     expect(line!['field']).toBe(JSON.parse(`"${hostile}"`));
   });
 
-  it('are made visible in any text, with line ends and tabs as they are', () => {
+  it('are made visible in any text, while line ends and tabs are kept', () => {
     expect(printable('a\tb\nc')).toBe('a\tb\nc');
     expect(printable('\u001b[31mred\u001b[0m')).toBe('\\u001b[31mred\\u001b[0m');
     expect(printable('\u0000\b\u000b\f\r\u007f\u0080\u009f')).toBe(
@@ -242,7 +242,7 @@ describe('control characters', () => {
     expect(printable('größer 日本 🙂 \u00a0é')).toBe('größer 日本 🙂 \u00a0é');
   });
 
-  it('are all gone afterwards, whatever the text, and JSON is the same JSON', () => {
+  it('are all removed from any text, and JSON keeps its value', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (value) => {
         expect(printable(value)).not.toMatch(/[^\P{Cc}\n\t]|[\p{Bidi_Control}\u2028\u2029]/u);

@@ -16,7 +16,7 @@ describe('the keeper', () => {
     expect(moves).toEqual([{ role: 'keeper', from: 'a', to: 'b' }]);
   });
 
-  it('stays where it is while it is alone, or beside the generator', () => {
+  it('stays where it is if there is no other instance, even beside the generator', () => {
     expect(planMoves([member('a', [GENERATOR, KEEPER])])).toEqual([]);
     expect(planMoves([member('a', [GENERATOR]), member('b', [KEEPER]), member('c')])).toEqual([]);
   });
@@ -39,7 +39,7 @@ describe('sources', () => {
       );
     });
 
-  it('are spread evenly, by the fewest moves', () => {
+  it('are spread evenly with the fewest moves', () => {
     fc.assert(
       fc.property(members, (before) => {
         const moves = planMoves(before).filter(({ role }) => role !== 'keeper');
@@ -50,7 +50,7 @@ describe('sources', () => {
         }
         const after = [...counts.values()];
         expect(Math.max(...after) - Math.min(...after)).toBeLessThanOrEqual(1);
-        // Nothing moves twice, and nobody gives and takes.
+        // No source moves twice, and no instance both gives and takes.
         expect(new Set(moves.map(({ role }) => role)).size).toBe(moves.length);
         const givers = new Set(moves.map(({ from }) => from));
         expect(moves.filter(({ to }) => givers.has(to))).toEqual([]);
@@ -58,7 +58,7 @@ describe('sources', () => {
     );
   });
 
-  it('do not move to an instance that does not know them, or must not generate', () => {
+  it('do not move to an instance that does not know them or must not generate', () => {
     const full = member('a', [source('x'), source('y')], { sources: ['x', 'y'] });
     expect(planMoves([full, member('b', [], { sources: ['z'] })])).toEqual([]);
     expect(planMoves([full, member('c', [], { sources: ['x', 'y'], generates: false })])).toEqual([]);
@@ -69,19 +69,19 @@ describe('the successor', () => {
   const successorOf = (role: Member['roles'][number], leaving: string, group: readonly Member[]) =>
     chooseSuccessors([role], leaving, group).get(role.id);
 
-  it('of a generator is whoever was started last and can generate', () => {
+  it('of a generator is the instance that was started last among those that can generate', () => {
     const group = [member('a', [GENERATOR]), member('b'), member('d'), member('e', [], { generates: false })];
     expect(successorOf(GENERATOR, 'a', group)).toBe('d');
     expect(successorOf(GENERATOR, 'a', [member('a', [GENERATOR])])).toBeUndefined();
   });
 
-  it('of a keeper is rather one that does not generate', () => {
+  it('of a keeper is preferably an instance that does not generate', () => {
     expect(successorOf(KEEPER, 'a', [member('a', [KEEPER]), member('b'), member('d', [GENERATOR])])).toBe(
       'b',
     );
   });
 
-  it('is another one for each source of an instance that leaves, so that they stay evenly spread', () => {
+  it('differs for each source of a leaving instance, so that sources stay evenly spread', () => {
     const names = ['u', 'v', 'w', 'x', 'y', 'z'];
     const roles = names.map(source);
     const group = [

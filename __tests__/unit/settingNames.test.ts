@@ -15,7 +15,7 @@ it.each([
   expect(meant({ [name]: '1' })).toEqual([right]);
 });
 
-it('names of others are left alone', () => {
+it('variables of other programs are ignored', () => {
   const names = [
     ...[
       'PATH',
@@ -68,12 +68,12 @@ it('names of others are left alone', () => {
   expect(findMisspelt(Object.fromEntries(names.map((name) => [name, 'x'])))).toEqual([]);
 });
 
-it('a name is left alone where the right one is set as well', () => {
+it('a misspelled name is ignored if the right one is set as well', () => {
   expect(meant({ CONCURENCY: '1', CONCURRENCY: '2' })).toEqual([]);
   expect(meant({ REDIS_URI: 'x', REDISURL: 'y' })).toEqual([]);
 });
 
-it('knows every variable that configures an instance, and takes none for another', () => {
+it('every variable that configures an instance is known, and none is taken for a misspelling of another', () => {
   const source = readFileSync('src/configuration/config.ts', 'utf8');
   const named = [...source.matchAll(/'([A-Z]+(?:_[A-Z]+)*)'/g)].map(([, name]) => name!);
   const others = ['NODE_ENV', 'NO_COLOR'];

@@ -12,8 +12,8 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-// The real script, in a project and on a PATH of its own. A package manager cannot be run for real in a test, so
-// programs that write down how they were called stand in for it, and for npm.
+// Runs the real script in a temporary project with its own PATH. A test cannot run a real package manager, so
+// programs that record their calls stand in for it and for npm.
 
 const CI = 'npm ci --include=dev --ignore-scripts';
 const BUILD = 'npm run build';
@@ -48,7 +48,7 @@ describe('Node.js', () => {
     },
   );
 
-  it.each(['20.12.0', '22.0.0', '100.1.0'])('%s will do', (version) => {
+  it.each(['20.12.0', '22.0.0', '100.1.0'])('%s is accepted', (version) => {
     program('redis-server');
     expect(setup({ version }).code).toBe(0);
   });
@@ -56,14 +56,14 @@ describe('Node.js', () => {
   it.each([
     ['20.20.2', 'Node.js: 20.20.2; 22 or newer is recommended'],
     ['22.0.0', 'Node.js: 22.0.0'],
-  ])('%s is reported, with a recommendation where it is past its end of life', (version, line) => {
+  ])('%s is reported, with a recommendation if it is past its end of life', (version, line) => {
     program('redis-server');
     expect(setup({ version }).stdout.split('\n')[0]).toBe(line);
   });
 });
 
 describe('redis-server', () => {
-  it('is not installed where it is on PATH', () => {
+  it('is not installed if it is on PATH', () => {
     program('redis-server');
     program('apt-get');
     const { code, stdout } = setup();
@@ -72,7 +72,7 @@ describe('redis-server', () => {
     expect(calls()).toEqual([CI, BUILD]);
   });
 
-  it.each(['REDISURL', 'REDIS_URL'])('is not installed where %s names one', (name) => {
+  it.each(['REDISURL', 'REDIS_URL'])('is not installed if %s is set', (name) => {
     program('apt-get');
     const { code, stdout } = setup({ env: { [name]: 'redis://elsewhere:6379' } });
     expect(stdout).toContain(`Redis: ${name} is set`);
@@ -80,7 +80,7 @@ describe('redis-server', () => {
     expect(calls()).toEqual([CI, BUILD]);
   });
 
-  it('is not installed where .env names one', () => {
+  it('is not installed if .env sets an address', () => {
     program('apt-get');
     writeFileSync(
       path.join(project, '.env'),
@@ -92,14 +92,14 @@ describe('redis-server', () => {
     expect(calls()).toEqual([CI, BUILD]);
   });
 
-  it('is installed where REDISURL is set to nothing, whatever .env says', () => {
+  it('is installed if REDISURL is set to an empty string, whatever .env says', () => {
     installer('apt-get');
     writeFileSync(path.join(project, '.env'), 'REDISURL=redis://elsewhere:6379\n');
     expect(setup({ env: { REDISURL: '' } }).code).toBe(0);
     expect(calls()).toContain(APT_INSTALL);
   });
 
-  it('is installed as root without sudo, and no question is asked', () => {
+  it('is installed by root without sudo and without prompts', () => {
     installer('apt-get', 'echo "frontend $DEBIAN_FRONTEND" >> "$log"');
     const { code, stdout } = setup();
     expect(stdout).toContain(`Redis: installed ${path.join(bin, 'redis-server')}`);
@@ -108,7 +108,7 @@ describe('redis-server', () => {
     expect(calls()).toEqual(['apt-get update', frontend, APT_INSTALL, frontend, CI, BUILD]);
   });
 
-  it('is installed with sudo by anyone else', () => {
+  it('is installed with sudo by other users', () => {
     installer('apt-get');
     program('sudo', 'exec "$@"');
     expect(setup({ uid: 1000 }).code).toBe(0);
@@ -123,7 +123,7 @@ describe('redis-server', () => {
     ]);
   });
 
-  it('is installed though the package index cannot be updated', () => {
+  it('is installed even if the package index cannot be updated', () => {
     installer('apt-get', '[ "$1" != update ] || exit 100');
     expect(setup().code).toBe(0);
     expect(calls()).toContain(APT_INSTALL);
@@ -151,7 +151,7 @@ describe('redis-server', () => {
     expect(calls()).toEqual(['brew install redis', CI, BUILD]);
   });
 
-  it('cannot be installed without root or sudo: what root has to run is said, and nothing is run', () => {
+  it('cannot be installed without root or sudo: the script prints the commands for root and runs nothing', () => {
     program('apt-get');
     const { code, stderr } = setup({ uid: 1000 });
     expect(code).toBe(1);
@@ -159,7 +159,7 @@ describe('redis-server', () => {
     expect(calls()).toEqual([]);
   });
 
-  it('cannot be installed without a package manager: what to install is said, and nothing is run', () => {
+  it('cannot be installed without a package manager: the script says what to install and runs nothing', () => {
     const { code, stderr } = setup();
     expect(code).toBe(1);
     expect(stderr).toContain('none of apt-get, apk, dnf, yum, brew, pacman');
@@ -167,7 +167,7 @@ describe('redis-server', () => {
     expect(calls()).toEqual([]);
   });
 
-  it('cannot be installed where the package manager fails: the end of what it said is shown', () => {
+  it('cannot be installed if the package manager fails: the script shows the end of its output', () => {
     program('apt-get', 'seq 100; echo "E: Unable to locate package" >&2; exit 100');
     symlinkSync('/usr/bin/seq', path.join(bin, 'seq'));
     const { code, stderr } = setup();
@@ -178,7 +178,7 @@ describe('redis-server', () => {
     expect(calls()).toEqual(['apt-get update', APT_INSTALL]);
   });
 
-  it('is asked for where Valkey came without that name', () => {
+  it('is requested as a link if Valkey does not provide that name', () => {
     program('dnf');
     program('valkey-server');
     const { code, stderr } = setup();
@@ -195,14 +195,14 @@ describe('packages', () => {
 
   beforeEach(() => program('redis-server'));
 
-  it('are installed from the lockfile, with the dev dependencies, in production too', () => {
+  it('are installed from the lockfile with dev dependencies, also in production', () => {
     const { code, stdout } = setup({ env: { NODE_ENV: 'production' } });
     expect(code).toBe(0);
     expect(calls()).toEqual([CI, BUILD]);
     expect(stdout).toMatch(/\nDone: next: npm start .*npm test\n$/);
   });
 
-  it('are left as they are on a second run', () => {
+  it('are not changed by a second run', () => {
     const packages = { a: { version: '1.0.0' }, b: { version: '2.0.0', dev: true, ...here } };
     locked({ ...packages, c: { version: '1.0.0', ...elsewhere } });
     installed(packages);
@@ -219,14 +219,14 @@ describe('packages', () => {
     ['an optional one for this machine is missing', { a: { optional: true, ...here } }, {}],
     ['they were copied from another kind of machine', { a: elsewhere }, { a: elsewhere }],
     ['one was installed beside them', { a: {} }, { a: {}, b: {} }],
-  ])('are installed again where %s', (_, wanted, actual) => {
+  ])('are installed again if %s', (_, wanted, actual) => {
     locked(wanted);
     installed(actual);
     expect(setup().code).toBe(0);
     expect(calls()).toEqual([CI, BUILD]);
   });
 
-  it('are installed again where a directory is gone', () => {
+  it('are installed again if a directory is missing', () => {
     locked({ a: {} });
     installed({ a: {} });
     rmSync(path.join(project, 'node_modules/a'), { recursive: true });
@@ -243,7 +243,7 @@ describe('packages', () => {
     expect(calls()).toEqual([CI, BUILD]);
   });
 
-  it('end the setup where npm fails', () => {
+  it('end the setup if npm fails', () => {
     program('npm', 'exit 7');
     const { code, stderr } = setup();
     expect(code).toBe(1);
@@ -251,7 +251,7 @@ describe('packages', () => {
     expect(calls()).toEqual([CI]);
   });
 
-  it('end the setup where npm is missing', () => {
+  it('end the setup if npm is missing', () => {
     rmSync(path.join(bin, 'npm'));
     const { code, stderr } = setup();
     expect(code).toBe(1);
@@ -285,20 +285,20 @@ describe('packages', () => {
   }
 });
 
-/** Puts a program on the script's PATH that writes down its call, then does what `script` says. */
+/** Puts a program on the script's PATH that records its call and then runs `script`. */
 function program(name: string, script = '') {
   const file = path.join(bin, name);
   writeFileSync(file, `#!/bin/sh\nlog='${log}'\necho "${name} $*" >> "$log"\n${script}\n`);
   chmodSync(file, 0o755);
 }
 
-/** A package manager whose command puts redis-server on PATH, unless it is an update or `script` ends it before. */
+/** A package manager whose install command puts redis-server on PATH, unless `script` ends it first. */
 function installer(name: string, script = '') {
   program(name, `${script}\n[ "$1" = update ] || /bin/cp "$0" '${path.join(bin, 'redis-server')}'`);
 }
 
 function setup({ uid = 0, version = process.versions.node, env = {} } = {}) {
-  // Who runs the tests, and on which Node.js, must not matter.
+  // The user and the Node.js version of the tests must not matter.
   const disguise = `process.getuid = () => ${uid};
     Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '${version}' } });`;
   const args = ['--import', `data:text/javascript,${encodeURIComponent(disguise)}`, 'scripts/setup.mjs'];

@@ -19,14 +19,14 @@ const release = (name: string) => () => {
   return Promise.resolve();
 };
 
-it('releases everything, the last first', async () => {
+it('releases everything in reverse order', async () => {
   for (const name of ['connection', 'worker', 'board']) releases.push(name, release(name));
   await releases.releaseAll();
   expect(released).toEqual(['board', 'worker', 'connection']);
   expect(logged).toEqual([]);
 });
 
-it('begins with a step only when the one before it has ended', async () => {
+it('starts a step only when the previous one has ended', async () => {
   let end: () => void = () => undefined;
   let begun: () => void;
   const hasBegun = new Promise<void>((resolve) => (begun = resolve));
@@ -44,7 +44,7 @@ it('begins with a step only when the one before it has ended', async () => {
   expect(released).toEqual(['connection']);
 });
 
-it('goes on after a step that hangs, and says so', async () => {
+it('continues after a step that hangs, and logs it', async () => {
   releases.push('connection', release('connection'));
   releases.push('worker', () => new Promise(() => undefined), 10);
   releases.push('board', release('board'));
@@ -55,7 +55,7 @@ it('goes on after a step that hangs, and says so', async () => {
   ]);
 });
 
-it('goes on after a step that rejects or throws, and says so', async () => {
+it('continues after a step that rejects or throws, and logs it', async () => {
   releases.push('connection', release('connection'));
   releases.push('worker', () => Promise.reject(new Error('rejected')));
   releases.push('board', () => {
@@ -69,7 +69,7 @@ it('goes on after a step that rejects or throws, and says so', async () => {
   ]);
 });
 
-it('does not mind a step that fails after it was given up', async () => {
+it('ignores a step that fails after it was abandoned', async () => {
   let fail: (error: Error) => void = () => undefined;
   const work = new Promise<never>((_, reject) => (fail = reject));
   releases.push('worker', () => work, 5);
@@ -79,13 +79,13 @@ it('does not mind a step that fails after it was given up', async () => {
   expect(logged).toHaveLength(1);
 });
 
-it('releases each thing once, however often it is asked to', async () => {
+it('releases everything once, however often it is called', async () => {
   for (const name of ['connection', 'worker', 'board']) releases.push(name, release(name));
   await Promise.all([releases.releaseAll(), releases.releaseAll()]);
   await releases.releaseAll();
   expect([...released].sort()).toEqual(['board', 'connection', 'worker']);
 });
 
-it('has nothing to do when nothing was acquired', async () => {
+it('does nothing if nothing was acquired', async () => {
   await expect(releases.releaseAll()).resolves.toBeUndefined();
 });

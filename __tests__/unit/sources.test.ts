@@ -3,7 +3,7 @@ import { resolveSources } from '../../src/tasks/sources';
 const handle = () => undefined;
 const EXPECTED = 'expected 1 to 256 different names of 1 to 64 characters each, of A-Z a-z 0-9 _ -';
 
-it('sources are those of SOURCES, otherwise those of the task, otherwise unnamed', async () => {
+it('sources come from SOURCES, otherwise from the task, otherwise there is one unnamed source', async () => {
   const never = () => Promise.reject(new Error('asked'));
   expect(await resolveSources(['a', 'b'], { sources: never })).toEqual(['a', 'b']);
   expect(await resolveSources(undefined, { sources: ['c'] })).toEqual(['c']);
@@ -11,7 +11,7 @@ it('sources are those of SOURCES, otherwise those of the task, otherwise unnamed
   expect(await resolveSources(undefined, { sources: undefined })).toBeUndefined();
 });
 
-it('a task can give its sources by a function, also an asynchronous one, that is called as a method', async () => {
+it('a task can provide its sources by a function, possibly asynchronous, that is called as a method', async () => {
   expect(await resolveSources(undefined, { sources: () => ['a'] })).toEqual(['a']);
   expect(await resolveSources(undefined, { sources: () => Promise.resolve(['a', 'b']) })).toEqual(['a', 'b']);
   const task = {
@@ -43,12 +43,12 @@ it.each([
   });
 });
 
-it('a long list is cut where an error shows it', async () => {
+it('a long list is truncated in error messages', async () => {
   const sources = Array.from({ length: 257 }, (_, index) => `n${index}`);
   await expect(resolveSources(undefined, { sources })).rejects.toThrow(/^.{100,150}…, expected 1 to 256/);
 });
 
-it('a function that fails or does not answer ends the start with exit code 1', async () => {
+it('a function that fails or does not return ends the start with exit code 1', async () => {
   const failing = () => {
     throw new Error('no database');
   };

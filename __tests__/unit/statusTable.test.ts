@@ -46,7 +46,7 @@ const FAILURE = {
   ...{ since: NOW - 12_000, retryAt: NOW + 3000 },
 };
 
-describe('the status for people', () => {
+describe('the status as text', () => {
   it('is a table', () => {
     expect(formatStatus(GROUP, { now: NOW })).toBe(
       `nic: generator vm:1:abc, term 3, for 5 s
@@ -64,14 +64,14 @@ instances  2     handled   failed    up
     );
   });
 
-  it('says that a leader whose process is gone is gone', () => {
+  it('says that a leader whose process has ended is gone', () => {
     const first = (instances: GroupState['instances']) =>
       formatStatus({ ...GROUP, instances }, { now: NOW }).split('\n', 1)[0];
     expect(first([])).toBe('nic: no generator, vm:1:abc is gone');
     expect(first([instance('vm:22:defg')])).toBe('nic: no generator, vm:1:abc is gone');
   });
 
-  it('says who has paused what, and since when', () => {
+  it('shows who has paused what, and since when', () => {
     const paused = { generating: { by: 'ann@vm', since: since(180) }, handling: {} };
     expect(formatStatus({ ...GROUP, paused }, { now: NOW })).toContain(
       `keeper     vm:22:defg, term 2, for 4 s
@@ -83,7 +83,7 @@ paused     generating, for 3 min, by ann@vm
     expect(formatStatus({ ...GROUP, sources }, { now: NOW })).toContain('paused     source eu, for 5 s\n');
   });
 
-  it('shows the last failure of a role, with its stack and when it is tried again', () => {
+  it('shows the last failure of a role, with its stack and the time of the next attempt', () => {
     const roles = [{ role: 'generator', state: 'failed' as const, failure: FAILURE }];
     const failing = (leader: Source['leader'], leads = instance('vm:1:abc')) =>
       formatStatus(
@@ -97,7 +97,7 @@ failing    generator failed, for 12 s, next attempt in 3 s, on vm:22:defg
 `;
     expect(failing(undefined)).toContain(text);
     expect(failing({ ...LEADER, since: since(5) })).toContain(text);
-    // Another instance does better.
+    // Another instance succeeds.
     expect(failing({ ...LEADER, since: since(90) })).not.toContain('failing');
     const older = { ...FAILURE, message: 'older', retryAt: NOW - 1 };
     const both = instance('vm:1:abc', { roles: [{ role: 'generator', state: 'failed', failure: older }] });
@@ -135,7 +135,7 @@ failing    generator failed, for 12 s, next attempt in 3 s, on vm:22:defg
     );
   });
 
-  it('leaves out the middle of names that are too long, since they differ at their ends', () => {
+  it('truncates long names in the middle, since they differ at their ends', () => {
     const long = (end: string) => `host-with-a-very-long-name.${'example.'.repeat(20)}com:12345:${end}`;
     const leader = { instance: long('aaaaaa'), term: 3, since: since(5) };
     const text = formatStatus(
@@ -153,7 +153,7 @@ failing    generator failed, for 12 s, next attempt in 3 s, on vm:22:defg
     for (const line of lines) expect(line.length).toBeLessThanOrEqual(80);
   });
 
-  it('fits its width and holds no control character, whatever is in it, with colours as without', () => {
+  it('fits its width and contains no control characters, with and without colors', () => {
     const text = fc.string({ unit: 'binary', maxLength: 220 });
     const number = fc.oneof(fc.nat(), text as fc.Arbitrary<never>);
     const member = fc.record({
@@ -199,8 +199,8 @@ failing    generator failed, for 12 s, next attempt in 3 s, on vm:22:defg
   });
 });
 
-describe('the status for machines', () => {
-  it('has exactly the fields that are promised', () => {
+describe('the status as JSON', () => {
+  it('has exactly the documented fields', () => {
     const status = toStatus({ ...GROUP, sources: [source(LEADER, { cursorJson: '{"page":3}' })] });
     expect(status).toEqual({
       namespace: 'nic',
@@ -229,7 +229,7 @@ describe('a screen', () => {
     return written;
   };
 
-  it('is cleared once, and then written over, each time in one piece', async () => {
+  it('is cleared once and then overwritten, each time in a single write', async () => {
     expect(await drawn(['a\nb\n', 'c\n'])).toEqual([
       '\u001b[?25l\u001b[2J\u001b[Ha\u001b[K\nb\u001b[K\n\u001b[J',
       '\u001b[Hc\u001b[K\n\u001b[J',
@@ -243,7 +243,7 @@ describe('a screen', () => {
     expect(first!.match(/\n/g)).toHaveLength(4);
   });
 
-  it('that was never drawn on is left alone', async () => {
+  it('is not touched if nothing was drawn', async () => {
     expect(await drawn([])).toEqual([]);
   });
 });

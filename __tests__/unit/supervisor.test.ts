@@ -16,7 +16,7 @@ afterEach(() => supervisor.stop());
 
 const never = () => new Promise<void>(() => undefined);
 
-it('starts an activity again that ends or throws, with growing pauses', async () => {
+it('restarts an activity that ends or throws, with growing pauses', async () => {
   const starts: number[] = [];
   const run = () => {
     starts.push(performance.now());
@@ -28,7 +28,7 @@ it('starts an activity again that ends or throws, with growing pauses', async ()
   expect(pauses[0]).toBeLessThan(pauses[2]!);
 });
 
-it('abandons a run that makes no progress, and hears it no more', async () => {
+it('abandons a run that makes no progress, and ignores it afterwards', async () => {
   const runs: Activity[] = [];
   const run = (activity: Activity) => {
     runs.push(activity);
@@ -47,7 +47,7 @@ it('abandons a run that makes no progress, and hears it no more', async () => {
   );
 });
 
-it('gives a run more time after each that made no progress, so that slow starts come to an end', async () => {
+it('gives each run more time after one without progress, so that slow starts succeed eventually', async () => {
   let runs = 0;
   let isUp = false;
   const run = async ({ signal, progress }: Activity) => {
@@ -62,7 +62,7 @@ it('gives a run more time after each that made no progress, so that slow starts 
   expect(runs).toBeGreaterThan(1);
 });
 
-it('counts nothing as stalled while Redis cannot be reached, nor right after', async () => {
+it('counts nothing as stalled while Redis is unreachable, nor right after', async () => {
   let runs = 0;
   supervisor.start({ name: 'a', run: () => (runs++, never()), stallAfterMs: 300 });
   reachable = false;
@@ -76,7 +76,7 @@ it('counts nothing as stalled while Redis cannot be reached, nor right after', a
   clearInterval(watching);
 });
 
-it('ends an activity with its own signal, and starts it no more', async () => {
+it('ends an activity through its own signal and does not restart it', async () => {
   const over = new AbortController();
   let runs = 0;
   supervisor.start({ name: 'a', run: ({ signal }) => (runs++, aborted(signal)), signal: over.signal });
@@ -88,7 +88,7 @@ it('ends an activity with its own signal, and starts it no more', async () => {
 });
 
 it('stops within its deadline although an activity never ends', async () => {
-  supervisor.start({ name: 'deaf', run: never });
+  supervisor.start({ name: 'hanging', run: never });
   await sleep(10);
   const startedAt = performance.now();
   await supervisor.stop();

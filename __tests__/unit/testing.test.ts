@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { GenerateContext, Logger, Task } from '../../src/index';
 import { runTask } from '../../src/testing';
 
-/** Numbers without end, a few in a batch. */
+/** Generates numbers endlessly, a few per batch. */
 async function* count({ cursor = 0, signal }: GenerateContext<number>) {
   for (let first = cursor + 1; !signal.aborted; first += 2) {
     await Promise.resolve();
@@ -17,7 +17,7 @@ const generate = (...batches: unknown[]) =>
   } as unknown as NonNullable<Task['generate']>;
 const handle = () => undefined;
 
-it('gives what was committed and what was handled, in order', async () => {
+it('returns the committed and the handled messages in order', async () => {
   const seen: unknown[] = [];
   const run = await runTask<number, number>(
     {
@@ -36,7 +36,7 @@ it('gives what was committed and what was handled, in order', async () => {
   expect(seen).toEqual([1, 2, 3, 4].map((n) => [n, String(n), 1, false]));
 });
 
-it('goes on from a cursor, with other ids', async () => {
+it('continues from a cursor, with other ids', async () => {
   const run = await runTask({ generate: count, handle }, { cursor: 10, firstId: 11, batches: 1 });
   expect(run.handled.map(({ id, message }) => [id, message])).toEqual([
     ['11', 11],
@@ -44,7 +44,7 @@ it('goes on from a cursor, with other ids', async () => {
   ]);
 });
 
-it('ends when generate returns; an empty batch moves the cursor alone', async () => {
+it('ends when generate returns; an empty batch moves only the cursor', async () => {
   const run = await runTask({ generate: generate({ messages: [], cursor: { page: 1 } }), handle });
   expect(run).toEqual({
     batches: [{ messages: [], cursor: { page: 1 } }],
@@ -58,7 +58,7 @@ it('ends when generate returns; an empty batch moves the cursor alone', async ()
   });
 });
 
-it('hands everything over as JSON does, each time anew', async () => {
+it('passes everything through JSON, with a fresh copy each time', async () => {
   const date = new Date(0);
   let given: unknown;
   const seen: unknown[] = [];
@@ -96,7 +96,7 @@ it.each([
   await expect(runTask({ generate: generate(...batches), handle })).rejects.toThrow(expected);
 });
 
-it('refuses what is no task, no iterable and no option', async () => {
+it('refuses invalid tasks, iterables and options', async () => {
   const task = { generate: generate(), handle };
   await expect(runTask({ generate: generate() } as never)).rejects.toThrow(
     'expected two functions, generate and handle',
@@ -111,13 +111,13 @@ it('refuses what is no task, no iterable and no option', async () => {
   await expect(runTask(task, { cursor: () => 1 })).rejects.toThrow('cursor is a value of type function');
 });
 
-it('rejects with what generate throws', async () => {
+it('rejects with the error that generate throws', async () => {
   const error = new Error('the source is gone');
   const failing = { generate: () => { throw error; }, handle }; // prettier-ignore
   await expect(runTask(failing)).rejects.toBe(error);
 });
 
-it('tries a message as often as is said, and keeps the last error', async () => {
+it('attempts a message up to the given number of times and keeps the last error', async () => {
   const attempts: number[] = [];
   const task = {
     generate: generate({ messages: ['a', 'b'], cursor: 1 }),
@@ -132,7 +132,7 @@ it('tries a message as often as is said, and keeps the last error', async () => 
   expect(run.failed).toEqual([{ id: '2', message: 'b', attempts: 3, error: new Error('b 3') }]);
 });
 
-it('handles a message again that was handled, under the same id', async () => {
+it('can handle a message again under the same id', async () => {
   const seen: unknown[] = [];
   const task = {
     generate: generate({ messages: ['a', 'b'], cursor: 1 }),
@@ -142,7 +142,7 @@ it('handles a message again that was handled, under the same id', async () => {
   const { handled } = await runTask(task, { handleTwice: true });
   expect(seen).toEqual([['a', '1', 1], ['a', '1', 2], ['b', '2', 1], ['b', '2', 2]]); // prettier-ignore
   expect(handled.map(({ attempts }) => attempts)).toEqual([2, 2]);
-  // That is no failed attempt.
+  // This is not a failed attempt.
   const handle = (_: unknown, { attempt }: { attempt: number }) => {
     if (attempt === 2) throw new Error('no');
   };
@@ -150,7 +150,7 @@ it('handles a message again that was handled, under the same id', async () => {
   expect(run.handled.map(({ attempts }) => attempts)).toEqual([3, 3]);
 });
 
-it('tells generate to step down once there are enough batches, and lets it clean up', async () => {
+it('aborts generate once there are enough batches, and lets it clean up', async () => {
   const steps: string[] = [];
   await runTask(
     {
@@ -170,7 +170,7 @@ it('tells generate to step down once there are enough batches, and lets it clean
   expect(steps).toEqual(['told', 'handled false', 'cleaned']);
 });
 
-it('stops when its signal aborts: what is in hand is neither handled nor failed', async () => {
+it('stops when its signal aborts: active messages are neither handled nor failed', async () => {
   const stop = new AbortController();
   let last: unknown;
   const run = await runTask<number, number>(
@@ -190,14 +190,14 @@ it('stops when its signal aborts: what is in hand is neither handled nor failed'
   expect(run.cursor).toBe(4);
 });
 
-it('does not wait for ever for a generate that is deaf to its signal', async () => {
+it('does not wait forever for a generate that ignores its signal', async () => {
   const stop = new AbortController();
-  const deaf = new Promise<never>(() => undefined);
+  const never = new Promise<never>(() => undefined);
   const running = runTask(
     {
       async *generate() {
         yield { messages: [], cursor: 1 };
-        await deaf;
+        await never;
       },
       handle,
     },
@@ -208,7 +208,7 @@ it('does not wait for ever for a generate that is deaf to its signal', async () 
   expect((await running).cursor).toBe(1);
 });
 
-it('gives the task the logger that it is given, and says nothing else through it', async () => {
+it('passes its logger to the task and logs nothing else', async () => {
   const lines: unknown[] = [];
   const logger = (fields: object): Logger => {
     const log = (text: string) => void lines.push([text, fields]);
@@ -229,7 +229,7 @@ it('gives the task the logger that it is given, and says nothing else through it
   expect(lines).toEqual([['one', {}], ['two', { id: '1' }]]); // prettier-ignore
 });
 
-it('hands messages of the test to a task that only handles, and keeps generate from running', async () => {
+it('passes messages of the test to a task that only handles, and does not run generate', async () => {
   const task = {
     generate: generate({ messages: [1], cursor: 1 }),
     handle: (message: unknown) => {
@@ -244,7 +244,7 @@ it('hands messages of the test to a task that only handles, and keeps generate f
   expect(await runTask({ handle: task.handle }, options)).toEqual(run);
 });
 
-it('names the source to generate', async () => {
+it('passes the source to generate', async () => {
   const sources: unknown[] = [];
   const task = {
     async *generate({ source }: GenerateContext<number>) {

@@ -10,7 +10,7 @@ describe('sleep', () => {
   it('ends after the time', async () => {
     const startedAt = systemClock.now();
     await sleep(20);
-    // Timers of Node.js may fire up to a millisecond early.
+    // Timers of Node.js can fire up to a millisecond early.
     expect(systemClock.now() - startedAt).toBeGreaterThanOrEqual(19);
   });
 
@@ -25,7 +25,7 @@ describe('sleep', () => {
     await expect(sleep(LONG_MS, AbortSignal.abort())).resolves.toBeUndefined();
   });
 
-  it('does not end at once for being longer than a timer of Node.js can be', async () => {
+  it('does not end at once if it is longer than the maximum timeout of Node.js', async () => {
     const controller = new AbortController();
     const sleeping = sleep(2_147_483_647 + 2000, controller.signal).then(() => 'over');
     await expect(Promise.race([sleeping, sleep(50)])).resolves.toBeUndefined();
@@ -33,7 +33,7 @@ describe('sleep', () => {
     await sleeping;
   });
 
-  it('leaves nothing on the signal, whichever way it ends', async () => {
+  it('leaves no listener on the signal, however it ends', async () => {
     const controller = new AbortController();
     for (let count = 0; count < 20; count++) await sleep(0, controller.signal);
     expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0);
@@ -56,13 +56,13 @@ describe('aborted', () => {
 });
 
 describe('untilAborted', () => {
-  it('settles as the work does', async () => {
+  it('settles like the work', async () => {
     const { signal } = new AbortController();
     await expect(untilAborted(Promise.resolve(1), signal)).resolves.toBe(1);
     await expect(untilAborted(Promise.reject(new Error('no')), signal)).rejects.toThrow('no');
   });
 
-  it('gives undefined as soon as the signal aborts, and at once if it already has', async () => {
+  it('resolves with undefined when the signal aborts, and at once if it already has', async () => {
     const controller = new AbortController();
     const waiting = untilAborted(never, controller.signal);
     controller.abort();
@@ -70,7 +70,7 @@ describe('untilAborted', () => {
     await expect(untilAborted(never, controller.signal)).resolves.toBeUndefined();
   });
 
-  it('does not care how the work ends after that', async () => {
+  it('ignores how the work ends after that', async () => {
     const controller = new AbortController();
     let fail: (error: Error) => void;
     const work = new Promise<never>((_, reject) => (fail = reject));
@@ -81,7 +81,7 @@ describe('untilAborted', () => {
     await expect(work).rejects.toThrow('late');
   });
 
-  it('leaves nothing on the signal once the work has settled', async () => {
+  it('leaves no listener on the signal once the work has settled', async () => {
     const { signal } = new AbortController();
     for (let count = 0; count < 20; count++) {
       await untilAborted(Promise.resolve(), signal);
@@ -92,7 +92,7 @@ describe('untilAborted', () => {
 });
 
 describe('withDeadline', () => {
-  /** Its time stands still until `pass`. */
+  /** Its time stands still until `pass` is called. */
   function stoppedClock() {
     const sleeping: { ms: number; signal: AbortSignal | undefined; wake: () => void }[] = [];
     const clock: Clock = {
@@ -102,14 +102,14 @@ describe('withDeadline', () => {
     return { clock, sleeping };
   }
 
-  it('settles as the work does, and lets go of the clock', async () => {
+  it('settles like the work, and clears the timer', async () => {
     const { clock, sleeping } = stoppedClock();
     await expect(withDeadline(Promise.resolve(1), 5, 'this', clock)).resolves.toBe(1);
     await expect(withDeadline(Promise.reject(new Error('no')), 5, 'this', clock)).rejects.toThrow('no');
     expect(sleeping.map(({ signal }) => signal?.aborted)).toEqual([true, true]);
   });
 
-  it('rejects when the time is over, saying what took longer than what', async () => {
+  it('rejects on timeout, naming the work and the limit', async () => {
     const { clock, sleeping } = stoppedClock();
     const late = withDeadline(never, 1234.5678, 'closing the door', clock);
     expect(sleeping[0]!.ms).toBe(1234.5678);
@@ -117,7 +117,7 @@ describe('withDeadline', () => {
     await expect(late).rejects.toThrow('closing the door took longer than 1235 ms');
   });
 
-  it('goes by the system clock if not told otherwise', async () => {
+  it('uses the system clock by default', async () => {
     await expect(withDeadline(never, 5, 'this')).rejects.toThrow('this took longer than 5 ms');
   });
 });

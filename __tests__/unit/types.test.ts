@@ -20,8 +20,8 @@ import {
 import { type FailedMessage, type HandledMessage, runTask } from '../../src/testing';
 
 /*
- * What the types promise is checked by the compiler, `npm run lint`: an error that is expected here and does not come
- * is an error itself. Running this file shows nothing but that it runs; nothing of it is called.
+ * The compiler checks the types (`npm run lint`): an error that is expected here and does not occur
+ * is itself an error. Running this file checks nothing else; none of its functions is called.
  */
 
 interface Reading {
@@ -77,7 +77,7 @@ it('the message of an object given to createInstance is what its generate yields
   });
 });
 
-it('a task is refused whose parts do not fit together', () => {
+it('a task whose parts do not fit together is refused', () => {
   const readings = {
     async *generate({ cursor = 0 }: GenerateContext<number>) {
       await Promise.resolve();
@@ -90,17 +90,17 @@ it('a task is refused whose parts do not fit together', () => {
   expectTypeOf(readings).toExtend<Task<Reading, number>>();
   const generate = readings.generate.bind(readings);
 
-  // @ts-expect-error: handle takes what generate does not yield
+  // @ts-expect-error: handle takes another message than generate yields
   createInstance({ task: { generate, handle: ({ name }: { name: string }) => name } });
-  // @ts-expect-error: another message than was said
+  // @ts-expect-error: not the declared message type
   createInstance<{ name: string }, number>({ task: readings });
-  // @ts-expect-error: another cursor than was said
+  // @ts-expect-error: not the declared cursor type
   createInstance<Reading, string>({ task: readings });
   // @ts-expect-error: without handle
   createInstance({ task: { generate } });
   createInstance<Reading, number>({
     task: {
-      // @ts-expect-error: the cursor that goes in is not the one that comes out
+      // @ts-expect-error: the yielded cursor is not of the type that generate receives
       async *generate({ cursor = 0 }) {
         await Promise.resolve();
         yield { messages: [], cursor: String(cursor) };
@@ -118,7 +118,7 @@ it('a task is refused whose parts do not fit together', () => {
   };
   // @ts-expect-error: a batch, not a promise of batches
   wrong.generate = () => Promise.resolve({ messages: [], cursor: 1 });
-  // What was yielded is not changed any more.
+  // Yielded values are not modified afterwards.
   expectTypeOf<Batch<Reading, number>['messages']>().not.toHaveProperty('push');
 });
 
@@ -148,7 +148,7 @@ it('message and cursor types flow through runTask', () => {
   void check;
 });
 
-it('options and instance are no more than is said of them', () => {
+it('options and instance have only their declared members', () => {
   expectTypeOf<CreateInstanceOptions<Reading, number>>().toEqualTypeOf<{
     readonly task?: Task<Reading, number>;
     readonly env?: Environment;
@@ -176,11 +176,11 @@ it('options and instance are no more than is said of them', () => {
     instance.once('crowned', () => undefined);
   };
   void listening;
-  // @ts-expect-error: settings are text
+  // @ts-expect-error: settings are strings
   createInstance({ env: { CONCURRENCY: 5 } });
 });
 
-it('no type of a library is part of the package’s own', () => {
+it('the types of the package do not refer to types of a library', () => {
   const seen = new Set<string>();
   const packages = new Set<string>();
   const visit = (file: string) => {

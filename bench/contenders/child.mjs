@@ -1,4 +1,4 @@
-// One contender in a process of its own:  child.mjs <file> <role> <settings as JSON>
+// Runs one contender in a separate process:  child.mjs <file> <role> <settings as JSON>
 import { meter } from '../measuring/meter.mjs';
 
 const [file, role, json] = process.argv.slice(2);

@@ -1,4 +1,4 @@
-// Who takes part, and how each is filled and started. They are filled from here, before anything is measured.
+// The contenders, and how each queue is filled (before anything is measured) and each contender started.
 import { resolve } from 'node:path';
 import { openGroup } from '../measuring/group.mjs';
 import { startProgram } from '../../testkit/instances.cjs';
@@ -9,7 +9,7 @@ const INSTRUMENTED = resolve(here, '../tasks/instrumentedTask.mjs');
 const HOLDING = resolve(here, '../tasks/holdingTask.mjs');
 const IDLE = resolve(here, '../tasks/idleTask.mjs');
 
-/** One whose code is a file of its own, here or among the peers. */
+/** A contender whose code is a separate file, here or among the peers. */
 function program(name, label, file = resolve(here, `${name}.mjs`)) {
   return {
     name,
@@ -58,7 +58,7 @@ function instance(name, label, { follows = false, company = false, env = {} } = 
           TASK: INSTRUMENTED,
           BENCH: JSON.stringify({ [role]: settings }),
           CONCURRENCY: String(concurrency),
-          // Until the end of a measurement: nobody handles what is generated.
+          // Until the end of a measurement, nobody handles the generated messages.
           ...(role === 'generate' && { GENERATOR_HANDLES: 'false', MAX_BACKLOG: '1000000000' }),
           ...env,
         },

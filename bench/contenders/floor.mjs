@@ -1,4 +1,4 @@
-// The least that a message in a script of its own can cost: an empty EVALSHA, there and back, over one connection.
+// The minimum cost of a message with one script call: an empty EVALSHA round trip over one connection.
 import { Redis } from 'ioredis';
 
 export async function fill() {}

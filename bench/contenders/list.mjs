@@ -1,6 +1,6 @@
-// A reliable list by hand: BLMOVE takes a message into a list of its own, LREM takes it out of that one when it is done.
-// One round trip a message: the LREM of one and the BLMOVE of the next travel together. No attempts, no errors, no
-// locks, nobody who gives back what the dead had in their hands.
+// A hand-written reliable list: BLMOVE moves a message to a processing list, LREM removes it when it is done.
+// One round trip per message: the LREM of one and the BLMOVE of the next are sent together. No attempts, no errors, no
+// locks, and nobody requeues the active messages of dead workers.
 import { Redis } from 'ioredis';
 import { messages } from '../tasks/messages.mjs';
 
@@ -14,7 +14,7 @@ export async function fill({ port, count, bytes }) {
 }
 
 export async function handle({ port, concurrency }, tick) {
-  // Each needs a connection: BLMOVE blocks it.
+  // Each needs a connection, since BLMOVE blocks it.
   const handlers = Array.from({ length: concurrency }, async (_, index) => {
     const client = new Redis(port);
     const [own, take] = [`taken:${index}`, ['waiting', `taken:${index}`, 'RIGHT', 'LEFT', 0]];

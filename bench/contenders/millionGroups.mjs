@@ -1,4 +1,4 @@
-// The two groups that handle the million: one process that generates and three that handle, each.
+// The two groups that handle the million, each with one generating and three handling processes.
 import { resolve } from 'node:path';
 import { openGroup } from '../measuring/group.mjs';
 import { startProgram } from '../../testkit/instances.cjs';
@@ -27,7 +27,7 @@ export async function startInstances(server, { total, batch }) {
   };
 }
 
-/** A producer and three workers of BullMQ alone. */
+/** A producer and three workers of plain BullMQ. */
 export async function startBullmq(server, settings) {
   const file = resolve(here, 'bullmq.mjs');
   const args = JSON.stringify({ ...settings, port: server.port });

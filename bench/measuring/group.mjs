@@ -1,20 +1,20 @@
-// A group of instances on one Redis, that come and go.
+// A group of instances on one Redis that can join and leave.
 import { resolve } from 'node:path';
 import { killAndWait } from '../../testkit/children.cjs';
 import { startInstance } from '../../testkit/instances.cjs';
 import { waitFor } from '../../testkit/waitFor.cjs';
 
-/** Nothing that is waited for takes that long. */
-const PATIENCE_MS = 60_000;
+/** Timeout for every wait, in milliseconds. */
+const TIMEOUT_MS = 60_000;
 
-/** @param env of each instance, NAMESPACE among it; its name is its own */
+/** @param env the environment of each instance, including NAMESPACE; its name is added */
 export function openGroup(client, env) {
   const key = `{${env.NAMESPACE ?? 'nic'}}`;
   const instances = new Map();
   let started = 0;
   let died;
 
-  /** Who leads, since which term, and which term has committed last. */
+  /** Returns the leader, its term, and the term of the last commit. */
   async function state() {
     const [instance, term] = await client.hmget(`${key}:leader`, 'instance', 'term');
     const committed = await client.hget(`${key}:cursor`, 'term');
@@ -28,7 +28,7 @@ export function openGroup(client, env) {
         return condition();
       },
       String(condition),
-      PATIENCE_MS,
+      TIMEOUT_MS,
       ms,
     );
 
@@ -47,7 +47,7 @@ export function openGroup(client, env) {
       void instance.exited.then(() => instances.has(name) && (died = name));
       return instance;
     },
-    /** Resolves when each is connected. */
+    /** Resolves when every instance is connected. */
     async present() {
       const channels = [...instances.keys()].map((name) => `${key}:presence:${name}`);
       await until(async () => {
@@ -55,7 +55,7 @@ export function openGroup(client, env) {
         return counts.filter((_, index) => index % 2 === 1).every((n) => n > 0);
       });
     },
-    /** The leader, as soon as it is one of these. */
+    /** Resolves with the leader as soon as it is one of these. */
     leading: () =>
       until(async () => {
         const now = await state();

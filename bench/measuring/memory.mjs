@@ -1,17 +1,17 @@
-// The memory of a process, asked from outside: imported by what runs in it, and by its parent.
+// The memory of a process, requested from outside; imported by the process and by its parent.
 import { once } from 'node:events';
 
-/** Needs --expose-gc. */
+/** Requires --expose-gc. */
 export function answerMemory() {
   process.on('message', (question) => {
     if (question !== 'memory') return;
-    // What one collection finds dead may keep alive what only the next finds.
+    // One collection can make more objects collectable, so run several.
     for (let n = 0; n < 4; n++) globalThis.gc();
     process.send({ event: 'memory', heapMb: process.memoryUsage().heapUsed / 2 ** 20 });
   });
 }
 
-/** Megabytes of heap after forced collections. */
+/** Returns the megabytes of heap after forced collections. */
 export async function heapMb(child) {
   child.send('memory');
   for (;;) {

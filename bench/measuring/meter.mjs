@@ -1,8 +1,8 @@
-// How fast something goes, seen from inside the process that does it: the same few lines in every contender.
+// Measures throughput inside the process, with the same code in every contender.
 
 /**
- * To be called once for each message. After `warmUp` of them the time runs, for `count` of them. Tells the parent when
- * the first has come, when the time begins to run, and what came out.
+ * Must be called once per message. Measures `count` messages after `warmUp` messages. Tells the parent when
+ * the first has arrived, when the measurement starts, and its result.
  */
 export function meter({ warmUp, count, role }) {
   let seen = 0;
@@ -12,7 +12,7 @@ export function meter({ warmUp, count, role }) {
     seen += messages;
     if (before === 0) process.send({ event: 'first', role });
     if (startedAt === undefined && seen >= warmUp) {
-      // What came with the message that ended the warming up counts as warming up.
+      // Messages that arrive together with the last one of the warm-up count as warm-up.
       warmUp = seen;
       cpu = process.cpuUsage();
       process.send({ event: 'began' });

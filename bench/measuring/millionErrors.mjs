@@ -1,6 +1,6 @@
-// Whether every failure of the million has been recorded, whole and once.
+// Checks that every failure of the million was recorded completely and once.
 
-/** How many error records there are. @throws if one is missing, wrong or not whole */
+/** Returns the number of error records. @throws if one is missing, wrong or incomplete */
 export async function checkErrors({ client }, total) {
   const found = new Set();
   let cursor = '0';

@@ -1,4 +1,4 @@
-// The Redis of a measurement: one of our own, on a free port, in memory alone.
+// The Redis of a measurement: a separate server on a free port, in memory only.
 import { startRedis } from '../../testkit/redis.cjs';
 import { cpuSeconds } from '../../testkit/proc.cjs';
 
@@ -9,12 +9,12 @@ export async function openServer() {
     port: redis.port,
     url: redis.url,
     client,
-    /** As new, but for the scripts that it knows. */
+    /** Empties it, except for its cached scripts. */
     async clear() {
       await client.flushall();
       await client.config('RESETSTAT');
     },
-    /** As if no instance had ever been here: the lease of one that was killed would make others wait. */
+    /** Removes all traces of instances: the lease of a killed one would make others wait. */
     forgetInstances: () =>
       client.del(
         ...['lease', 'lease:keeper', 'leader', 'keeper', 'cursor', 'recorder', 'instances'].map(
@@ -22,12 +22,12 @@ export async function openServer() {
         ),
       ),
     cpuSeconds: () => cpuSeconds(redis.process.pid),
-    /** Calls by name, those from within scripts included. */
+    /** Returns the calls by command name, including those from scripts. */
     async calls() {
       const found = (await client.info('commandstats')).matchAll(/cmdstat_([^:]+):calls=(\d+)/g);
       return Object.fromEntries([...found].map(([, name, n]) => [name, Number(n)]));
     },
-    /** Megabytes: now, and at most since `clear`. */
+    /** Memory in megabytes: now, and the peak since `clear`. */
     async memoryMb() {
       const info = await client.info('memory');
       const read = (name) => Number(new RegExp(`\\n${name}:(\\d+)`).exec(info)[1]) / 2 ** 20;

@@ -1,10 +1,10 @@
-// When every message has been completed or has failed, seen in Redis: the same way for all.
+// Waits until every message is completed or failed according to Redis, in the same way for all.
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Longest time without any that is done. */
-const PATIENCE_MS = 60_000;
+/** Maximum time without progress, in milliseconds. */
+const TIMEOUT_MS = 60_000;
 
-/** @param key the hash tag of the namespace, braces included */
+/** @param key the hash tag of the namespace, including braces */
 export async function untilProcessed(client, key, total, onProgress = () => undefined) {
   let [before, movedAt] = [0, performance.now()];
   for (;;) {
@@ -12,8 +12,7 @@ export async function untilProcessed(client, key, total, onProgress = () => unde
     onProgress(done);
     if (done >= total) return { failed };
     if (done > before) [before, movedAt] = [done, performance.now()];
-    else if (performance.now() - movedAt > PATIENCE_MS)
-      throw new Error(`stuck: ${done} of ${total} are done`);
+    else if (performance.now() - movedAt > TIMEOUT_MS) throw new Error(`stuck: ${done} of ${total} are done`);
     await sleep(20);
   }
 }

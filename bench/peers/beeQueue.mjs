@@ -1,5 +1,5 @@
-// bee-queue, set for speed as its README advises for a worker: no events, nothing stored in the process. It keeps no
-// metrics, and of completed jobs it can keep all or none: none.
+// bee-queue, tuned for speed as its README advises for a worker: no events, nothing stored in the process. It keeps no
+// metrics, and can keep all completed jobs or none: here none.
 import Queue from 'bee-queue';
 import { messages } from '../tasks/messages.mjs';
 

@@ -1,4 +1,4 @@
-// The peers are dependencies of the benchmark alone, in a place of their own: some bring another ioredis with them.
+// The peers are dependencies of the benchmark only, installed separately, since some need another ioredis.
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';

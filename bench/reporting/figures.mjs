@@ -1,10 +1,10 @@
-// What was measured: tables of figures, each with the values of all rounds.
+// The results: tables of figures, each with the values of all rounds.
 import { median } from '../../testkit/statistics.cjs';
 
 /**
- * @param id by which the targets find it
- * @param against the values of the same rounds that these are a ratio of
- * @param also further columns: heading to a value, or to those of all rounds, of which the median is shown
+ * @param id the name that the targets use
+ * @param against the values of the same rounds to compute the ratio against
+ * @param also further columns: heading to a value, or to the values of all rounds, whose median is shown
  */
 export function figure(id, label, unit, values, { against, also = {} } = {}) {
   return {
@@ -13,7 +13,7 @@ export function figure(id, label, unit, values, { against, also = {} } = {}) {
     unit,
     values,
     ...spread(values),
-    // Round by round: what slows down a whole round slows down both.
+    // Round by round, since noise in a round slows down both.
     ...(against && { ratio: spread(values.map((value, round) => value / against[round])) }),
     also: Object.fromEntries(Object.entries(also).map(([heading, each]) => [heading, median([each].flat())])),
   };
@@ -23,13 +23,13 @@ function spread(values) {
   return { median: median(values), low: Math.min(...values), high: Math.max(...values) };
 }
 
-/** A heading, what was done, and its figures. */
+/** A heading, a description and the figures. */
 export const table = (title, about, figures) => ({ title, about, figures });
 
 /**
- * Runs each contender once a round, one after the other, so that noise hits all alike.
+ * Runs each contender once per round, one after another, so that noise affects all of them equally.
  *
- * @returns what gives the values of one field of one contender's results, one for each round
+ * @returns a function that returns the values of one field of a contender, one per round
  */
 export async function interleave(rounds, contenders, measureOne, progress) {
   const results = new Map(contenders.map(({ name }) => [name, []]));

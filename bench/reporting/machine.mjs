@@ -1,10 +1,10 @@
-// Where the figures come from.
+// The machine and the versions of the figures.
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { cpus, release, totalmem, type } from 'node:os';
 import { resolve } from 'node:path';
 
-/** Of an installed package; undefined where it is not installed. */
+/** Returns the version of an installed package; undefined if it is not installed. */
 function versionIn(directory) {
   const file = resolve(directory, 'package.json');
   return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')).version : undefined;

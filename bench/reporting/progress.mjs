@@ -1,4 +1,4 @@
-// What is being done, on stderr: on a terminal in one line that is written again and again.
+// Shows progress on stderr: on a terminal in a single line that is overwritten.
 
 const BAR = 30;
 

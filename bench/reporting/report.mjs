@@ -15,7 +15,7 @@ export function reportText({ machine, options, seconds, targets, tables }) {
   return [about, ...parts].join('\n\n');
 }
 
-/** Puts the report between the marks in a file. */
+/** Writes the report between the markers in a file. */
 export function fillIn(file, text) {
   const before = readFileSync(file, 'utf8');
   const [start, end] = MARKS.map((mark) => before.indexOf(mark));
@@ -50,7 +50,7 @@ function targetsText(targets) {
   return `### Targets\n\n${grid([head, ...rows])}`;
 }
 
-/** Three significant digits, or whole. */
+/** Formats a number with three significant digits, or as a whole number. */
 function shown(value) {
   if (Math.abs(value) >= 1000) return Math.round(value).toLocaleString('en-US');
   return String(Number(value.toPrecision(3)));
@@ -59,7 +59,7 @@ function shown(value) {
 const share = (value) => (value === undefined ? '' : value.toFixed(2));
 const range = ({ low, high }, show) => (low === high ? '' : `${show(low)} – ${show(high)}`);
 
-/** A Markdown table with columns as wide as their widest cell. */
+/** Returns a Markdown table with aligned columns. */
 function grid([head, ...rows]) {
   const widths = head.map((_, column) => Math.max(3, ...[head, ...rows].map((row) => row[column].length)));
   const line = (cells) => `| ${cells.map((cell, column) => cell.padEnd(widths[column])).join(' | ')} |`;

@@ -1,5 +1,5 @@
-// What speed was aimed at, and whether it is there. Ratios hold within one run on one machine; milliseconds and
-// megabytes are those of the machine at hand.
+// The performance targets, and whether they are met. Ratios compare within one run on one machine; milliseconds and
+// megabytes depend on the machine.
 
 const TARGETS = [
   ratio('a follower handles, concurrency 1, of BullMQ alone', 'handling.1.follower', 0.97),
@@ -33,7 +33,7 @@ function most(what, id, limit, unit) {
   return { what, id, part: 'value', most: limit, unit };
 }
 
-/** Each target with what was measured, the median of it; what was left out has none. */
+/** Returns each target with its measured median, or none if it was not measured. */
 export function judge(tables) {
   const figures = new Map(tables.flatMap((each) => each.figures).map((each) => [each.id, each]));
   return TARGETS.map(({ part, ...target }) => {

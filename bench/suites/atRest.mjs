@@ -1,4 +1,4 @@
-// What instances cost while nothing happens, and whether a crash of the generator makes many of them stampede.
+// The cost of idle instances, and whether a crash of the generator causes a stampede.
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openGroup } from '../measuring/group.mjs';
@@ -12,13 +12,13 @@ export async function atRest({ server, rounds, quick, progress }) {
   });
   const [windowMs, settleMs] = quick ? [4000, 1500] : [10_000, 10_000];
   const figures = [];
-  // The first is the leader, and stays it.
+  // The first one becomes the leader and stays it.
   let leaderAlone;
   for (const count of quick ? [1, 10] : [1, 10, 50]) {
     progress.say(`at rest: ${count} ${count === 1 ? 'instance' : 'instances'}`);
     while (group.instances.size < count) {
       group.start();
-      // Not all at once: that would measure how long fifty take to start on two cores, and some would give up.
+      // Not all at once: fifty starts on two cores would be slow, and some would time out.
       if (group.instances.size % 4 === 0) await group.present();
     }
     await group.present();
@@ -62,7 +62,7 @@ function rowsOf(count, of, leaderAlone) {
   ];
 }
 
-/** What `ms` milliseconds of doing nothing cost. */
+/** Measures the cost of `ms` idle milliseconds. */
 async function watch(server, group, leader, ms) {
   const pids = [...group.instances].filter(([name]) => name !== leader).map(([, each]) => each.process.pid);
   const look = async () => ({
@@ -85,7 +85,7 @@ async function watch(server, group, leader, ms) {
   };
 }
 
-/** Kills the leader of many: one successor each time, or it throws. */
+/** Kills the leader repeatedly; throws unless there is exactly one successor each time. */
 async function stampede(group, kills, progress) {
   const times = [];
   const count = group.instances.size;
@@ -103,7 +103,7 @@ async function stampede(group, kills, progress) {
   return figure('rest.stampede', `the leader of ${count} killed: next term after`, 'ms', times);
 }
 
-/** What a rested instance holds of memory; with the board, one that has just as long rested. */
+/** Measures the memory of an idle instance, without and with the board. */
 async function memoryOf(server, group, settleMs) {
   const withBoard = openGroup(server.client, {
     REDISURL: server.url,

@@ -1,4 +1,4 @@
-// How long commands take, and what they hold of memory.
+// How long commands take, and how much memory they use.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,7 @@ const HELP = { name: 'help', label: '--help', args: ['--help'] };
 const STATUS = { name: 'status', label: 'status', args: ['status'] };
 const GET_ERRORS = { name: 'getErrors', label: 'getErrors', args: ['getErrors'] };
 
-/** Each error that getErrors prints begins so. */
+/** The start of each error that getErrors prints. */
 const HEAD = '\nmessage ';
 
 export async function commands({ server, rounds, quick, errorScale, progress }) {
@@ -46,7 +46,7 @@ export async function commands({ server, rounds, quick, errorScale, progress }) 
   ];
 }
 
-/** Runs the built program, and reads all that it prints. */
+/** Runs the built program and reads its output. */
 async function runCommand(args, server) {
   const startedAt = performance.now();
   const child = spawn(process.execPath, [resolve('dist/main.js'), ...args], {
@@ -64,7 +64,7 @@ async function runCommand(args, server) {
     firstMs ??= performance.now() - startedAt;
     const text = rest + chunk;
     for (let at = text.indexOf(HEAD); at !== -1; at = text.indexOf(HEAD, at + 1)) errors++;
-    // It may lie in two chunks.
+    // It can span two chunks.
     rest = text.slice(1 - HEAD.length);
   });
   await once(child, 'close');

@@ -1,4 +1,4 @@
-// How long nobody generates: from the end of a generator to the next generator's first committed message.
+// The time without generation: from the end of a generator to the first commit of the next one.
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openGroup } from '../measuring/group.mjs';
@@ -22,7 +22,7 @@ export async function failover({ server, rounds, quick, progress }) {
   });
   for (let n = 0; n < INSTANCES; n++) group.start();
 
-  /** A leader that has committed. */
+  /** Waits for a leader that has committed. */
   const committed = () =>
     group.until(async () => {
       const { instance, term, committed } = await group.state();
@@ -31,7 +31,7 @@ export async function failover({ server, rounds, quick, progress }) {
 
   async function endOne(signal) {
     const { instance, term } = await committed();
-    // Long enough for the others to have seen it, and at any point between two renewals.
+    // Long enough for the others to have seen it, at a random point between two renewals.
     await sleep(1000 + Math.random() * 1700);
     const victim = group.take(instance);
     const startedAt = performance.now();
@@ -45,7 +45,7 @@ export async function failover({ server, rounds, quick, progress }) {
   }
 
   const times = new Map(ENDS.map(({ name }) => [name, []]));
-  // Of each kind several in a round; a pause takes as long as a lease.
+  // Several of each kind per round; a pause takes as long as a lease.
   for (let round = 0; round < rounds; round++) {
     for (const { name, label, signal } of ENDS) {
       const most = name === 'pause' ? (quick ? 0 : 2) : quick ? 2 : 10;

@@ -1,10 +1,10 @@
-// How fast messages get into the queue, in batches of several sizes, one batch after the other.
+// How fast messages are added to the queue, in batches of several sizes, one batch after another.
 import { bullmq, generator } from '../contenders/contenders.mjs';
 import { figure, interleave, table } from '../reporting/figures.mjs';
 import { measure } from '../measuring/measure.mjs';
 
 const CONTENDERS = [generator, bullmq];
-/** Batch to messages. */
+/** Batch size to number of messages. */
 const COUNTS = { 1: 5000, 10: 20_000, 100: 50_000, 500: 80_000, 1000: 80_000 };
 
 export async function generating({ server, rounds, scale, progress }) {
@@ -45,14 +45,14 @@ export async function generating({ server, rounds, scale, progress }) {
   return [table('Generating', about, figures)];
 }
 
-/** What BullMQ keeps of the first job, less what differs from run to run. */
+/** Returns the stored fields of the first job, without those that differ from run to run. */
 async function jobOf({ client }) {
   const job = await client.hgetall('{nic}:messages:1');
   delete job.timestamp;
   return job;
 }
 
-/** A comparison of jobs that are not alike would say nothing. */
+/** Comparing different jobs would be meaningless. */
 function insistOnEqual(ours, theirs) {
   const [a, b] = [ours, theirs].map((job) => JSON.stringify(Object.entries(job).sort()));
   if (a !== b) throw new Error(`the jobs differ: an instance makes ${a}, BullMQ alone is told to make ${b}`);

@@ -1,4 +1,4 @@
-// How cost grows with what waits, and with the size of messages.
+// How cost grows with the backlog and with the size of messages.
 import { bullmq, follower, generator } from '../contenders/contenders.mjs';
 import { figure, interleave, table } from '../reporting/figures.mjs';
 import { measure, measureOn } from '../measuring/measure.mjs';
@@ -18,7 +18,7 @@ const TURNS = ROLES.flatMap(({ role, label, contenders }) =>
   }),
 );
 
-/** Handled and generated in turn, as many of each: what waits stays what it was. */
+/** Messages are handled and generated in turns, equally many, so the backlog stays the same. */
 async function backlogs({ server, rounds, quick, scale, progress }) {
   const figures = [];
   await server.clear();
@@ -28,7 +28,7 @@ async function backlogs({ server, rounds, quick, scale, progress }) {
     await bullmq.fill(server, { from: waiting + 1, count: backlog - waiting, bytes: 100 });
     waiting = backlog;
     const settings = {
-      // Both handle before either generates: together fewer than the least that waits, or the second would run dry.
+      // Both handle before either generates: together less than the smallest backlog, or the second would run out.
       count: Math.ceil(3000 * scale),
       warmUp: Math.ceil(750 * scale),
       batch: 100,
@@ -57,7 +57,7 @@ async function payloads({ server, rounds, quick, scale, progress }) {
     { bytes: 10_000, name: '10 kB', count: 5000, batch: 100 },
     { bytes: 1_000_000, name: '1 MB', count: 200, batch: 10 },
   ].slice(quick ? 1 : 0)) {
-    // In whole batches.
+    // Whole batches only.
     const some = (share) => Math.ceil((count * share) / batch) * batch;
     const settings = { bytes, batch, count: some(scale), warmUp: some(scale / 4) };
     const of = await interleave(

@@ -1,4 +1,4 @@
-// How fast messages are handled that wait already, by a handler that does nothing.
+// How fast waiting messages are handled by an empty handler.
 import { HANDLERS } from '../contenders/contenders.mjs';
 import { figure, interleave, table } from '../reporting/figures.mjs';
 import { measure } from '../measuring/measure.mjs';

@@ -1,4 +1,4 @@
-// What open live views cost the instance that serves them: how many messages it handles, with and without them, in turns.
+// The cost of open live views to the instance that serves them: its throughput with and without them, in turns.
 //
 //   node bench/suites/liveView.mjs [views] [rounds]
 import { request } from 'node:http';
@@ -28,7 +28,7 @@ const instance = startInstance({
 const completed = async () => Number(await client.hget('{nic}:messages:metrics:completed', 'count'));
 const residentKb = () => residentMb(instance.process.pid) * 1024;
 
-/** Opens a view, and counts what it is sent. */
+/** Opens a view and counts the data that it receives. */
 function openView() {
   const view = { frames: 0, bytes: 0, close: () => sent.destroy() };
   const sent = request({ port, path: '/events', agent: false }, (response) => {
@@ -42,10 +42,10 @@ function openView() {
   return view;
 }
 
-/** Seconds of processor time that the instance has used. */
+/** Returns the CPU time of the instance in seconds. */
 const cpu = () => cpuSeconds(instance.process.pid);
 
-/** Messages a second, and a second of the instance's processor time: the latter holds on a machine that is busy. */
+/** Messages per second, and per second of CPU time of the instance; the latter is valid on a busy machine. */
 async function perSecond() {
   const [before, cpuBefore, startedAt] = [await completed(), cpu(), performance.now()];
   await sleep(TURN_MS);

@@ -1,6 +1,6 @@
-// Past one core of Redis: several namespaces on a Cluster. What a message costs on one, two and four masters is
-// measured; what more masters could carry is computed from it, since a machine has only so many cores; and how evenly
-// namespaces spread over masters is drawn from names and the slots that Redis gives them.
+// More than one core of Redis: several namespaces on a Cluster. The cost of a message on one, two and four masters is
+// measured; the capacity of more masters is computed from it, since a machine has few cores; and how evenly
+// namespaces spread over masters is simulated with names and their slots in Redis.
 import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
 import { openGroup } from '../measuring/group.mjs';
@@ -11,7 +11,7 @@ import { figure, table } from '../reporting/figures.mjs';
 
 const SLOTS = 16_384;
 const CONCURRENCY = 50;
-/** Of a core of Redis, that a master is planned to use. */
+/** The planned share of a Redis core that a master uses. */
 const LOAD = 0.7;
 
 export async function shards({ rounds, quick, scale, progress }) {
@@ -49,7 +49,7 @@ export async function shards({ rounds, quick, scale, progress }) {
   ];
 }
 
-/** Processor time of a message, when each master has one namespace and that has one instance. */
+/** Measures the CPU time per message with one namespace per master and one instance per namespace. */
 async function costOf(cluster, total, round) {
   const groups = [];
   for (const { client, port } of cluster.servers) {
@@ -84,7 +84,7 @@ function environment({ url }, namespace, total) {
   };
 }
 
-/** A namespace whose keys lie on the master at `port`. */
+/** Finds a namespace whose keys are on the master at `port`. */
 async function nameOn(cluster, port, round) {
   for (let n = 1; ; n++) {
     const name = `shard-${round}-${n}`;
@@ -93,13 +93,13 @@ async function nameOn(cluster, port, round) {
 }
 
 async function slotsOfNames(client) {
-  // Numbered names would not do: the checksum that Redis takes spreads such in patterns.
+  // Numbered names would not work, since the checksum of Redis maps them to a pattern.
   const name = (n) => createHash('sha1').update(String(n)).digest('hex').slice(0, 8);
   const names = Array.from({ length: 16_384 }, (_, n) => `{${name(n)}}`);
   return Promise.all(names.map((name) => client.cluster('KEYSLOT', name)));
 }
 
-/** What `masters` could carry, and what is left of it when names are not picked for them. */
+/** Computes the capacity of `masters`, and what remains of it with arbitrary names. */
 function limits(redisUs, instanceUs, slots) {
   const one = (LOAD * 1e6) / redisUs;
   const figures = [1, 2, 4, 8, 16].map((masters) => {
@@ -127,7 +127,7 @@ function limits(redisUs, instanceUs, slots) {
   return table('Past one core of Redis: how throughput grows', about, figures);
 }
 
-/** How much of the even share is left when the busiest master is full; the mean over many sets of names. */
+/** Computes the share of the even load when the busiest master is full; the mean over many sets of names. */
 function evenness(slots, masters, namespaces) {
   const draws = Math.floor(slots.length / namespaces);
   let sum = 0;

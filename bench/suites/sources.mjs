@@ -1,4 +1,4 @@
-// How fast many sources generate together, and how long they are away when an instance that leads its share of them dies.
+// How fast many sources generate together, and how long they pause when an instance that leads some of them dies.
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openGroup } from '../measuring/group.mjs';
@@ -63,7 +63,7 @@ async function measure(server, { sources: count, batch }, windowMs) {
   return { rate: messages / seconds, redisUs: (redis / messages) * 1e6 };
 }
 
-/** Of 8 sources over four instances, and of 64: each source's time from a kill to its next generator's first message. */
+/** For 8 and 64 sources over four instances: each source's time from a kill to its next generator's first message. */
 async function failover(server, progress) {
   const figures = [];
   for (const count of [1, 8, 64]) {

@@ -1,4 +1,4 @@
-// How long a new instance takes until it handles its first message.
+// How long a new instance takes to handle its first message.
 import { resolve } from 'node:path';
 import { openGroup } from '../measuring/group.mjs';
 import { bullmq } from '../contenders/contenders.mjs';
@@ -6,7 +6,7 @@ import { figure, interleave, table } from '../reporting/figures.mjs';
 
 const TASK = resolve(import.meta.dirname, '../tasks/instrumentedTask.mjs');
 const IDLE = resolve(import.meta.dirname, '../tasks/idleTask.mjs');
-/** Only the first counts. */
+/** Only the first message counts. */
 const ENDLESS = { warmUp: 1e12, count: 1 };
 
 const CASES = [

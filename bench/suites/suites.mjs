@@ -1,4 +1,4 @@
-// All that can be measured, in the order in which it is.
+// All sections, in order.
 import { atRest } from './atRest.mjs';
 import { commands } from './commands.mjs';
 import { failover } from './failover.mjs';

@@ -1,4 +1,4 @@
-// A task without anything to do.
+// A task that does nothing.
 // eslint-disable-next-line require-yield
 export async function* generate({ signal }) {
   await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));

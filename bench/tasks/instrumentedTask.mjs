@@ -1,4 +1,4 @@
-// The task of the instances that are measured. BENCH says what it does: { generate, handle }, both optional.
+// The task of the measured instances. BENCH configures it: { generate, handle }, both optional.
 import { messages } from './messages.mjs';
 import { meter } from '../measuring/meter.mjs';
 
@@ -6,7 +6,7 @@ const { generate: generating, handle: handling } = JSON.parse(process.env.BENCH 
 const generated = generating && meter({ ...generating, role: 'generate' });
 const handled = handling && meter({ ...handling, role: 'handle' });
 
-/** Batches without end; each comes back here once it is committed. */
+/** Yields batches endlessly; resumes after each commit. */
 export async function* generate({ cursor = 0, signal }) {
   if (generating === undefined) {
     await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));

@@ -1,4 +1,4 @@
-// A task that generates a number every few milliseconds and does nothing with it.
+// Generates a number every few milliseconds and does nothing with it.
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export async function* generate({ cursor = 0, signal }) {

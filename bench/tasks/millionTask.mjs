@@ -1,5 +1,5 @@
-// The task of the million: numbers from 1 to `total` once it gets the start signal, and a handler that does nothing and
-// fails every hundredth.
+// The task of the million: generates the numbers from 1 to `total` on the start signal; its handler does nothing and
+// fails every hundredth message.
 import { answerMemory } from '../measuring/memory.mjs';
 import { startSignal } from '../measuring/startSignal.mjs';
 import { messages } from './messages.mjs';

@@ -1,4 +1,4 @@
-// A task that always has more messages waiting than can be handled, and does nothing with them.
+// Always generates more messages than can be handled, and does nothing with them.
 export async function* generate({ cursor = 0, signal }) {
   for (let number = cursor; !signal.aborted;) {
     const messages = Array.from({ length: 500 }, () => ({ number: ++number }));

@@ -1,4 +1,4 @@
-// Batches without end from each source, of the size that BENCH says, once the start signal has come.
+// Yields batches endlessly from each source, of the size in BENCH, after the start signal.
 import { startSignal } from '../measuring/startSignal.mjs';
 import { messages } from './messages.mjs';
 

@@ -1,4 +1,4 @@
-// What happens to the connections between one instance and Redis: to all of them, or to those of one role alone.
+// Faults of the connections between one instance and Redis: all of them, or those of one role.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ROLES } from '../../testkit/connectionRoles.cjs';
 import { ANY_LENGTH, looksDead, outlastsLock } from './lengths.mjs';
@@ -6,14 +6,14 @@ import { ANY_LENGTH, looksDead, outlastsLock } from './lengths.mjs';
 const DIRECTIONS = ['requests', 'responses', 'both'];
 
 export function connectionFaults() {
-  /** A role alone costs a message its lock only if it is the one that renews it. */
+  /** A fault of a single role costs a message its lock only if the role renews it. */
   const ofRole = { detail: (draw) => ({ role: draw.oneOf(ROLES), direction: draw.oneOf(DIRECTIONS) }) };
   const roleExcuses = (ms, { role }) => role === 'queue' && outlastsLock(ms);
   const common = { scope: 'instance', modes: ['single'], length: ANY_LENGTH };
   return [
     {
       ...common,
-      // All break, and new ones are refused.
+      // All connections break, and new ones are refused.
       kind: 'cut',
       weight: 3,
       excuses: (ms) => looksDead(ms) || outlastsLock(ms),
@@ -26,7 +26,7 @@ export function connectionFaults() {
     },
     {
       ...common,
-      // All break, and new ones are fine.
+      // All connections break, and new ones work.
       kind: 'reconnect',
       weight: 2,
       length: undefined,
@@ -35,7 +35,7 @@ export function connectionFaults() {
     },
     {
       ...common,
-      // Bytes of all connections vanish, in one direction or both, of new ones too.
+      // Bytes of all connections, including new ones, vanish in one direction or both.
       kind: 'partition',
       weight: 3,
       excuses: outlastsLock,
@@ -48,7 +48,7 @@ export function connectionFaults() {
     },
     {
       ...common,
-      // Everything it says and hears is late.
+      // All its requests and answers are delayed.
       kind: 'delay',
       weight: 2,
       length: [200, 4000],
@@ -85,7 +85,7 @@ export function connectionFaults() {
     {
       ...common,
       ...ofRole,
-      // A lost NAT entry: the connections there are lead nowhere, new ones are fine.
+      // A lost NAT entry: existing connections lead nowhere, new ones work.
       kind: 'stallRole',
       weight: 6,
       excuses: roleExcuses,

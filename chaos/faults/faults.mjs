@@ -1,16 +1,16 @@
-// What can go wrong, and how it is made to. Each fault is injected into a victim and taken from it again.
+// The faults. Each one is injected into a victim and removed again.
 //
 // kind      its name on the command line
-// weight    how often it is drawn, among those that are possible
-// scope     `instance`, `redis` or `task`: what it strikes. Two instances can be struck at once. A fault of the task stops
-//           generating alone: everything else must go on meanwhile.
-// modes     forms of Redis in which it is possible; all if left out
-// length    least and most milliseconds, drawn log-uniformly; none if left out
-// detail    draws what else there is to choose, once for each injection; `random` is for what follows, as often as it may
-// excuses   whether, lasting `ms`, it can cost a living instance the lock of a message, or an instance its life: then a
-//           message in hand may be handled again
-// settleMs  how long after it what was under way meanwhile may still arrive, if more than a moment
-// inject    does it, and resolves when it is over
+// weight    how often it is drawn among the possible faults
+// scope     `instance`, `redis` or `task`: its victim. Two instances can be struck at once. A fault of the task only stops
+//           generation: everything else must continue.
+// modes     forms of Redis in which it is possible; all if omitted
+// length    minimum and maximum milliseconds, drawn log-uniformly; none if omitted
+// detail    draws the other choices, once for each injection; `random` can be used any number of times afterwards
+// excuses   whether a duration of `ms` can cost a living instance the lock of a message, or kill an instance: then an
+//           active message may be handled again
+// settleMs  how long after the fault delayed commands can still arrive, if longer than a moment
+// inject    injects the fault, and resolves when it is over
 import { actions } from '../actions.mjs';
 import { connectionFaults } from './connections.mjs';
 import { networkFaults } from './network.mjs';
@@ -20,9 +20,9 @@ import { taskFaults } from './task.mjs';
 import { topologyFaults } from './topologies.mjs';
 
 /**
- * The faults and actions that are asked for, and possible in this mode.
+ * Returns the requested faults and actions that are possible in this mode.
  *
- * @param wanted `faults` and `actions` by their kinds; all of them where that is left out
+ * @param wanted `faults` and `actions` by kind; all of them if omitted
  */
 export function faultsFor(world, random, wanted) {
   return [

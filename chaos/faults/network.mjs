@@ -1,10 +1,10 @@
-// What happens to the link of an instance that has a network namespace of its own.
+// Faults of the link of an instance in its own network namespace.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { QUIET_MS } from '../watch.mjs';
 import { ANY_LENGTH, outlastsLock } from './lengths.mjs';
 
 export function networkFaults(_world, random) {
-  // TCP waits as long again before it sends the next time.
+  // TCP doubles its wait before each retransmission.
   const excuses = (ms) => outlastsLock(2 * ms);
   const common = {
     scope: 'instance',
@@ -37,7 +37,7 @@ export function networkFaults(_world, random) {
     },
     {
       ...common,
-      // Down and up again, over and over.
+      // The link goes down and up repeatedly.
       kind: 'flapping',
       async inject({ link }, ms) {
         const until = performance.now() + ms;

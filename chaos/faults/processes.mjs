@@ -1,4 +1,4 @@
-// What happens to the process of an instance.
+// Faults of the process of an instance.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ANY_LENGTH, outlastsLock } from './lengths.mjs';
 
@@ -16,7 +16,7 @@ export const processFaults = (world) => [
     },
   },
   {
-    // It is told to stop, and does so in order.
+    // It is stopped by SIGTERM and shuts down cleanly.
     kind: 'stop',
     weight: 3,
     scope: 'instance',
@@ -24,7 +24,7 @@ export const processFaults = (world) => [
     inject: (victim) => stopInOrder(world, victim),
   },
   {
-    // It stands still, and goes on as if nothing had been.
+    // It is paused and resumed.
     kind: 'pause',
     weight: 3,
     scope: 'instance',
@@ -37,7 +37,7 @@ export const processFaults = (world) => [
     },
   },
   {
-    // Its event loop is busy.
+    // Its event loop is blocked.
     kind: 'block',
     weight: 2,
     scope: 'instance',
@@ -49,7 +49,7 @@ export const processFaults = (world) => [
     },
   },
   {
-    // Its wall clock jumps, forward or back, by up to an hour.
+    // Its wall clock jumps forward or back by up to an hour.
     kind: 'clock',
     weight: 2,
     scope: 'instance',

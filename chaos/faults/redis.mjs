@@ -1,11 +1,11 @@
-// What happens to a single Redis: it is away, stands still, or refuses.
+// Faults of a single Redis: it is down, is paused, or refuses commands.
 import { mkdtempSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ANY_LENGTH, outlastsLock } from './lengths.mjs';
 
-/** Each makes Redis refuse, and gives what makes it accept again. */
+/** Each makes Redis refuse commands, and returns a function that makes it accept them again. */
 export function refusalsOf(world) {
   const config = (name, value) => world.client.config('SET', name, value);
 
@@ -49,7 +49,7 @@ export function refusalsOf(world) {
       return async () => {
         while ((await world.client.script('KILL').catch((error) => error.message)) !== 'OK') await sleep(20);
         other.disconnect();
-        // Redis may still be busy for a moment after it has said OK.
+        // Redis can still be busy for a moment after it has answered OK.
         const threshold = () => config('busy-reply-threshold', '5000').catch(() => undefined);
         while ((await threshold()) !== 'OK') await sleep(20);
       };
@@ -88,7 +88,7 @@ export function redisFaults(world, random) {
     ...refusals,
     {
       ...common,
-      // It dies and is started again, with all that it had answered.
+      // It is killed and restarted, with everything that it had acknowledged.
       kind: 'redisDown',
       weight: 3,
       async inject(_, ms) {
@@ -121,7 +121,7 @@ export function redisFaults(world, random) {
     },
     {
       ...common,
-      // Refuses for some milliseconds, again and again.
+      // It refuses commands for some milliseconds, repeatedly.
       kind: 'refusalSpells',
       weight: 2,
       length: [1000, 4000],

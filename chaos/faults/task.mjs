@@ -1,9 +1,9 @@
-// What happens in the task of every instance: `generate` fails, and all that does not depend on it goes on.
+// Faults of the task in every instance: `generate` fails, and everything that does not depend on it continues.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stopInOrder } from './processes.mjs';
 
 export function taskFaults(world) {
-  // Long enough to be noticed. After a longer one, those who have failed several times wait longer than 5 s.
+  // Long enough to be noticed. After longer ones, instances that have failed several times wait longer than 5 s.
   const common = { scope: 'task', length: [3000, 6000], weight: 1.5, excuses: () => false };
   const order = (how) => async (_, ms) => {
     await world.order('orders', `${how} ${ms}`);
@@ -11,14 +11,14 @@ export function taskFaults(world) {
   };
   return [
     { ...common, kind: 'generateThrows', inject: order('throw') },
-    // Deaf to its signal.
+    // Ignores its signal.
     { ...common, kind: 'generateHangs', inject: order('hang') },
     {
       ...common,
       kind: 'generateReturns',
       async inject(_, ms) {
         await order('return')(_, ms);
-        // Only the next generator begins again.
+        // Only the next generator starts again.
         const { generator } = await world.leaders();
         const leader = world.instances.find(({ name }) => name === generator);
         if (leader) await stopInOrder(world, leader);

@@ -1,4 +1,4 @@
-// What happens to the master of a Sentinel or Cluster set-up. What its replica had not got yet is gone.
+// Faults of the master of a Sentinel or Cluster setup. Writes that its replica has not received are lost.
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export function topologyFaults(world, random) {
@@ -12,7 +12,7 @@ export function topologyFaults(world, random) {
   return [
     {
       ...common,
-      // It dies, a replica takes its place, and what is left of the old one becomes a replica.
+      // It is killed, a replica takes its place, and the old master is restarted as a replica.
       kind: 'failover',
       weight: 4,
       async inject() {
@@ -26,7 +26,7 @@ export function topologyFaults(world, random) {
     },
     {
       ...common,
-      // The same, with a replica that has not got the last writes: cut off, it asks for them again only once a second.
+      // The same with a replica that lacks the last writes: after a disconnect it retries only once a second.
       kind: 'lag',
       weight: 4,
       async inject() {
@@ -41,7 +41,7 @@ export function topologyFaults(world, random) {
     },
     {
       ...common,
-      // It stands still until a replica has taken its place, and goes on as if nothing had been.
+      // It is paused until a replica has taken its place, and then resumed.
       kind: 'freeze',
       weight: 3,
       async inject() {
@@ -55,7 +55,7 @@ export function topologyFaults(world, random) {
     },
     {
       ...common,
-      // It hands over to a replica in order.
+      // It hands over to a replica (a planned failover).
       kind: 'switch',
       weight: 3,
       async inject() {

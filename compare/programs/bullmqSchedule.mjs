@@ -1,4 +1,4 @@
-// A job that is repeated every second, and a worker that writes down which times it was handed.
+// A job that is repeated every second, and a worker that records the times it receives.
 import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 

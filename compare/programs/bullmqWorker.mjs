@@ -1,4 +1,4 @@
-// A worker with BullMQ's defaults. The first to be handed a message never ends.
+// A worker with BullMQ's defaults. The first handler that receives a message never ends.
 import { Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 

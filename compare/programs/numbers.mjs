@@ -1,5 +1,5 @@
-// The task for this program's side: numbers up to TOTAL in batches of BATCH, each batch EVERY_MS after the last. In batch
-// CRASH_AT it crashes: once the batch is committed, or with CRASH=during while that is under way.
+// The task for this program: numbers up to TOTAL in batches of BATCH, each EVERY_MS after the previous one. In batch
+// CRASH_AT it crashes: after the commit of the batch, or with CRASH=during in the middle of it.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 

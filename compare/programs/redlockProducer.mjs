@@ -1,5 +1,5 @@
-// A producer that only one process is meant to be at a time, as redlock's README has it: `using` extends the lock, and
-// its signal says when that has failed.
+// A producer that should run in one process at a time, as in redlock's README: `using` extends the lock, and
+// its signal aborts when that has failed.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
@@ -8,7 +8,7 @@ import Redlock from 'redlock';
 const { env } = process;
 const redis = new Redis(env.REDISURL);
 const queue = new Queue('messages', { connection: redis });
-// It waits for its turn for as long as it takes.
+// It waits for the lock indefinitely.
 const redlock = new (Redlock.default ?? Redlock)([redis], { retryCount: -1, retryDelay: 100 });
 
 for (;;) {

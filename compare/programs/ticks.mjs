@@ -1,4 +1,4 @@
-// examples/cron.mjs, with a handler that writes down which times it was handed.
+// examples/cron.mjs, with a handler that records the times it receives.
 import { Redis } from 'ioredis';
 
 export { generate } from '../../examples/cron.mjs';

@@ -1,4 +1,4 @@
-// What a feed's document says, whatever form it has; used by ../feed.mjs.
+// Parses the document of a feed in any supported format; used by ../feed.mjs.
 import { createHash } from 'node:crypto';
 
 // The program itself does not need this package, so it is not installed with it.
@@ -10,12 +10,12 @@ const { XMLParser } = await import('fast-xml-parser').catch((cause) => {
 });
 
 /**
- * The entries of JSON Feed, of a plain JSON array, of RSS or Atom, in the order in which they stand there: each with
- * `id`, `title`, `url` and `publishedAt`. What is missing is null, but the id: that is then the address, or a hash of all
- * that the entry says.
+ * The entries of a JSON Feed, a plain JSON array, RSS or Atom, in document order, each with
+ * `id`, `title`, `url` and `publishedAt`. Missing fields are null, but the id falls back to the address or a hash
+ * of the whole entry.
  *
- * @param bytes the document as it came; what Content-Type says of its form is not believed
- * @param base the address that relative ones are relative to
+ * @param bytes the document as received; its Content-Type is not trusted for the format
+ * @param base the base address for relative ones
  * @throws Error if it is not a feed
  */
 export function entriesOf(bytes, contentType, base) {
@@ -29,7 +29,7 @@ export function entriesOf(bytes, contentType, base) {
 function textOf(bytes, contentType) {
   const wide = wideEncodingOf(bytes);
   if (wide !== undefined) return new TextDecoder(wide).decode(bytes);
-  // What is valid UTF-8 is UTF-8, whatever it is declared to be. An escape is a sign of an encoding of seven bits.
+  // Valid UTF-8 is UTF-8, whatever the declaration says. An escape character indicates a 7-bit encoding.
   if (!bytes.includes(0x1b)) {
     const text = decoded(bytes, 'utf-8', { fatal: true });
     if (text !== undefined) return text;
@@ -54,7 +54,7 @@ function decoded(bytes, label, options) {
   }
 }
 
-/** By the byte order mark, or by the zero next to the ASCII character that every document begins with. */
+/** Detected by the byte order mark, or by the zero byte next to the ASCII character that starts every document. */
 function wideEncodingOf([first, second]) {
   if ((first === 0xff && second === 0xfe) || second === 0) return 'utf-16le';
   if ((first === 0xfe && second === 0xff) || first === 0) return 'utf-16be';
@@ -67,7 +67,7 @@ function jsonEntries(text, base) {
   if (!Array.isArray(items)) throw new Error('it is JSON without items, expected a JSON Feed or an array');
   return items.filter(saysSomething).map((item) =>
     entry(item, base, {
-      // A number that JavaScript cannot tell from the next one is no id.
+      // A number that JavaScript cannot distinguish from the next one is not an id.
       id: Number.isSafeInteger(item.id) ? String(item.id) : item.id,
       title: item.title,
       urls: [item.url, item.external_url, item.link],
@@ -83,7 +83,7 @@ const parser = new XMLParser({
   parseAttributeValue: false,
   htmlEntities: true,
   jPath: false,
-  // Entities that a document declares itself may not blow it up. External ones the parser refuses.
+  // Entities that a document declares must not expand without limit. The parser refuses external ones.
   processEntities: { maxTotalExpansions: 1000, maxExpandedLength: 100_000, appliesTo: 'external' },
 });
 
@@ -140,7 +140,7 @@ function all(node, name) {
   return [node?.[name] ?? []].flat();
 }
 
-/** The text of an element, with that of those inside it, or of a JSON value; empty if it is no text. */
+/** The text of an element, including nested elements, or of a JSON value; empty if it is not text. */
 function plain(node) {
   if (Array.isArray(node)) return plain(node[0]);
   if (typeof node === 'string') return node.replace(/\s+/g, ' ').trim();
@@ -163,7 +163,7 @@ const ISO_DATE = /^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\
 const MAIL_DATE =
   /^(?:[a-z]{3,9},? )?\d{1,2} [a-z]{3,9} \d{2,4} \d{1,2}:\d\d(?::\d\d)?(?: ([a-z]{1,4}|[+-]\d{4}))?$/i;
 
-/** Only forms that feeds use: Date.parse on its own makes a date of almost anything. Without a zone it is UTC. */
+/** Only formats that feeds use, since Date.parse accepts almost anything. Without a zone it is UTC. */
 function isoDate(value) {
   const text = plain(value);
   const iso = ISO_DATE.exec(text);

@@ -1,13 +1,13 @@
 // One polite request for a document that may have changed, used by ../feed.mjs.
 
-const LONGEST_RETRY_AFTER_MS = 86_400_000;
+const MAX_RETRY_AFTER_MS = 86_400_000;
 const ACCEPT =
   'application/feed+json, application/atom+xml, application/rss+xml, application/json;q=0.9, application/xml;q=0.9, */*;q=0.5';
 
 /**
  * The document at `url`, or undefined if it is the one that `etag` and `lastModified` are of. Redirects are followed.
- * Rejects when it is not there, within `timeoutMs` all in all and with at most `maxBytes` of body; the error has
- * `retryAfterMs` if the server asked for patience. Ends at once when `signal` aborts.
+ * Rejects if it does not arrive within `timeoutMs` in total with at most `maxBytes` of body; the error has
+ * `retryAfterMs` if the server asked for a delay. Ends at once when `signal` aborts.
  */
 export async function request(url, { etag, lastModified }, { signal, timeoutMs, maxBytes }) {
   const controller = new AbortController();
@@ -35,12 +35,12 @@ export async function request(url, { etag, lastModified }, { signal, timeoutMs, 
   } finally {
     clearTimeout(timer);
     signal.removeEventListener('abort', abort);
-    // What has not been read is not wanted.
+    // Cancel the unread rest.
     controller.abort();
   }
 }
 
-/** fetch refuses an address with a user and a password in it. */
+/** fetch refuses an address that contains a user and a password. */
 function addressOf(url) {
   const address = new URL(url);
   const { username, password } = address;
@@ -65,11 +65,11 @@ async function read(body, maxBytes) {
   return Buffer.concat(chunks);
 }
 
-/** What to ask with the next time. */
+/** The validators for the next request. */
 function validators(headers) {
   const etag = headers.get('etag') ?? '';
   const lastModified = headers.get('last-modified') ?? '';
-  // Two changes within a second have the same Last-Modified: it says nothing until that second is long over.
+  // Two changes within a second have the same Last-Modified, so it is unreliable until that second is long over.
   const age = Date.parse(headers.get('date')) - Date.parse(lastModified);
   return {
     etag: /^[\x20-\x7e]{1,1000}$/.test(etag) ? etag : undefined,
@@ -83,11 +83,11 @@ function refusal({ status, headers }) {
   const text = headers.get('retry-after') ?? '';
   const now = Date.parse(headers.get('date')) || Date.now();
   const wait = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - now;
-  if (wait > 0) error.retryAfterMs = Math.min(wait, LONGEST_RETRY_AFTER_MS);
+  if (wait > 0) error.retryAfterMs = Math.min(wait, MAX_RETRY_AFTER_MS);
   return error;
 }
 
-/** All that fetch itself says is "fetch failed". */
+/** The message of fetch is only "fetch failed". */
 function withCause(error) {
   const { cause } = error;
   const reason = cause?.message || cause?.code;

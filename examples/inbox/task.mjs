@@ -3,7 +3,7 @@
 //
 //   INBOX_DATABASE_URL=postgres://user:password@host/database TASK=examples/inbox/task.mjs npm start
 //
-// It only handles, and never generates: another instance has to. fromOutbox.mjs does both, from the table "outbox" to
+// It only handles; another instance must generate. fromOutbox.mjs does both, from the table "outbox" to
 // the table "received". README.md says how to set it up, and why this is exactly once.
 import { env } from 'node:process';
 import pg from 'pg';
@@ -15,8 +15,8 @@ if (!/^postgres(ql)?:\/\//.test(URL_OF_DATABASE)) {
   );
 }
 
-// A handler that is paused within its transaction holds a lock that the next handler waits for. So PostgreSQL ends
-// such a transaction, and waiting has an end as well.
+// A handler that is paused within its transaction holds a lock that the next handler waits for. So PostgreSQL terminates
+// such a transaction, and waiting has a timeout as well.
 const pool = new pg.Pool({
   connectionString: URL_OF_DATABASE,
   application_name: 'inbox',
@@ -31,7 +31,7 @@ const pool = new pg.Pool({
 // A connection that breaks while idle. The pool opens another one.
 pool.on('error', () => undefined);
 
-// The same attempt can begin twice only where Redis has lost its last writes. The same goes for another message with
+// The same attempt can begin twice only if Redis has lost its last writes. The same applies to another message with
 // this key, which was then generated again.
 const BEGIN_ATTEMPT = `
   INSERT INTO inbox (key, message_id, attempt) VALUES ($1, $2, $3)
@@ -56,14 +56,14 @@ export async function handle(message, { id, attempt, signal, logger }) {
   signal.throwIfAborted();
 
   await inTransaction(async (database) => {
-    // Locks the row: a higher attempt waits with its beginning until this transaction has ended.
+    // Locks the row: a higher attempt cannot begin until this transaction has ended.
     const { rowCount } = await database.query(MARK_HANDLED, token);
     if (rowCount !== 1) throw new Stale(token);
     await applyEffect(database, message);
   });
 }
 
-/** What the message is about. The queue's own id will do too, as long as Redis never loses a write. */
+/** The key of the message. The id in the queue works too, as long as Redis never loses a write. */
 function keyOf({ id }) {
   return String(id);
 }
@@ -88,7 +88,7 @@ async function inTransaction(work) {
     failure = error;
     throw error;
   } finally {
-    // A connection whose transaction failed is closed, which rolls it back whatever state it is in.
+    // A connection whose transaction failed is closed, which rolls back whatever state it is in.
     database.release(failure);
   }
 }

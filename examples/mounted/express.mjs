@@ -10,7 +10,7 @@ app.get('/', async (_request, response) => {
   response.json({ leads: instance.isLeader, errors: (await instance.status()).errors });
 });
 
-// Before any parser of bodies: they are passed on as they come.
+// Before any body parser, since bodies are passed on unchanged.
 app.use('/nic', async (request, response) => {
   if (request.originalUrl === '/nic') return response.redirect('/nic/');
   const answer = await instance.fetch(toRequest(request));
@@ -21,7 +21,7 @@ app.use('/nic', async (request, response) => {
   await pipeline(Readable.fromWeb(answer.body), response).catch(() => undefined);
 });
 
-/** With the full URL: Express cuts the path off at which something is mounted. */
+/** With the full URL, since Express strips the mount path. */
 function toRequest(request) {
   const { method, headers } = request;
   const url = new URL(request.originalUrl, `${request.protocol}://${request.get('host')}`);

@@ -6,7 +6,7 @@ const app = fastify();
 app.get('/', async () => ({ leads: instance.isLeader, errors: (await instance.status()).errors }));
 app.get('/nic', (_request, reply) => reply.redirect('/nic/'));
 
-// In a scope of its own, since bodies are passed on as they come.
+// In a separate scope, since bodies are passed on unchanged.
 app.register(async (scope) => {
   scope.removeAllContentTypeParsers();
   scope.addContentTypeParser('*', (_request, payload, done) => done(null, payload));

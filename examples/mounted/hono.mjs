@@ -7,7 +7,7 @@ const app = new Hono();
 
 app.get('/', async (c) => c.json({ leads: instance.isLeader, errors: (await instance.status()).errors }));
 app.get('/nic', (c) => c.redirect('/nic/'));
-// Not app.mount(), which cuts the path off that Bull Board's page has to know.
+// Not app.mount(), which strips the path that Bull Board's page needs.
 app.all('/nic/*', (c) => instance.fetch(c.req.raw));
 
 const server = createAdaptorServer(app);

@@ -1,4 +1,4 @@
-// The instance that each of the three servers mounts. It has no port of its own.
+// The instance that each of the three servers mounts. It has no port.
 import { createInstance } from 'node-instances-communication';
 
 const task = {

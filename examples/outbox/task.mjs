@@ -3,7 +3,7 @@
 //
 //   DATABASE_URL=postgres://user:password@host/database TASK=examples/outbox/task.mjs npm start
 //
-// README.md beside it says how to set it up, and why the order is that of (xid, id) and not that of id.
+// README.md describes the setup, and why rows are ordered by (xid, id) and not by id.
 import { env } from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
@@ -19,18 +19,18 @@ if (!Number.isInteger(SHARDS) || SHARDS < 1 || SHARDS > 256) {
   throw new Error(`SHARDS is ${JSON.stringify(env.SHARDS)}, expected a whole number from 1 to 256`);
 }
 
-/** With several shards, a source for each, which reads the rows whose id falls into it. */
+/** With several shards, one source per shard, which reads the rows whose id belongs to it. */
 export const sources = SHARDS === 1 ? undefined : Array.from({ length: SHARDS }, (_, index) => nameOf(index));
 
 const ROWS_PER_BATCH = 500;
-/** Shortest pause between two reads that find nothing, however many notifications arrive. */
+/** Minimum pause between two reads that find nothing, however many notifications arrive. */
 const SOON_MS = 10;
 const MAX_RETRY_MS = 5000;
-/** After this long without the database, another instance can try: perhaps only this one cannot reach it. */
+/** After this long without the database, another instance can try, in case only this one cannot reach it. */
 const GIVE_UP_MS = 60_000;
 
-// What is below the horizon, the oldest transaction that still runs, is there for good: each transaction below it has
-// committed or rolled back, and no new one gets a number that low. So nothing can appear behind the cursor any more.
+// Rows below the horizon, the oldest running transaction, are final: each transaction below it has
+// committed or rolled back, and no new one gets a number that low. So nothing can appear behind the cursor.
 // ORDER BY names the table: a bare name would mean the text that is selected under it.
 const NEXT_ROWS = `
   SELECT id::text, xid::text, topic, payload
@@ -63,7 +63,7 @@ export async function* generate({ cursor, source, signal, logger }) {
           yield { messages: rows.map(({ id, topic, payload }) => ({ id, topic, payload })), cursor };
           pauseMs = SOON_MS;
         } else {
-          // What was rung for may still be held back by an older transaction, whose end rings for nobody.
+          // An older transaction, whose end sends no notification, can still hold back the row of a notification.
           pauseMs = (await bell.wait(pauseMs)) ? SOON_MS : Math.min(pauseMs * 4, POLL_MS);
         }
       }
@@ -112,7 +112,7 @@ function connect(bell) {
   return database;
 }
 
-/** Falls back to polling where LISTEN does not work, as behind a pooler that gives each transaction another connection. */
+/** Falls back to polling if LISTEN does not work, as behind a pooler with one connection per transaction. */
 async function listen(database, logger) {
   await database.query('LISTEN outbox').catch((error) => {
     if (!(error instanceof pg.DatabaseError)) throw error;
@@ -120,7 +120,7 @@ async function listen(database, logger) {
   });
 }
 
-/** The cursor to go on from, unless its transaction numbers are not those of this database: then rows would be lost. */
+/** The cursor to continue from. Throws if its transaction numbers are of another database, since rows would be lost. */
 async function check(cursor, database) {
   const { rows } = await database.query(`
     SELECT system_identifier::text AS system, pg_snapshot_xmax(pg_current_snapshot())::text AS next
@@ -148,13 +148,13 @@ async function check(cursor, database) {
 
 class Foreign extends Error {}
 
-/** Whether it can pass by itself. What PostgreSQL says about users, rights and names does not. */
+/** Whether the error is temporary. Errors of PostgreSQL about users, rights and names are not. */
 function isPassing(error) {
   if (error instanceof pg.DatabaseError) return !/^(28|3D|42)/.test(error.code);
   return !(error instanceof Foreign);
 }
 
-/** A wait that a ring ends. */
+/** A wait that a notification ends. */
 class Bell {
   #rung = false;
   #wake = () => {};
@@ -164,7 +164,7 @@ class Bell {
     this.#wake();
   }
 
-  /** Gives whether there was a ring since the last wait. */
+  /** Returns whether there was a notification since the last wait. */
   async wait(ms) {
     await sleep(Math.min(ms, SOON_MS));
     if (!this.#rung) {

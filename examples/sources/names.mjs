@@ -5,8 +5,8 @@ const MAX_SOURCES = 256;
 const MAX_NAME_LENGTH = 64;
 
 /**
- * The entries of a list, each by the name of its source: its label, with `_` for whatever a name cannot have. If another
- * entry before it has that name, or the name is too long, the end of the name is a hash of the entry. So an entry that is
+ * The entries of a list by the name of their source: the label, with `_` for invalid characters. If another
+ * entry before it has that name, or the name is too long, the name ends with a hash of the entry. So an entry that is
  * added at the end of the list changes no other name.
  *
  * @throws Error saying what is wrong with the list
@@ -28,7 +28,7 @@ export function nameSources(variable, entries, labelOf) {
   return byName;
 }
 
-/** What a task exports as `sources`: none for a single entry, so that its keys in Redis are those of a task without any. */
+/** What a task exports as `sources`: undefined for a single entry, which then has the keys of an unnamed source. */
 export function sourcesOf(byName) {
   return byName.size > 1 ? [...byName.keys()] : undefined;
 }
@@ -36,7 +36,7 @@ export function sourcesOf(byName) {
 /**
  * The entry that a source stands for.
  *
- * @throws Error if there is none, as when SOURCES names others
+ * @throws Error if there is none, for example if SOURCES names others
  */
 export function entryOf(byName, source) {
   if (source === undefined && byName.size === 1) return [...byName.values()][0];

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Task } from 'node-instances-communication';
 
-/** A message: look at this site. What goes through Redis goes as JSON. */
+/** A message: check this site. Messages are stored in Redis as JSON. */
 export interface Check {
   readonly url: string;
   readonly round: number;
@@ -19,7 +19,7 @@ export interface ChecksOptions {
   readonly onResult: (result: Result) => void;
 }
 
-/** Looks at every site once a round. The cursor is the last round, so that the next generator goes on with the next. */
+/** Checks every site once per round. The cursor is the last round, so the next generator continues with the next. */
 export function createChecks({ urls, everyMs, onResult }: ChecksOptions): Task<Check, number> {
   return {
     async *generate({ cursor = 0, signal }) {

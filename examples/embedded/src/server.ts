@@ -1,5 +1,5 @@
-// A small service that looks at sites and serves what it has seen over HTTP. Start it as often as you like: the sites
-// are shared out among all of them, and each site is looked at once a round.
+// A small service that checks sites and serves the results over HTTP. Start as many instances as you like: the sites
+// are shared among all of them, and each site is checked once per round.
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { createInstance } from 'node-instances-communication';
@@ -7,7 +7,7 @@ import { createChecks, type Result } from './checks.js';
 
 const { URLS = 'https://example.org', EVERY_MS = '10000', PORT = '8080' } = process.env;
 
-/** Of each site, what this process saw last. */
+/** The last result of this process for each site. */
 const latest = new Map<string, Result>();
 
 const instance = createInstance({
@@ -16,7 +16,7 @@ const instance = createInstance({
     everyMs: Number(EVERY_MS),
     onResult: (result) => latest.set(result.url, result),
   }),
-  // The service has a port of its own; REDISURL and all the rest come from outside.
+  // The service has its own port; REDISURL and the other settings come from the environment.
   env: { NAMESPACE: 'checks', BOARD: 'off', ...process.env },
 });
 
@@ -33,14 +33,14 @@ async function start(): Promise<void> {
 
 async function stop(): Promise<void> {
   server.close();
-  // Hands leadership over and finishes what is in hand. Nothing is left open then, and the process ends by itself.
+  // Hands over leadership and finishes active messages. Nothing is left open, so the process exits by itself.
   await instance.stop();
 }
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stop());
 
 start().catch(async (error: unknown) => {
-  // Its message says what is wrong, and what was expected.
+  // The message says what is wrong and what was expected.
   console.error(error instanceof Error ? error.message : error);
   process.exitCode = 1;
   await stop();

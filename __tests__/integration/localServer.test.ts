@@ -48,8 +48,8 @@ afterEach(async () => {
   rmSync(workingDirectory, { recursive: true, force: true });
 });
 
-describe('where nothing answers', () => {
-  it('starts a server, bound to loopback, that keeps what it is told', async () => {
+describe('if nothing answers', () => {
+  it('starts a persistent server that is bound to loopback', async () => {
     await expect(findOrStart()).resolves.toBe('started');
 
     expect(startedHere).toEqual([
@@ -66,12 +66,12 @@ describe('where nothing answers', () => {
     ]);
   });
 
-  it('makes a directory that other users of the machine cannot read', async () => {
+  it('creates a directory that other users of the machine cannot read', async () => {
     await findOrStart();
     expect(statSync(directory).mode & 0o077).toBe(0);
   });
 
-  it('keeps the data over redis:stop and the next start', async () => {
+  it('keeps the data across redis:stop and the next start', async () => {
     await findOrStart();
     await withClient((redis) => redis.set('key', 'value'));
     await stop();
@@ -79,8 +79,8 @@ describe('where nothing answers', () => {
     expect(await withClient((redis) => redis.get('key'))).toBe('value');
   });
 
-  it('ends up on one server when many start at once', async () => {
-    // Stands in front of redis-server to write down the pid of each that was started.
+  it('uses a single server when many processes start at once', async () => {
+    // A wrapper around redis-server that records the pid of each server that is started.
     const executable = path.join(workingDirectory, 'recorder');
     const pidFile = path.join(workingDirectory, 'pids');
     writeFileSync(executable, `#!/bin/sh\necho $$ >> '${pidFile}'\nexec redis-server "$@"\n`, {
@@ -97,13 +97,13 @@ describe('where nothing answers', () => {
     expect(await withClient((redis) => redis.set('key', 'value'))).toBe('OK');
   });
 
-  it('outlives the Ctrl-C that ends the process which started it', async () => {
+  it('starts a server that survives the Ctrl-C that ends its parent process', async () => {
     const program = writeProgram(
       `findOrStartLocalRedis({ host: '${host}', port: ${port}, directory: '.redis', mayStart: true,
          onStarted: (server) => console.log(server.pid) });
        setInterval(() => {}, 1000);`,
     );
-    // A terminal sends SIGINT to the whole foreground process group, so this one gets a group to itself.
+    // A terminal sends SIGINT to the whole foreground process group, so this process gets its own group.
     const instance = spawn(process.execPath, [program], {
       cwd: workingDirectory,
       detached: true,
@@ -118,7 +118,7 @@ describe('where nothing answers', () => {
     expect(await withClient((redis) => redis.ping())).toBe('PONG');
   });
 
-  it('leaves the process free to end by itself', async () => {
+  it('does not keep the process from exiting', async () => {
     const program = writeProgram(
       `findOrStartLocalRedis({ host: '${host}', port: ${port}, directory: '.redis', mayStart: true,
          onStarted: (server) => console.log(server.pid) });`,
@@ -129,20 +129,20 @@ describe('where nothing answers', () => {
     expect(await listens()).toBe(true);
   });
 
-  it('says what to set where it may not start one', async () => {
+  it('says what to set if it must not start a server', async () => {
     const error = await failure({ mayStart: false });
     expect(error.exitCode).toBe(1);
     expect(error.message).toContain(`no Redis answers at ${host}:${port}: set REDISURL`);
     expect(existsSync(directory)).toBe(false);
   });
 
-  it('names npm run setup where redis-server is not on PATH', async () => {
+  it('suggests npm run setup if redis-server is not on PATH', async () => {
     const error = await failure({ executable: 'redis-server-that-is-not-there' });
     expect(error.exitCode).toBe(1);
     expect(error.message).toContain('redis-server is not on PATH: run "npm run setup", or set REDISURL');
   });
 
-  it('names the directory where it cannot be made', async () => {
+  it('names the directory if it cannot be created', async () => {
     writeFileSync(directory, 'a file in its place');
     const error = await failure();
     expect(error.exitCode).toBe(1);
@@ -150,7 +150,7 @@ describe('where nothing answers', () => {
     expect(error.message).toContain('EEXIST');
   });
 
-  it('shows the end of the log, of this start alone, where the server dies', async () => {
+  it('shows the end of the log, of this start only, if the server dies', async () => {
     mkdirSync(path.join(directory, 'appendonlydir'), { recursive: true });
     writeFileSync(path.join(directory, 'appendonlydir/appendonly.aof.manifest'), 'not a manifest\n');
     writeFileSync(path.join(directory, 'redis.log'), 'from an earlier start\n');
@@ -163,8 +163,8 @@ describe('where nothing answers', () => {
   });
 });
 
-describe('where something answers', () => {
-  it('finds a Redis and starts nothing', async () => {
+describe('if something answers', () => {
+  it('uses a running Redis and starts nothing', async () => {
     const redis = await startRedis();
     try {
       await expect(findOrStart({ port: redis.port })).resolves.toBe('found');
@@ -175,7 +175,7 @@ describe('where something answers', () => {
     expect(existsSync(directory)).toBe(false);
   });
 
-  it('finds a Redis that wants a password', async () => {
+  it('recognizes a Redis that requires a password', async () => {
     const redis = await startRedis(['--save', '', '--requirepass', 'secret']);
     try {
       await expect(findOrStart({ port: redis.port })).resolves.toBe('found');
@@ -184,8 +184,8 @@ describe('where something answers', () => {
     }
   });
 
-  // Stands in for a Redis with much to load: a real one would have to be given gigabytes.
-  it('finds a Redis that is still loading its data', async () => {
+  // Simulates a Redis that loads a lot of data; a real one would need gigabytes.
+  it('recognizes a Redis that is still loading its data', async () => {
     await withListener('-LOADING Redis is loading the dataset in memory\r\n', async () => {
       await expect(findOrStart()).resolves.toBe('found');
     });
@@ -194,7 +194,7 @@ describe('where something answers', () => {
   it.each([
     ['speaks another protocol', 'HTTP/1.1 400 Bad Request\r\n\r\n'],
     ['never answers', undefined],
-  ])('names the port where what listens %s', async (_, reply) => {
+  ])('names the port if the listener %s', async (_, reply) => {
     await withListener(reply, async () => {
       const error = await failure();
       expect(error.exitCode).toBe(1);
@@ -205,7 +205,7 @@ describe('where something answers', () => {
 });
 
 describe('redis:stop', () => {
-  it('stops the server that was started here', async () => {
+  it('stops the server that was started from this directory', async () => {
     await findOrStart();
     const { code, stdout } = await stop();
     expect(stdout).toBe(`stopped the Redis at ${host}:${port}; its data stays in ${directory}\n`);
@@ -213,13 +213,13 @@ describe('redis:stop', () => {
     expect(await listens()).toBe(false);
   });
 
-  it('says that nothing runs where nothing runs', async () => {
+  it('says so if no server is running', async () => {
     const { code, stdout } = await stop();
     expect(stdout).toBe(`nothing runs at ${host}:${port}\n`);
     expect(code).toBe(0);
   });
 
-  it('leaves alone a server that was started elsewhere', async () => {
+  it('does not stop a server that was started elsewhere', async () => {
     await findOrStart();
     const elsewhere = path.join(workingDirectory, 'elsewhere');
     mkdirSync(path.join(elsewhere, '.redis'), { recursive: true });
@@ -232,7 +232,7 @@ describe('redis:stop', () => {
   it.each([
     ['a Redis with a password', '-NOAUTH Authentication required.\r\n', 'NOAUTH'],
     ['what is no Redis', 'HTTP/1.1 400 Bad Request\r\n\r\n', 'HTTP/1.1 400 Bad Request'],
-  ])('leaves alone %s', async (_, reply, shown) => {
+  ])('does not stop %s', async (_, reply, shown) => {
     await withListener(reply, async () => {
       const { code, stderr } = await stop();
       expect(stderr).toContain(shown);
@@ -270,7 +270,7 @@ function run(program: string, args: string[] = [], cwd = workingDirectory) {
   });
 }
 
-/** A program around the built module. */
+/** Returns a program that uses the built module. */
 function writeProgram(body: string): string {
   const program = path.join(workingDirectory, 'program.js');
   const module = JSON.stringify(path.resolve('dist/redis/localServer.js'));

@@ -11,12 +11,12 @@ afterEach(async () => {
   redis = undefined;
 });
 
-it('a Redis that keeps what it is given is no risk', async () => {
+it('a durable Redis is not a risk', async () => {
   redis = await startRedis(['--appendonly', 'yes']);
   expect(await findRisks(redis.client)).toEqual([]);
 });
 
-it('one that evicts and keeps no file is warned about at start, once, with the remedy', async () => {
+it('a Redis that evicts keys and has no persistence is warned about once at start, with the remedy', async () => {
   redis = await startRedis(['--save', '', '--maxmemory-policy', 'allkeys-lru']);
   expect(await findRisks(redis.client)).toHaveLength(2);
   const instance = startInstance({ REDISURL: redis.url });
@@ -28,7 +28,7 @@ it('one that evicts and keeps no file is warned about at start, once, with the r
   ]);
 });
 
-it('with STRICT_REDIS=true it is refused: exit code 1, one line', async () => {
+it('with STRICT_REDIS=true such a Redis is refused with exit code 1 and one line', async () => {
   redis = await startRedis();
   const { code, stdout, stderr } = await runCommand([], {
     REDISURL: redis.url,
@@ -39,7 +39,7 @@ it('with STRICT_REDIS=true it is refused: exit code 1, one line', async () => {
   expect(stderr).toMatch(/^error: STRICT_REDIS: Redis keeps no append-only file.*\n$/);
 });
 
-it('replicas without a minimum that must have a write are a risk', async () => {
+it('replicas without a required minimum for writes are a risk', async () => {
   redis = await startRedis(['--appendonly', 'yes']);
   const replica = await startRedis(['--save', '', '--replicaof', `127.0.0.1 ${redis.port}`]);
   try {
@@ -52,7 +52,7 @@ it('replicas without a minimum that must have a write are a risk', async () => {
   }
 });
 
-it('a user who may not send INFO is told what was not checked', async () => {
+it('a user without the right to INFO is told what was not checked', async () => {
   redis = await startRedis();
   await redis.client.acl('SETUSER', 'default', '-info');
   expect(await findRisks(redis.client)).toEqual([expect.stringMatching(/not checked/)]);

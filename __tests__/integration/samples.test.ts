@@ -24,11 +24,11 @@ const record = () =>
   recordSamples({ client: redis.client, keys }, { signal: stop.signal, progress: () => undefined });
 const stored = () => redis.client.lrange(keys.history, 0, -1);
 
-it('a sample has the state of the queue at one moment', async () => {
+it('a sample has the state of the queue at one instant', async () => {
   const queue = openQueue(redis.client, keys);
   await queue.addBulk([1, 2, 3].map((data) => ({ name: 'message', data })));
   await queue.add('message', 4, { delay: 60_000 });
-  // Seven more were handled, two of which failed; of the failed ones, one was cleared.
+  // Seven more were handled, two of them failed, and one of the failed ones was cleared.
   await redis.client.incrby(keys.jobCounter, 7);
   await redis.client.zadd(keys.failed, 1, '5');
   await redis.client.hset(keys.recorder, 'cleared', 1);
@@ -40,7 +40,7 @@ it('a sample has the state of the queue at one moment', async () => {
   expect(Math.abs(at! - Number(seconds) * 1000)).toBeLessThan(5000);
 });
 
-it('two leaders at a time, one of which does not know that it is none, take no sample twice', async () => {
+it('two concurrent leaders, one of them stale, do not take a sample twice', async () => {
   void record();
   await waitFor(async () => (await stored()).length === 1, 'a sample');
   void record();
@@ -49,7 +49,7 @@ it('two leaders at a time, one of which does not know that it is none, take no s
   expect(await stored()).toHaveLength(1);
 });
 
-it('keeps fifteen minutes, and goes on when the clock of Redis was set back', async () => {
+it('keeps fifteen minutes, and continues after the clock of Redis was set back', async () => {
   const ahead = Date.now() + 3_600_000;
   await redis.client.rpush(
     keys.history,
@@ -60,7 +60,7 @@ it('keeps fifteen minutes, and goes on when the clock of Redis was set back', as
   expect(await stored()).toHaveLength(180);
 });
 
-it('what is no sample is left out, and disturbs nobody', async () => {
+it('an invalid sample is skipped and does no harm', async () => {
   await redis.client.rpush(
     keys.history,
     'nonsense',

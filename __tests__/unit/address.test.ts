@@ -30,11 +30,11 @@ describe('a Redis URL', () => {
       'redis://me:@host',
       { kind: 'single', nodes: [{ host: 'host', port: 6379 }], username: 'me', db: 0, tls: false },
     ],
-  ])('%s is taken apart', (url, address) => {
+  ])('%s is parsed', (url, address) => {
     expect(parseRedisUrl(url)).toEqual(address);
   });
 
-  it('may hold any user and any password, percent-encoded', () => {
+  it('can contain any user and any password, percent-encoded', () => {
     const text = fc.string({ unit: 'grapheme', minLength: 1 });
     fc.assert(
       fc.property(text, text, (username, password) => {
@@ -120,12 +120,12 @@ describe('a Redis URL', () => {
     ],
     ['rediss+cluster://:secret@one/0', { kind: 'cluster', tls: true, password: 'secret', db: 0 }],
     ['REDIS+CLUSTER://one', { kind: 'cluster', tls: false }],
-  ])('%s tells where to ask for the server', (url, address) => {
+  ])('%s says where to ask for the server', (url, address) => {
     expect(parseRedisUrl(url)).toMatchObject(address);
   });
 });
 
-describe('an address as it is shown', () => {
+describe('the displayed form of an address', () => {
   it.each([
     ['redis://me:secret@host', 'redis://host:6379'],
     ['rediss://:secret@host:7000/2', 'rediss://host:7000/2'],
@@ -138,7 +138,7 @@ describe('an address as it is shown', () => {
   });
 });
 
-describe('a text with URLs in it', () => {
+describe('a text that contains URLs', () => {
   it.each([
     ['connect to redis://me:secret@host:1 failed', 'connect to redis://***@host:1 failed'],
     ['rediss+sentinel://:secret@one:1,two:2/name', 'rediss+sentinel://***@one:1,two:2/name'],
@@ -151,7 +151,7 @@ describe('a text with URLs in it', () => {
     expect(redact(text)).toBe(redacted);
   });
 
-  it('is dealt with at once, however long it is', () => {
+  it('is processed quickly, however long it is', () => {
     for (const long of ['x', '://', '@', 'a://b@']) {
       const text = long.repeat(2_000_000);
       const startedAt = performance.now();
@@ -161,7 +161,7 @@ describe('a text with URLs in it', () => {
   });
 });
 
-describe('what was meant as a URL', () => {
+describe('an invalid URL', () => {
   it.each([
     ['redis://user:secret@host:x', 'redis://***@host:***'],
     ['redis://user:secret@host:1/x', 'redis://***@host:1/x'],

@@ -25,7 +25,7 @@ const gauges = async () => {
   return toGauges(await readGroup({ client: redis.client, keys, namespace: 'nic', leases }));
 };
 
-it('what Redis holds of the group is counted', async () => {
+it('the gauges count what Redis holds for the group', async () => {
   await redis.client
     .multi()
     .rpush(keys.waiting, 1, 2, 3)
@@ -42,24 +42,21 @@ it('what Redis holds of the group is counted', async () => {
   });
 });
 
-it('of a group that never ran there is none of anything', async () => {
+it('all gauges are zero for a group that never ran', async () => {
   expect(await gauges()).toMatchObject({
     ...{ waiting: 0, active: 0, delayed: 0, errors: 0 },
     sources: [{ source: '', generated: 0, term: 0 }],
   });
 });
 
-it.each(['-5', 'many', 'Infinity', ''])(
-  'a count of %j, which nobody can have written for us, does no harm',
-  async (count) => {
-    await redis.client.multi().hset(keys.cursor, 'generated', count).hset(keys.leader, 'term', count).exec();
-    const scrape = new Scrape(await new Metrics('nic').text(stats, gauges));
-    expect(scrape.value('nic_redis_up')).toBe(1);
-    expect(scrape.value('nic_leader')).toBe(0);
-  },
-);
+it.each(['-5', 'many', 'Infinity', ''])('an invalid count of %j in Redis does no harm', async (count) => {
+  await redis.client.multi().hset(keys.cursor, 'generated', count).hset(keys.leader, 'term', count).exec();
+  const scrape = new Scrape(await new Metrics('nic').text(stats, gauges));
+  expect(scrape.value('nic_redis_up')).toBe(1);
+  expect(scrape.value('nic_leader')).toBe(0);
+});
 
-it('something else under one of the names leaves out what comes from Redis, and no more', async () => {
+it('a key of another type leaves out only the gauges that come from Redis', async () => {
   await redis.client.set(keys.errors, 'not a hash');
   const scrape = new Scrape(await new Metrics('nic').text(stats, gauges));
   expect(scrape.value('nic_redis_up')).toBe(0);
@@ -67,7 +64,7 @@ it('something else under one of the names leaves out what comes from Redis, and 
   expect(scrape.value('nic_messages_total', { outcome: 'failed' })).toBe(0);
 });
 
-it('what has been told once is not told again when it is no longer known', async () => {
+it('a gauge is not repeated when its value is no longer known', async () => {
   const metrics = new Metrics('nic');
   expect(new Scrape(await metrics.text(stats, gauges)).value('nic_generated_total')).toBe(0);
   const text = await metrics.text(stats, () => Promise.reject(new Error('away')));
@@ -75,7 +72,7 @@ it('what has been told once is not told again when it is no longer known', async
   expect(new Scrape(await metrics.text(stats, gauges)).value('nic_generated_total')).toBe(0);
 });
 
-it('scrapes that come at once are answered with one look', async () => {
+it('concurrent scrapes share one read', async () => {
   const metrics = new Metrics('nic');
   let looks = 0;
   const counted = () => {

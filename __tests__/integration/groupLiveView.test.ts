@@ -30,7 +30,7 @@ beforeEach(async () => {
 
 afterAll(() => redis.stop());
 
-/** As a heartbeat stores it. */
+/** A report in the form that a heartbeat stores. */
 async function report(instance: string, fields: object, silentForMs = 0): Promise<void> {
   const [seconds, microseconds] = (await redis.client.time()).map(Number) as [number, number];
   const seen = seconds * 1000 + Math.floor(microseconds / 1000) - silentForMs;
@@ -38,7 +38,7 @@ async function report(instance: string, fields: object, silentForMs = 0): Promis
   await redis.client.hset(keys.instances, instance, JSON.stringify({ seen, ...usual, ...fields }));
 }
 
-/** Presence, for as long as the test runs. */
+/** Keeps the presence of an instance for as long as `use` runs. */
 async function connected<T>(instance: string, use: () => Promise<T>): Promise<T> {
   const subscriber = redis.client.duplicate();
   await subscriber.subscribe(keys.presence(instance));
@@ -66,7 +66,7 @@ async function failAll(...data: unknown[]): Promise<void> {
   await errorLog.reconcile(new AbortController().signal);
 }
 
-it('of an empty Redis is empty', async () => {
+it('is empty for an empty Redis', async () => {
   expect(await group.read()).toEqual({
     now: expect.any(Number) as number,
     leader: {},
@@ -90,7 +90,7 @@ it('of an empty Redis is empty', async () => {
   });
 });
 
-it('tells who is alive, who is silent and who is gone', async () => {
+it('shows which instances are alive, silent or gone', async () => {
   await connected('alive', () =>
     connected('silent', async () => {
       await report('alive', { board: { host: '127.0.0.1', port: 3000 } });
@@ -111,7 +111,7 @@ it('tells who is alive, who is silent and who is gone', async () => {
   );
 });
 
-it('has rates from what it has seen itself', async () => {
+it('computes rates from its own observations', async () => {
   await connected('a', async () => {
     await report('a', { handled: 100, failed: 10 });
     expect((await group.read()).instances[0]!.rate).toBeNull();
@@ -120,13 +120,13 @@ it('has rates from what it has seen itself', async () => {
     const rate = (await group.read()).instances[0]!.rate!;
     expect(rate).toBeGreaterThan(5);
     expect(rate).toBeLessThan(11);
-    // A process that begins anew under the name of an old one has handled nothing yet.
+    // A new process under the name of an old one starts with a count of zero.
     await report('a', { handled: 0, failed: 0 });
     expect((await group.read()).instances[0]!.rate).toBe(0);
   });
 });
 
-it('has a leader while the lease is held, and else says since when there is none', async () => {
+it('has a leader while the lease is held, and otherwise says since when there is none', async () => {
   const held = await leases.lease(role.keys.lease).acquire();
   await takeTerm(redis.client, keys, role, 'a');
   const { leader, terms } = await group.read();
@@ -135,12 +135,12 @@ it('has a leader while the lease is held, and else says since when there is none
   await held!.release();
   const { vacantSince } = (await group.read()).leader;
   expect(Math.abs((await group.read()).now - vacantSince!)).toBeLessThan(5000);
-  // A term that nobody said anything of.
+  // A term without any report.
   await takeTerm(redis.client, keys, role, 'b');
   expect((await group.read()).leader).toEqual({});
 });
 
-it('shows the newest twenty errors, and how many there are', async () => {
+it('shows the newest twenty errors and the total', async () => {
   await failAll(...Array.from({ length: 30 }, (_, index) => index));
   const { errors } = await group.read();
   expect(errors.total).toBe(30);
@@ -149,7 +149,7 @@ it('shows the newest twenty errors, and how many there are', async () => {
   expect(times).toEqual([...times].sort().reverse());
 });
 
-it('shows errors put there by hand as well, which can not be retried, and whatever is no error record', async () => {
+it('also shows errors written by hand, which cannot be retried, and invalid records', async () => {
   await failAll('real');
   await redis.client.hset(keys.errors, {
     'by-hand': JSON.stringify({
@@ -182,26 +182,26 @@ it('shows errors put there by hand as well, which can not be retried, and whatev
         .sort(),
     ).toEqual(['boolean', 'number', 'string', 'string', 'string', 'string', 'string', 'string'].sort());
   }
-  // Those without a failed job are found among so few only.
+  // Records without a failed job are only found among so few.
   const many = Array.from({ length: 1500 }, (_, index) => [`hand-${index}`, '{}']).flat();
   await redis.client.hset(keys.errors, ...many);
   const later = await group.read();
   expect([later.errors.total, later.errors.newest.length]).toEqual([1507, 1]);
 });
 
-it('does not read records that are too large to be shown, and cuts what is long', async () => {
+it('does not read records that are too large to show, and truncates long texts', async () => {
   await failAll('x'.repeat(200_000), 'y'.repeat(10_000));
   const { newest } = (await group.read()).errors;
   const texts = newest.map(({ text }) => text).sort();
   expect(texts[0]).toHaveLength(601);
   expect(texts[1]).toBe('the record is too large to show here; use getErrors to print it');
   expect(JSON.stringify(newest).length).toBeLessThan(3000);
-  // They can be cleared like any other.
+  // They can be cleared like other errors.
   expect(await group.clear(newest)).toEqual({ done: 2, left: [] });
   expect(await redis.client.hlen(keys.errors)).toBe(0);
 });
 
-it('reads records again only when something has changed, and until those are there that are still to come', async () => {
+it('reads records again only after a change, and until pending records have been written', async () => {
   await failAll(1, 2);
   const none = await commandCounts();
   await group.read();
@@ -224,7 +224,7 @@ it('reads records again only when something has changed, and until those are the
   expect((await group.read()).errors.newest).toHaveLength(2);
 });
 
-it('is read whatever nonsense is stored', async () => {
+it('can be read whatever invalid data is stored', async () => {
   await redis.client.hset(keys.instances, { a: 'null', b: '{}', c: '{"seen":"x"}', d: '[]' });
   await redis.client.hset(
     keys.instances,
@@ -246,7 +246,7 @@ it('is read whatever nonsense is stored', async () => {
   expect(state.instances[0]).not.toHaveProperty('board');
 });
 
-it('shows the last failure of each role, and no longer once others have led it for long', async () => {
+it('shows the last failure of each role until others have led the role for long enough', async () => {
   const now = Date.now();
   const failure = (retryAt: number) => ({
     ...{ name: 'TypeError', message: 'no map', stack: 'TypeError: no map\n    at generate (task.mjs:1:2)' },
@@ -257,7 +257,7 @@ it('shows the last failure of each role, and no longer once others have led it f
     connected('b', async () => {
       await report('a', { roles: roles('generator', now + 1000) });
       await report('b', { roles: roles('generator', now + 2000) });
-      // Of a dead instance, and of a role that does not exist.
+      // From a dead instance, and for a role that does not exist.
       await report('dead', { roles: roles('generator', now + 9000) });
       const shown = { role: 'generator', source: null, name: 'TypeError', text: 'no map' };
       expect((await group.read()).failures).toEqual([
@@ -278,7 +278,7 @@ it('shows the last failure of each role, and no longer once others have led it f
   );
 });
 
-it('gives an error in full, with its causes, bounded in number and size', async () => {
+it('returns an error in full, with its causes, bounded in number and size', async () => {
   const nested = { name: 'Error', message: 'm'.repeat(4000), stack: 's'.repeat(4000) };
   const error = {
     ...{
