@@ -45,9 +45,15 @@ async function startGate(targetPort, decisions) {
       client.destroy();
       server.destroy();
     };
+    /** The replies to commands of the gate are not for the client. */
+    const skip = async () => {
+      if (skipped > 0) await replies.take(skipped);
+      skipped = 0;
+    };
     const work = async (/** @type {Group | Buffer[]} */ unit) => {
       if (Array.isArray(unit)) {
         if (pair.late) return;
+        await skip();
         server.write(encode(unit));
         const reply = await replies.take(1);
         if (reply && client.writable) client.write(reply);
@@ -70,8 +76,7 @@ async function startGate(targetPort, decisions) {
         client.destroy();
         return;
       }
-      if (skipped > 0) await replies.take(skipped);
-      skipped = 0;
+      await skip();
       server.write(bytes);
       const answers = await replies.take(count);
       if (answers === undefined || (await decisions.answer(unit)) === 'lost') return cut();

@@ -194,6 +194,11 @@ async function replay(parts, redis, schedule, { namespace, without }) {
       });
     }
   };
+  const untilPending = async (/** @type {any} */ leader) => {
+    const until = performance.now() + TIMEOUT_MS;
+    while (leader.pending === undefined && !leader.done && performance.now() < until)
+      await new Promise((resolve) => setTimeout(resolve, 5));
+  };
   /** Waits until Redis has answered the delivered requests. */
   const delivered = async (/** @type {any} */ leader, /** @type {string} */ kind) => {
     const answer = await pending(leader, 'answer', kind);
@@ -283,6 +288,8 @@ async function replay(parts, redis, schedule, { namespace, without }) {
           leader.gate.inject('UNWATCH');
           return true;
         }
+        // Whatever the committer asks besides has been answered: it has come to its next request.
+        if (!leader.answer && !leader.sent) await untilPending(leader);
         leader.gate.cutAll();
         for (const held of [leader.answer, leader.sent, leader.pending]) held?.resolve('lost');
         leader.answer = leader.sent = leader.pending = undefined;
