@@ -16,7 +16,7 @@ export type { HostLogger, Logger } from './logging/logger';
 export type {
   FailedMessage,
   InstanceEvents,
-  InstanceStatus,
+  LivingInstance,
   Leader,
   Leadership,
   MessageCounts,

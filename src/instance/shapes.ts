@@ -20,7 +20,7 @@ export interface Status {
   readonly leader: Leader | null;
   /** Null while no instance holds the keeper's lease. */
   readonly keeper: Leader | null;
-  readonly instances: readonly InstanceStatus[];
+  readonly instances: readonly LivingInstance[];
   readonly messages: MessageCounts;
   readonly paused: { readonly generating: boolean; readonly handling: boolean };
   readonly sources: readonly SourceStatus[];
@@ -29,7 +29,7 @@ export interface Status {
 }
 
 /** A living instance. */
-export interface InstanceStatus {
+export interface LivingInstance {
   readonly instance: string;
   readonly host: string;
   readonly pid: number;
