@@ -309,7 +309,7 @@ it('returns an error in full, with its causes, bounded in number and size', asyn
   expect(details.chain[0]!.stack).toBe('    at handle (t.mjs:1:1)');
   expect(JSON.stringify(details).length).toBeLessThan(60_000);
   expect((await group.details('2'))!.note).toMatch(/too large/);
-  expect((await group.details('3'))!.note).toMatch(/not an error record/);
+  expect((await group.details('3'))!.note).toMatch(/not a valid error record/);
   expect(await group.details('4')).toBeUndefined();
 });
 
