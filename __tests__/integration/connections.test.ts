@@ -64,11 +64,8 @@ it('a stalled connection of any role is replaced, or closed if it must not recon
       stalls(blocking, 6500),
     ]);
     proxy.heal();
-    await Promise.all(
-      [queue, control, subscriber, blocking].map(
-        async (client) => client.status === 'ready' || event(client, 'ready'),
-      ),
-    );
+    const reconnecting = [queue, control, subscriber, blocking];
+    await waitFor(() => reconnecting.every(({ status }) => status === 'ready'), 'the connections to be back');
     blocking.disconnect();
     expect(committing.status).toBe('end');
   } finally {

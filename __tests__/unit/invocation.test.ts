@@ -42,8 +42,8 @@ it('the examples in the help can be copied and run', () => {
   const help = examplesFor('npx node-instances-communication');
   expect(help).not.toContain('npm start');
   expect(help).not.toContain(' -- ');
-  expect(help).toMatch(/^ {2}npx node-instances-communication getErrors --json \| jq \. {3}what failed/m);
+  expect(help).toMatch(/^ {2}npx node-instances-communication getErrors --json \| jq \. {3}failed messages/m);
   expect(examplesFor('npm start --')).toMatch(
-    /^ {2}npm start -s -- getErrors --json \| jq \. {3}what failed/m,
+    /^ {2}npm start -s -- getErrors --json \| jq \. {3}failed messages/m,
   );
 });
