@@ -65,7 +65,7 @@ makeRedisAvailable();
 installPackages();
 say('Build', 'npm run build');
 npm(['run', 'build']);
-say('Done', 'next: npm start (one instance; run it again for more), or npm test');
+say('Done', 'npm start runs one instance (run it again for more); npm test runs the tests');
 
 function checkNode() {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);

@@ -199,7 +199,7 @@ describe('packages', () => {
     const { code, stdout } = setup({ env: { NODE_ENV: 'production' } });
     expect(code).toBe(0);
     expect(calls()).toEqual([CI, BUILD]);
-    expect(stdout).toMatch(/\nDone: next: npm start .*npm test\n$/);
+    expect(stdout).toMatch(/\nDone: npm start .*npm test runs the tests\n$/);
   });
 
   it('are not changed by a second run', () => {
