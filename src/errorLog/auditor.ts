@@ -13,8 +13,9 @@ export interface AuditorOptions {
   readonly logger: Logger;
 }
 
-/** The pause after a reconciliation is this many times its duration. */
+/** The pause after a reconciliation is this many times its duration, up to the maximum in milliseconds. */
 const PAUSE_FACTOR = 10;
+const MAX_PAUSE_MS = 5000;
 
 /**
  * Detects failures that are missing in the error log, by counting: the number of failed jobs less the number of records
@@ -74,7 +75,7 @@ export class Auditor {
     } finally {
       this.#reconciling = false;
       const now = performance.now();
-      this.#notBefore = now + PAUSE_FACTOR * (now - startedAt);
+      this.#notBefore = now + Math.min(PAUSE_FACTOR * (now - startedAt), MAX_PAUSE_MS);
     }
   }
 }
