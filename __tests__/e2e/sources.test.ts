@@ -95,7 +95,8 @@ it('all sources of a killed instance resume at once, and failing sources do not 
     }),
   );
   // The promise is a median of 300 ms, and about 100 ms are usual; other tests run at the same time.
-  expect(Math.max(...tookMs)).toBeLessThan(1000);
+  const median = [...tookMs].sort((a, b) => a - b)[Math.floor(tookMs.length / 2)];
+  expect(median).toBeLessThan(1000);
   const after = await leaders();
   for (const name of counting.filter((each) => !orphans.includes(each)))
     expect(after.get(name)).toEqual(before.get(name));
