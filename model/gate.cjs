@@ -16,17 +16,20 @@ const { connect, createServer } = require('node:net');
  * @param {Decisions} decisions
  */
 async function startGate(targetPort, decisions) {
-  /** @type {Set<{ client: import('node:net').Socket, server: import('node:net').Socket, late: boolean }>} */
+  /**
+   * `skipped`: replies to be left out, to what the gate itself has sent.
+   *
+   * @typedef {import('node:net').Socket} Socket
+   * @type {Set<{ client: Socket, server: Socket, late: boolean, skipped: number }>}
+   */
   const pairs = new Set();
   /** @type {(() => Promise<void>)[]} */
   let late = [];
-  /** Replies to be left out: those to what the gate itself has sent. */
-  let skipped = 0;
 
   const listener = createServer((client) => {
     client.setNoDelay(true);
     const server = connect({ port: targetPort, host: '127.0.0.1', noDelay: true });
-    const pair = { client, server, late: false };
+    const pair = { client, server, late: false, skipped: 0 };
     pairs.add(pair);
     const replies = new Replies(server);
     const groups = grouped();
@@ -45,9 +48,15 @@ async function startGate(targetPort, decisions) {
       client.destroy();
       server.destroy();
     };
+    const skip = async () => {
+      const count = pair.skipped;
+      pair.skipped = 0;
+      if (count > 0) await replies.take(count);
+    };
     const work = async (/** @type {Group | Buffer[]} */ unit) => {
       if (Array.isArray(unit)) {
         if (pair.late) return;
+        await skip();
         server.write(encode(unit));
         const reply = await replies.take(1);
         if (reply && client.writable) client.write(reply);
@@ -70,8 +79,7 @@ async function startGate(targetPort, decisions) {
         client.destroy();
         return;
       }
-      if (skipped > 0) await replies.take(skipped);
-      skipped = 0;
+      await skip();
       server.write(bytes);
       const answers = await replies.take(count);
       if (answers === undefined || (await decisions.answer(unit)) === 'lost') return cut();
@@ -102,8 +110,10 @@ async function startGate(targetPort, decisions) {
     },
     /** Sends a command of the gate's own on every connection. */
     inject(/** @type {string[]} */ ...command) {
-      for (const { server } of pairs) server.write(encode(command.map((part) => Buffer.from(part))));
-      skipped += pairs.size;
+      for (const pair of pairs) {
+        pair.server.write(encode(command.map((part) => Buffer.from(part))));
+        pair.skipped++;
+      }
     },
     /** Every connection is gone, with all that is under way. */
     cutAll() {

@@ -2,10 +2,14 @@
 // of the model is one decision of the gate, or one write of a test's own.
 //
 // A guard is taken out by the gate, which rewrites commands on their way; the committer itself stays as it is.
+const { setTimeout: sleep } = require('node:timers/promises');
 const { startGate } = require('./gate.cjs');
 
-/** How long the committer may take to come up with what the model sends next, in milliseconds. */
-const PATIENCE_MS = 400;
+/**
+ * How long the committer may take to send anything at all, in milliseconds. Whether it takes part in a step is decided by
+ * what it sends, or by its end: this is only for one that hangs.
+ */
+const PATIENCE_MS = 10_000;
 const NAMES = ['a', 'b', 'c'];
 
 /** What the gate makes of a command when a guard is taken out. `from`: a copy of the position that the committer holds. */
@@ -173,26 +177,31 @@ async function replay(parts, redis, schedule, { namespace, without }) {
       position = result.outcome === 'committed' ? result.position : await committer.position();
     }
   };
+  /** Resolves once that is so, the committer has ended, or patience has. */
+  const waitFor = async (/** @type {any} */ leader, /** @type {() => boolean} */ isSo) => {
+    const until = performance.now() + PATIENCE_MS;
+    for (let rest = PATIENCE_MS; !isSo() && !leader.done && rest > 0; rest = until - performance.now()) {
+      const patience = new AbortController();
+      await Promise.race([
+        new Promise((resolve) => (leader.wake = resolve)),
+        sleep(rest, undefined, patience).catch(() => undefined),
+      ]);
+      patience.abort();
+    }
+  };
   /** What the committer has sent, or is about to hear; undefined if it does no such thing. */
   const pending = async (
     /** @type {any} */ leader,
     /** @type {string} */ side,
     /** @type {string} */ kind,
   ) => {
-    const until = performance.now() + PATIENCE_MS;
-    for (;;) {
-      const found = leader?.pending;
-      if (found !== undefined && found.side === side && found.group.kind === kind) {
-        leader.pending = undefined;
-        return found;
-      }
-      const rest = until - performance.now();
-      if (leader === undefined || leader.done || rest <= 0) return undefined;
-      await new Promise((resolve) => {
-        leader.wake = resolve;
-        setTimeout(resolve, Math.min(rest, 50));
-      });
-    }
+    if (leader === undefined) return undefined;
+    await waitFor(leader, () => leader.pending !== undefined);
+    const found = leader.pending;
+    // It sends nothing else until what it has sent is decided.
+    if (found === undefined || found.side !== side || found.group.kind !== kind) return undefined;
+    leader.pending = undefined;
+    return found;
   };
   /** Waits until what was delivered has been answered by Redis. */
   const delivered = async (/** @type {any} */ leader, /** @type {string} */ kind) => {
@@ -258,6 +267,8 @@ async function replay(parts, redis, schedule, { namespace, without }) {
         if (leader.copied === undefined) leader.copied = await copyPosition(leader).then(() => true);
         leader.answer.resolve('deliver');
         leader.answer = undefined;
+        // Heard, once the committer goes on: a connection that is cut earlier would take the answer with it.
+        await waitFor(leader, () => leader.pending !== undefined);
         return true;
       }
       case 'send':
