@@ -3,8 +3,8 @@
  * once, and one that fell silent right when its lease expires.
  *
  * Only a leader that was seen alive can be seen to be dead, and seen on this very connection: after a Redis restart, or
- * a reconnect of one's own, nobody is subscribed for a moment. Absent twice in a row, and still the holder of the same
- * leases under the same terms, it loses those leases, and this instance campaigns.
+ * a reconnect of one's own, nobody is subscribed for a moment. It is the process that is seen, whatever it led then.
+ * Absent twice in a row, it loses the leases that it holds then, and this instance campaigns.
  *
  * A suspicion can be wrong, as when the leader's subscription alone was cut. That costs a hand-over and never a
  * message: the fence makes it safe.
@@ -126,7 +126,7 @@ export class CrashWatch {
     if (performance.now() >= this.#refreshAt) await this.#refresh('free');
     await this.#pollLeases();
     const absent = await this.#absent(this.#others);
-    const suspects = absent.filter(({ aliveAt }) => aliveAt !== undefined);
+    const suspects = absent.filter((holder) => this.#holders.lastSignOf(holder) !== undefined);
     if (suspects.length === 0) return;
     await sleep(WATCH_TIMINGS.confirmation, signal);
     const dead = await this.#absent(suspects);
@@ -136,7 +136,8 @@ export class CrashWatch {
     for (const { instance } of dead) {
       // A connection that broke in between has made everything seen on it void.
       const holder = this.#holders.of(instance);
-      if (holder?.aliveAt !== undefined && !signal.aborted) await this.#evict(holder, holder.aliveAt);
+      const lastSign = holder && this.#holders.lastSignOf(holder);
+      if (lastSign !== undefined && !signal.aborted) await this.#evict(holder!, lastSign);
     }
   }
 
@@ -182,8 +183,9 @@ export class CrashWatch {
     );
     for (const holder of holders) {
       if (!present.has(holder.instance)) continue;
-      if (holder.aliveAt === undefined) this.#reportFollowing(holder);
-      holder.aliveAt = performance.now();
+      if (!holder.isFollowed) this.#reportFollowing(holder);
+      holder.isFollowed = true;
+      this.#holders.noteAlive(holder);
     }
     return holders.filter(({ instance }) => !present.has(instance));
   }
@@ -199,11 +201,11 @@ export class CrashWatch {
   }
 
   /** Should it fail, the holder is still known, and is suspected again at the next look. */
-  async #evict({ instance, holdings }: Holder, aliveAt: number): Promise<void> {
+  async #evict({ instance, holdings }: Holder, lastSign: number): Promise<void> {
     const { leases, onVacant } = this.#options;
     const evicted = await Promise.all(
       holdings.map(async (holding) => {
-        if (!(await this.#markCrash(holding, aliveAt))) return [];
+        if (!(await this.#markCrash(holding, lastSign))) return [];
         await leases.evict(holding.role.keys.lease, holding.secret);
         return [holding.role];
       }),
@@ -215,7 +217,7 @@ export class CrashWatch {
   }
 
   /** False: somebody else has taken the role already. */
-  async #markCrash({ role, instance, recorded, term }: Holding, aliveAt: number): Promise<boolean> {
+  async #markCrash({ role, instance, recorded, term }: Holding, lastSign: number): Promise<boolean> {
     const { control, logger } = this.#options;
     const newest = await readLeader(control, role.keys);
     if (newest?.instance !== recorded || newest.term !== term) return false;
@@ -229,7 +231,7 @@ export class CrashWatch {
       instance: recorded,
       term,
       cause: 'crash',
-      agoMs: performance.now() - aliveAt,
+      agoMs: performance.now() - lastSign,
     }).catch((error: unknown) => logger.debug('the crash is not on record', { error: toError(error) }));
     return true;
   }

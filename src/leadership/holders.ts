@@ -19,12 +19,15 @@ export interface Holding {
 export interface Holder {
   readonly instance: string;
   readonly holdings: readonly Holding[];
-  /** When it was last seen alive, on the monotonic clock in milliseconds; undefined if it never was on this connection. */
-  aliveAt?: number;
+  /** Whether it was seen alive since it has held these leases. */
+  isFollowed?: boolean;
   /** When its leases expire if it does not renew them, and when it renewed them last; undefined until asked for. */
   expiresAt?: number;
   renewedAt?: number;
 }
+
+/** How long it is remembered that an instance was seen alive, in milliseconds: names come and go. */
+const REMEMBERED_MS = 60_000;
 
 /** Who holds which of the roles, in two round trips however many roles there are. */
 export class Holders {
@@ -33,6 +36,8 @@ export class Holders {
   readonly #leases: Pick<LeaseNodes, 'holders'>;
   readonly #roles: readonly Role[];
   #known = new Map<string, Holder>();
+  /** When each instance that leads, or has led, was last seen alive on this connection, in milliseconds. */
+  readonly #aliveAt = new Map<string, number>();
   /** The newest term of each role, by whomever. */
   readonly terms = new Map<string, number>();
   /** For how long a lease had not been renewed when it was found to have expired, by role. */
@@ -61,6 +66,20 @@ export class Holders {
   /** What was seen on a connection that broke proves nothing. */
   forget(): void {
     this.#known.clear();
+    this.#aliveAt.clear();
+  }
+
+  noteAlive({ instance }: Holder): void {
+    this.#aliveAt.set(instance, performance.now());
+  }
+
+  /**
+   * The last sign of the instance, on the monotonic clock in milliseconds; undefined if it was never seen alive on this
+   * connection. It is the process that is seen, whatever it leads: one that has just been elected may have led before.
+   */
+  lastSignOf({ instance, renewedAt = 0 }: Holder): number | undefined {
+    const aliveAt = this.#aliveAt.get(instance);
+    return aliveAt === undefined ? undefined : Math.max(aliveAt, renewedAt);
   }
 
   /** The instance has said that it leads the role no longer. */
@@ -84,7 +103,7 @@ export class Holders {
     this.#known.delete(instance);
   }
 
-  /** Reads who holds what. That a leader was seen alive is remembered only for the very same leases. */
+  /** Reads who holds what. When leases expire is remembered only for the very same ones. */
   async refresh(): Promise<{ vacant: Role[] }> {
     const [records, secrets] = await Promise.all([
       this.#client.hgetall(this.#keys.roles).then((records) => this.#noteTerms(records)),
@@ -103,6 +122,8 @@ export class Holders {
       }
     }
     const before = this.#known;
+    const oldest = performance.now() - REMEMBERED_MS;
+    for (const [instance, at] of this.#aliveAt) if (at < oldest) this.#aliveAt.delete(instance);
     for (const role of vacant) this.#noteExpiry(role);
     this.#known = new Map(
       [...found].map(([instance, holdings]) => {
