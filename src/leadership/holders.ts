@@ -38,6 +38,8 @@ export class Holders {
   #known = new Map<string, Holder>();
   /** When each instance that leads, or has led, was last seen alive on this connection, in milliseconds. */
   readonly #aliveAt = new Map<string, number>();
+  /** The secret of the lease under which the newest term of each role was taken, as `term instance` and the secret. */
+  readonly #secrets = new Map<string, { readonly record: string; readonly secret: string }>();
   /** The newest term of each role, by whomever. */
   readonly terms = new Map<string, number>();
   /** For how long a lease had not been renewed when it was found to have expired, by role. */
@@ -67,6 +69,7 @@ export class Holders {
   forget(): void {
     this.#known.clear();
     this.#aliveAt.clear();
+    this.#secrets.clear();
   }
 
   noteAlive({ instance }: Holder): void {
@@ -115,7 +118,7 @@ export class Holders {
       const [term, instance] = (records[role.id] ?? '').split(' ', 2);
       const secret = secrets[index];
       if (secret === undefined) vacant.push(role);
-      else if (instance !== undefined) {
+      else if (instance !== undefined && this.#isOfTerm(role, records[role.id]!, secret)) {
         const owner = this.#ownerOf(secret) ?? instance;
         const holding: Holding = { role, instance: owner, recorded: instance, term: Number(term), secret };
         found.set(owner, [...(found.get(owner) ?? []), holding]);
@@ -143,6 +146,17 @@ export class Holders {
       if (term > (this.terms.get(role.id) ?? 0)) this.terms.set(role.id, term);
     }
     return records;
+  }
+
+  /**
+   * There is one lease for each term: another one, under the same record, belongs to a successor that has yet to take its
+   * term.
+   */
+  #isOfTerm({ id }: Role, record: string, secret: string): boolean {
+    const known = this.#secrets.get(id);
+    if (known?.record === record) return known.secret === secret;
+    this.#secrets.set(id, { record, secret });
+    return true;
   }
 
   /** A secret belongs to one process, whoever has taken a term since. */
