@@ -123,6 +123,35 @@ it('frees what the leader took right before its connection ended, too', async ()
   expect(await leaseHeld(KEEPER)).toBe(0);
 });
 
+it('knows a process that led before: what it has just taken is free when its connection ends', async () => {
+  const { subscriber, held, take } = await leader('a');
+  const { crashed, crashWatch, looked } = await watch();
+  await looked();
+  await held[0]!.release();
+  crashWatch.steppedDown('a', GENERATOR.id);
+  await looked();
+  await take(KEEPER);
+  subscriber.disconnect();
+  await waitFor(() => subscriber.status === 'end', 'the connection to end');
+  crashWatch.refresh();
+  await waitFor(() => crashed().length === 1, 'the eviction', 5000);
+  expect(crashed()).toEqual(['keeper crash']);
+});
+
+it('does not take the lease of a successor that has yet to take its term for one of the dead leader', async () => {
+  const { subscriber } = await leader('a');
+  const { crashed, crashWatch, looked } = await watch();
+  await looked();
+  subscriber.disconnect();
+  await waitFor(() => crashed().length === 1, 'the eviction');
+  const leases = new LeaseNodes({ nodes: [await connect('lease')], ttlMs: 60_000 });
+  const held = await leases.lease(GENERATOR.keys.lease).acquire();
+  crashWatch.refresh();
+  await looked();
+  expect(crashed()).toHaveLength(1);
+  expect(await held!.extend()).toBe('extended');
+});
+
 it('tries again when an eviction has failed', async () => {
   const { subscriber } = await leader('a');
   const { crashed, looked } = await watch();

@@ -1,16 +1,17 @@
 /*
- * Crash watch: each process watches the leaders of all roles. It replaces a leader as soon as its process has died, and
- * a leader that has stopped answering as soon as its lease expires.
+ * The crash watch: one process's eye on the leaders of all roles, so that a leader whose process has died is replaced at
+ * once, and one that fell silent right when its lease expires.
  *
- * A leader can be declared dead only if it was seen alive on this very connection: after a restart of Redis, or after
- * this instance reconnects, nobody is subscribed for a moment. A leader that is absent twice in a row, and still holds
- * the same leases under the same terms, loses those leases, and this instance campaigns.
+ * Only a leader that was seen alive can be seen to be dead, and seen on this very connection: after a Redis restart, or
+ * a reconnect of one's own, nobody is subscribed for a moment. It is the process that is seen, whatever it led then.
+ * Absent twice in a row, it loses the leases that it holds then, and this instance campaigns.
  *
- * A suspicion can be wrong, for example when only the leader's subscription was cut. That costs a hand-over and never a
+ * A suspicion can be wrong, as when the leader's subscription alone was cut. That costs a hand-over and never a
  * message: the fence makes it safe.
  *
- * The cost does not depend on the number of roles: one NUMSUB for the leaders of all roles, five times a second; two
- * reads every few seconds; and for each leading instance, one PTTL when its lease would have expired without a renewal.
+ * What it costs does not depend on the number of roles: one NUMSUB for the leaders of all of them, five times a second;
+ * two reads every few seconds; and for each instance that leads anything, one PTTL whenever its lease would have expired
+ * if it had not been renewed since the last one.
  */
 import type { Redis } from 'ioredis';
 import { toError } from '../errors';
@@ -32,15 +33,15 @@ export interface CrashWatchOptions {
   /** The roles that this instance campaigns for. */
   readonly roles: readonly Role[];
   readonly instance: string;
-  /** Nobody holds the leases of these roles. After a crash, `dead` is the instance that held all of them. */
+  /** Nobody holds the leases of these roles; all of `dead` after a crash of that instance. */
   readonly onVacant: (roles: readonly Role[], why: 'crash' | 'expired' | 'free', dead?: string) => void;
-  /** The newest term of each role as last read, by the id of the role; older terms are over. */
+  /** The newest term of each role, by its id, as last read: an older one is over. */
   readonly onTerms: (terms: ReadonlyMap<string, number>) => void;
   readonly ttlMs: number;
   readonly logger: Logger;
 }
 
-/** How long after its expiry a lease is checked, in milliseconds. A random part of it spreads the followers. */
+/** How late after its expiry a lease is looked at, in milliseconds: a part of it spreads followers. */
 const EXPIRY_SPREAD_MS = 20;
 
 export class CrashWatch {
@@ -53,7 +54,7 @@ export class CrashWatch {
     const { control, keys, leases, roles } = options;
     this.#options = options;
     this.#holders = new Holders(control, keys, leases, roles);
-    // What was seen on one connection proves nothing on another.
+    // Whom it saw alive proves nothing on another connection.
     control.on('close', () => {
       this.#holders.forget();
       this.#holders.forgetTerms();
@@ -61,33 +62,34 @@ export class CrashWatch {
     });
   }
 
-  /** The leaders as last read: the instances by name, with the roles that they hold. */
+  /** Who leads: the instances by their names, with the roles that they hold, as last read. */
   get holders(): readonly Pick<Holder, 'instance' | 'holdings'>[] {
     return this.#holders.all;
   }
 
-  /** How long the lease of a role had gone without a renewal when it expired, in milliseconds. Reading it clears it. */
+  /** For how long the lease of a role had not been renewed when it expired, in milliseconds; asked for once. */
   takeSinceRenewalMs(role: Role): number | undefined {
     const ms = this.#holders.sinceRenewalMs.get(role.id);
     this.#holders.sinceRenewalMs.delete(role.id);
     return ms;
   }
 
-  /** The instance stepped down in order, so the end of its process is not the crash of a leader. */
+  /** The instance has stepped down in order: that its process ends is no crash of a leader. */
   steppedDown(instance: string, roleId: string): void {
     this.#holders.dropHolding(instance, roleId);
   }
 
-  /** The newest term of the role that was seen on this connection; 0 if none was. */
+  /** The newest term of the role, as far as it was seen on this connection; 0 if none was. */
   knownTerm(role: Role): number {
     return this.#holders.terms.get(role.id) ?? 0;
   }
 
+  /** This instance has taken a term. */
   noteTerm(role: Role, term: number): void {
     this.#holders.noteTerm(role, term);
   }
 
-  /** Reads the leaders immediately, because something has changed. */
+  /** Something has changed: reads at once who leads. */
   refresh(): void {
     this.#refreshAt = 0;
     this.#wake.abort();
@@ -105,7 +107,7 @@ export class CrashWatch {
     }
   }
 
-  /** Time until the next check or until the next lease expires, whichever is first. */
+  /** Until the next look, or the next lease expires. */
   #pauseMs(): number {
     const { presencePollMin: min, presencePollMax: max } = WATCH_TIMINGS;
     const pause = min + Math.random() * (max - min);
@@ -124,7 +126,7 @@ export class CrashWatch {
     if (performance.now() >= this.#refreshAt) await this.#refresh('free');
     await this.#pollLeases();
     const absent = await this.#absent(this.#others);
-    const suspects = absent.filter(({ aliveAt }) => aliveAt !== undefined);
+    const suspects = absent.filter((holder) => this.#holders.lastSignOf(holder) !== undefined);
     if (suspects.length === 0) return;
     await sleep(WATCH_TIMINGS.confirmation, signal);
     const dead = await this.#absent(suspects);
@@ -134,13 +136,14 @@ export class CrashWatch {
     for (const { instance } of dead) {
       // A connection that broke in between has made everything seen on it void.
       const holder = this.#holders.of(instance);
-      if (holder?.aliveAt !== undefined && !signal.aborted) await this.#evict(holder, holder.aliveAt);
+      const lastSign = holder && this.#holders.lastSignOf(holder);
+      if (lastSign !== undefined && !signal.aborted) await this.#evict(holder!, lastSign);
     }
   }
 
   async #refresh(why: 'expired' | 'free'): Promise<void> {
     const { refreshInterval, presencePollMin } = WATCH_TIMINGS;
-    // A leader reads as often as it renews, so it learns of a newer term even if an announcement was lost.
+    // A leader reads as often as it renews: it then learns of a newer term though an announcement was lost.
     const leads = this.#holders.of(this.#options.instance) !== undefined;
     const interval = leads
       ? Math.min(refreshInterval, timingsOf(this.#options.ttlMs).renewalInterval.ms)
@@ -152,8 +155,8 @@ export class CrashWatch {
   }
 
   /**
-   * Checks the leases of each leader at the time at which they would have expired without a renewal. An instance renews
-   * all its leases together.
+   * Asks for each leader when its leases expire, once they would have if it had not renewed them. Those of one instance are
+   * renewed together.
    */
   async #pollLeases(): Promise<void> {
     const due = this.#others.filter(({ expiresAt = 0 }) => performance.now() >= expiresAt);
@@ -170,7 +173,7 @@ export class CrashWatch {
     if (expired.includes(true)) await this.#refresh('expired');
   }
 
-  /** Returns the holders that are not connected now; notes when the others were seen alive. */
+  /** Those who are not connected now; notes when the others were seen alive. */
   async #absent(holders: readonly Holder[]): Promise<Holder[]> {
     const { control, keys } = this.#options;
     const present = await presentAmong(
@@ -180,13 +183,14 @@ export class CrashWatch {
     );
     for (const holder of holders) {
       if (!present.has(holder.instance)) continue;
-      if (holder.aliveAt === undefined) this.#reportFollowing(holder);
-      holder.aliveAt = performance.now();
+      if (!holder.isFollowed) this.#reportFollowing(holder);
+      holder.isFollowed = true;
+      this.#holders.noteAlive(holder);
     }
     return holders.filter(({ instance }) => !present.has(instance));
   }
 
-  /** Logs one line for each role; all sources of an instance share one line. */
+  /** One line for each role; all sources of an instance share one. */
   #reportFollowing({ instance, holdings }: Holder): void {
     const { logger } = this.#options;
     const sources = holdings.flatMap(({ role: { source } }) => (source === undefined ? [] : [source]));
@@ -197,11 +201,11 @@ export class CrashWatch {
   }
 
   /** Should it fail, the holder is still known, and is suspected again at the next look. */
-  async #evict({ instance, holdings }: Holder, aliveAt: number): Promise<void> {
+  async #evict({ instance, holdings }: Holder, lastSign: number): Promise<void> {
     const { leases, onVacant } = this.#options;
     const evicted = await Promise.all(
       holdings.map(async (holding) => {
-        if (!(await this.#markCrash(holding, aliveAt))) return [];
+        if (!(await this.#markCrash(holding, lastSign))) return [];
         await leases.evict(holding.role.keys.lease, holding.secret);
         return [holding.role];
       }),
@@ -212,8 +216,8 @@ export class CrashWatch {
     this.#refreshAt = 0;
   }
 
-  /** Returns false if another instance has already taken the role. */
-  async #markCrash({ role, instance, recorded, term }: Holding, aliveAt: number): Promise<boolean> {
+  /** False: somebody else has taken the role already. */
+  async #markCrash({ role, instance, recorded, term }: Holding, lastSign: number): Promise<boolean> {
     const { control, logger } = this.#options;
     const newest = await readLeader(control, role.keys);
     if (newest?.instance !== recorded || newest.term !== term) return false;
@@ -222,13 +226,13 @@ export class CrashWatch {
       term,
       ...(role.source && { source: role.source }),
     });
-    // Not awaited: a term is taken on this same connection, so it finds the mark.
+    // Not waited for: a term is taken on this same connection, and finds the mark there.
     markEnd(control, role.keys, {
       instance: recorded,
       term,
       cause: 'crash',
-      agoMs: performance.now() - aliveAt,
-    }).catch((error: unknown) => logger.debug('the crash could not be recorded', { error: toError(error) }));
+      agoMs: performance.now() - lastSign,
+    }).catch((error: unknown) => logger.debug('the crash is not on record', { error: toError(error) }));
     return true;
   }
 }

@@ -3,12 +3,12 @@ import type { Keys } from '../keys';
 import type { LeaseNodes } from './lease';
 import type { Role } from './role';
 
-/** A leadership as stored in Redis. */
+/** A leadership as Redis shows it. */
 export interface Holding {
   readonly role: Role;
   /** The instance that holds the lease. */
   readonly instance: string;
-  /** The instance that the fencing record names. It differs for a moment after a cursor was moved manually. */
+  /** Whom the fencing record names: somebody else for a moment, once a cursor has been moved by hand. */
   readonly recorded: string;
   readonly term: number;
   /** The secret of the lease. */
@@ -19,26 +19,30 @@ export interface Holding {
 export interface Holder {
   readonly instance: string;
   readonly holdings: readonly Holding[];
-  /**
-   * When it was last seen alive, on the monotonic clock in milliseconds; undefined if it was never seen on this
-   * connection.
-   */
-  aliveAt?: number;
-  /** When its leases expire without a renewal, and when it last renewed them; undefined until first read. */
+  /** Whether it was seen alive since it has held these leases. */
+  isFollowed?: boolean;
+  /** When its leases expire if it does not renew them, and when it renewed them last; undefined until asked for. */
   expiresAt?: number;
   renewedAt?: number;
 }
 
-/** Reads which instance holds which role, in two round trips for any number of roles. */
+/** How long it is remembered that an instance was seen alive, in milliseconds: names come and go. */
+const REMEMBERED_MS = 60_000;
+
+/** Who holds which of the roles, in two round trips however many roles there are. */
 export class Holders {
   readonly #client: Redis;
   readonly #keys: Pick<Keys, 'roles'>;
   readonly #leases: Pick<LeaseNodes, 'holders'>;
   readonly #roles: readonly Role[];
   #known = new Map<string, Holder>();
-  /** The newest term of each role, whichever instance took it. */
+  /** When each instance that leads, or has led, was last seen alive on this connection, in milliseconds. */
+  readonly #aliveAt = new Map<string, number>();
+  /** The secret of the lease under which the newest term of each role was taken, as `term instance` and the secret. */
+  readonly #secrets = new Map<string, { readonly record: string; readonly secret: string }>();
+  /** The newest term of each role, by whomever. */
   readonly terms = new Map<string, number>();
-  /** How long each role's lease had gone without a renewal when it was found expired. */
+  /** For how long a lease had not been renewed when it was found to have expired, by role. */
   readonly sinceRenewalMs = new Map<string, number>();
 
   constructor(
@@ -61,12 +65,27 @@ export class Holders {
     return this.#known.get(instance);
   }
 
-  /** Forgets everything seen on a connection that broke: it proves nothing. */
+  /** What was seen on a connection that broke proves nothing. */
   forget(): void {
     this.#known.clear();
+    this.#aliveAt.clear();
+    this.#secrets.clear();
   }
 
-  /** The instance has announced that it no longer leads the role. */
+  noteAlive({ instance }: Holder): void {
+    this.#aliveAt.set(instance, performance.now());
+  }
+
+  /**
+   * The last sign of the instance, on the monotonic clock in milliseconds; undefined if it was never seen alive on this
+   * connection. It is the process that is seen, whatever it leads: one that has just been elected may have led before.
+   */
+  lastSignOf({ instance, renewedAt = 0 }: Holder): number | undefined {
+    const aliveAt = this.#aliveAt.get(instance);
+    return aliveAt === undefined ? undefined : Math.max(aliveAt, renewedAt);
+  }
+
+  /** The instance has said that it leads the role no longer. */
   dropHolding(instance: string, roleId: string): void {
     const holder = this.#known.get(instance);
     const holdings = holder?.holdings.filter(({ role }) => role.id !== roleId) ?? [];
@@ -74,7 +93,7 @@ export class Holders {
     else this.#known.set(instance, { ...holder!, holdings });
   }
 
-  /** Forgets the terms as well: a Redis that has restarted can have lost some. */
+  /** A Redis that has restarted may have lost terms; what was known of them proves nothing either. */
   forgetTerms(): void {
     this.terms.clear();
   }
@@ -87,7 +106,7 @@ export class Holders {
     this.#known.delete(instance);
   }
 
-  /** Reads who holds what. A leader still counts as seen alive only while it holds the very same leases. */
+  /** Reads who holds what. When leases expire is remembered only for the very same ones. */
   async refresh(): Promise<{ vacant: Role[] }> {
     const [records, secrets] = await Promise.all([
       this.#client.hgetall(this.#keys.roles).then((records) => this.#noteTerms(records)),
@@ -99,13 +118,15 @@ export class Holders {
       const [term, instance] = (records[role.id] ?? '').split(' ', 2);
       const secret = secrets[index];
       if (secret === undefined) vacant.push(role);
-      else if (instance !== undefined) {
+      else if (instance !== undefined && this.#isOfTerm(role, records[role.id]!, secret)) {
         const owner = this.#ownerOf(secret) ?? instance;
         const holding: Holding = { role, instance: owner, recorded: instance, term: Number(term), secret };
         found.set(owner, [...(found.get(owner) ?? []), holding]);
       }
     }
     const before = this.#known;
+    const oldest = performance.now() - REMEMBERED_MS;
+    for (const [instance, at] of this.#aliveAt) if (at < oldest) this.#aliveAt.delete(instance);
     for (const role of vacant) this.#noteExpiry(role);
     this.#known = new Map(
       [...found].map(([instance, holdings]) => {
@@ -118,7 +139,7 @@ export class Holders {
     return { vacant };
   }
 
-  /** Runs before anything else is awaited: the connection could close, and the terms would be forgotten. */
+  /** At once, before anything else is waited for: the connection might close, and forget them. */
   #noteTerms(records: Record<string, string>): Record<string, string> {
     for (const role of this.#roles) {
       const term = parseInt(records[role.id] ?? '0', 10) || 0;
@@ -127,12 +148,23 @@ export class Holders {
     return records;
   }
 
-  /** A secret belongs to one process, even if another instance has taken a term since. */
+  /**
+   * There is one lease for each term: another one, under the same record, belongs to a successor that has yet to take its
+   * term.
+   */
+  #isOfTerm({ id }: Role, record: string, secret: string): boolean {
+    const known = this.#secrets.get(id);
+    if (known?.record === record) return known.secret === secret;
+    this.#secrets.set(id, { record, secret });
+    return true;
+  }
+
+  /** A secret belongs to one process, whoever has taken a term since. */
   #ownerOf(secret: string): string | undefined {
     return this.all.find(({ holdings }) => holdings.some((holding) => holding.secret === secret))?.instance;
   }
 
-  /** Notes for the history when the leader that stopped answering last renewed its lease. */
+  /** For the history: since when the leader that fell silent had not been heard of. */
   #noteExpiry(role: Role): void {
     const holder = this.all.find(({ holdings }) => holdings.some((holding) => holding.role.id === role.id));
     if (holder?.renewedAt === undefined) return;
