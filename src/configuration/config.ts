@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { AppError } from '../errors';
+import { MAX_TIMER_MS } from '../time';
 import { isLoopback } from './loopback';
 import { parseRedisUrl, redactUrl, type RedisAddress, RedisUrlError } from '../redis/address';
 import { areSources, EXPECTED_SOURCES } from './sourceNames';
@@ -55,9 +56,6 @@ export interface Config {
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
-
-/** Longest delay that a Node.js timer accepts; a longer one would fire immediately. */
-const MAX_TIMER_MS = 2_147_483_647;
 
 /**
  * Parses the configuration from environment variables. An empty variable counts as not set. The function is pure except

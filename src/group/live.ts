@@ -1,3 +1,4 @@
+import type { MessageCounts } from '../instance/shapes';
 import type { TermEntry } from '../leadership/term';
 import type { ErrorLink } from './errorChain';
 
@@ -120,15 +121,7 @@ export interface LiveFailure {
   readonly retryAt: number;
 }
 
-export interface LiveMessages {
-  readonly generated: number;
-  readonly waiting: number;
-  readonly active: number;
-  readonly delayed: number;
-  /** In total. */
-  readonly completed: number;
-  /** The size of the failed set. */
-  readonly failed: number;
+export interface LiveMessages extends MessageCounts {
   /** Total number of messages that have failed on their last attempt, including those retried since. */
   readonly everFailed: number;
   /** Handling is paused: no message is handled. */

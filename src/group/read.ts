@@ -2,6 +2,7 @@
  * The only module that reads the state of the group. Status, live view and metrics are projections of it.
  */
 import type { Redis } from 'ioredis';
+import type { MessageCounts } from '../instance/shapes';
 import type { Keys } from '../keys';
 import type { LeaseNodes } from '../leadership/lease';
 import { generatorRole, type GeneratorRole, keeperRole, type Role } from '../leadership/role';
@@ -46,15 +47,7 @@ export interface GroupState {
   readonly keeper: RoleState;
   /** Sorted by name. Without named sources there is one, without a name. */
   readonly sources: readonly SourceState[];
-  readonly messages: {
-    readonly generated: number;
-    readonly waiting: number;
-    readonly active: number;
-    readonly delayed: number;
-    /** Total number, including messages that are no longer stored. */
-    readonly completed: number;
-    readonly failed: number;
-  };
+  readonly messages: MessageCounts;
   readonly paused: {
     /** Generation of all sources. */
     readonly generating: Pause | undefined;
