@@ -22,8 +22,8 @@ const SILENCE_CHECK_MS = 500;
 /** Messages that a thread sent while this thread was busy are delivered within this time, in milliseconds. */
 const DELIVERY_MS = 50;
 /** How long the thread can take to end when asked, and to terminate, in milliseconds. */
-const END_TIMEOUT_MS = 700;
-const TERMINATE_TIMEOUT_MS = 250;
+const END_TIMEOUT_MS = 450;
+const TERMINATE_TIMEOUT_MS = 200;
 
 /** Records errors in a separate thread until the signal aborts. Never rejects: a thread that ends is replaced. */
 export async function runRecorderThread(options: RecorderHostOptions, activity: Activity): Promise<void> {
