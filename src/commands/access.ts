@@ -14,7 +14,7 @@ export async function openAccess(config: Config) {
   const keys = keysOf(config.namespace);
   const connector = new RedisConnector({ address: redisOf(config), key: keys.lease });
   // Shorter than an instance's timeout, so that a command gives up within 5 s whenever Redis stops answering.
-  const client = await connector.connect('control', { commandTimeout: 2500 });
+  const client = await connector.connect('control', { commandTimeout: 2000 });
   // Loading BullMQ takes as long as all the rest of a command, and most commands get by without.
   let opening: Promise<Queue> | undefined;
   const openQueue = () =>

@@ -24,7 +24,7 @@ export interface RetryResult {
  * How long to retry while Redis fails, in milliseconds: a failover is often over by then, and commands promise to give
  * up within 5 s.
  */
-const RETRY_TIMEOUT_MS = 3500;
+const RETRY_TIMEOUT_MS = 3000;
 const RETRY_INTERVAL_MS = 100;
 const BATCH_SIZE = 100;
 
