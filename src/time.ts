@@ -5,7 +5,7 @@
 export interface Clock {
   /** Milliseconds on the monotonic clock. Only differences are meaningful. */
   now(): number;
-  /** Resolves after `ms` milliseconds, or as soon as one of the signals aborts. Never rejects. */
+  /** Resolves after `ms` milliseconds (0 if negative), or as soon as one of the signals aborts. Never rejects. */
   sleep(ms: number, ...signals: AbortSignal[]): Promise<void>;
 }
 
@@ -14,7 +14,7 @@ export const systemClock: Clock = { now: () => performance.now(), sleep };
 /** Longest delay that a Node.js timer accepts, in milliseconds. A longer one would fire immediately. */
 export const MAX_TIMER_MS = 2_147_483_647;
 
-/** Resolves after `ms` milliseconds, or as soon as one of the signals aborts. Never rejects. */
+/** Resolves after `ms` milliseconds (0 if negative), or as soon as one of the signals aborts. Never rejects. */
 export function sleep(ms: number, ...signals: AbortSignal[]): Promise<void> {
   return new Promise((resolve) => {
     if (signals.some((signal) => signal.aborted)) return resolve();
@@ -23,7 +23,8 @@ export function sleep(ms: number, ...signals: AbortSignal[]): Promise<void> {
       for (const signal of signals) signal.removeEventListener('abort', done);
       resolve();
     };
-    const timer = setTimeout(done, Math.min(ms, MAX_TIMER_MS));
+    // Newer versions of Node.js warn of a negative delay.
+    const timer = setTimeout(done, Math.min(Math.max(0, ms), MAX_TIMER_MS));
     for (const signal of signals) signal.addEventListener('abort', done, { once: true });
   });
 }

@@ -117,7 +117,7 @@ class ProxiedConnection {
       due = Math.max(due, performance.now() + delayMs);
       waiting.push(chunk);
       // Whichever timer fires first, the first chunk is sent first.
-      setTimeout(() => send(/** @type {Buffer} */ (waiting.shift())), due - performance.now());
+      setTimeout(() => send(/** @type {Buffer} */ (waiting.shift())), Math.max(0, due - performance.now()));
     };
   }
 }

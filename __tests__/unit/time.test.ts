@@ -33,6 +33,13 @@ describe('sleep', () => {
     await sleeping;
   });
 
+  it('asks for no negative time, of which newer versions of Node.js warn', async () => {
+    const setTimeout = jest.spyOn(global, 'setTimeout');
+    await sleep(-1);
+    expect(setTimeout.mock.lastCall?.[1]).toBe(0);
+    setTimeout.mockRestore();
+  });
+
   it('leaves no listener on the signal, however it ends', async () => {
     const controller = new AbortController();
     for (let count = 0; count < 20; count++) await sleep(0, controller.signal);
