@@ -2,21 +2,22 @@
 // it lasts, but it excuses nothing else, and the verdict accounts for it exactly.
 //
 // rewind    moves the cursor back, or a little ahead, as `cursor set` does; the ledger says from where to where
-// pauseAll  pauses generating and resumes it; in between nothing may be committed
-// handOver  asks the generator to hand over
+// pauseAll  pauses all generating and resumes it; in between nothing may be committed
+// pauseOne  pauses a named source and resumes it; in between nothing of it may be committed, and the others continue
+// handOver  asks the generator of a source to hand over
 import { createRequire } from 'node:module';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { answerOf } from './world.mjs';
 
 const require = createRequire(import.meta.url);
-const { keysOf } = require('../dist/keys.js');
 const { announce } = require('../dist/membership/announcements.js');
 const { readPositions, setCursor } = require('../dist/operating/cursor.js');
 
-const keys = keysOf('nic');
 const WHO = `chaos@${hostname()}`;
 let moves = 0;
+
+const generatorOf = ({ name }) => (name === undefined ? 'generator' : `generator:${name}`);
 
 export function actions(world, random) {
   const common = { scope: 'task', excuses: () => false };
@@ -30,12 +31,24 @@ export function actions(world, random) {
       inject: () => rewind(world, random),
     },
     { ...common, kind: 'pauseAll', weight: 2, length: [300, 2000], inject: (_, ms) => pause(world, ms) },
+    ...(world.sources[0].name === undefined
+      ? []
+      : [
+          {
+            ...common,
+            kind: 'pauseOne',
+            weight: 2,
+            length: [300, 2000],
+            inject: (_, ms) => pause(world, ms, random.oneOf(world.sources)),
+          },
+        ]),
     {
       ...common,
       kind: 'handOver',
       weight: 2,
       async inject() {
-        await answerOf(announce(world.client, keys, { event: 'handover', who: WHO, role: 'generator' }));
+        const role = generatorOf(random.oneOf(world.sources));
+        await answerOf(announce(world.client, world.keys, { event: 'handover', who: WHO, role }));
         await sleep(300);
       },
     },
@@ -44,20 +57,20 @@ export function actions(world, random) {
 
 /** If the answer is lost, the move might still have succeeded; the history of positions shows it by a unique name. */
 async function rewind(world, random) {
+  const { client, keys } = world;
+  const source = random.oneOf(world.sources);
   const by = `${WHO}:${++moves}`;
-  const now = Number(JSON.parse((await world.client.hget(keys.cursor, 'cursor')) ?? '0'));
+  const now = Number(JSON.parse((await client.hget(source.keys.cursor, 'cursor')) ?? '0'));
   const to = Math.max(0, now + Math.round(random.between(-400, 20)));
-  const answer = await answerOf(
-    setCursor({ client: world.client, keys }, { cursorJson: String(to), by }),
-    2000,
-  );
-  const from = answer?.moved ? answer.from : await fromHistory(world, by);
-  if (from !== null) await world.note({ e: 'move', from: Number(from ?? 0), to });
+  const move = { source: source.name, cursorJson: String(to), by };
+  const answer = await answerOf(setCursor({ client, keys }, move), 2000);
+  const from = answer?.moved ? answer.from : await fromHistory(client, source, by);
+  if (from !== null) await world.note({ e: 'move', source: source.name, from: Number(from ?? 0), to });
 }
 
-async function fromHistory(world, who) {
+async function fromHistory(client, source, who) {
   for (;;) {
-    const positions = await answerOf(readPositions(world.client, keys.source()));
+    const positions = await answerOf(readPositions(client, source.keys));
     if (positions === undefined) await sleep(100);
     else {
       const entry = positions.find((each) => each.who === who);
@@ -66,18 +79,22 @@ async function fromHistory(world, who) {
   }
 }
 
-async function pause(world, ms) {
-  const { client } = world;
-  if ((await answerOf(client.hset(keys.paused, 'generating', JSON.stringify({ by: WHO })))) === undefined)
-    return;
-  await announce(client, keys, { event: 'pause', who: WHO, role: '*' });
+/** @param source undefined: all sources */
+async function pause(world, ms, source) {
+  const { keys } = world;
+  const field = source === undefined ? 'generating' : `generating:${source.name}`;
+  const role = source === undefined ? '*' : generatorOf(source);
+  const set = world.client.hset(keys.paused, field, JSON.stringify({ by: WHO }));
+  if ((await answerOf(set)) === undefined) return;
+  await announce(world.client, keys, { event: 'pause', who: WHO, role });
   const before = await world.committed();
   await sleep(ms);
   const after = await world.committed();
-  if (after.generated > before.generated)
-    world.violation(
-      `${after.generated - before.generated} messages were committed while generating was paused`,
-    );
-  while ((await answerOf(world.client.hdel(keys.paused, 'generating'))) === undefined) await sleep(100);
-  await announce(world.client, keys, { event: 'pause', who: WHO, role: '*' });
+  world.sources.forEach((each, index) => {
+    const count = after[index].generated - before[index].generated;
+    if (count > 0 && (source === undefined || source === each))
+      world.violation(`${count} messages were committed while ${field} was paused`);
+  });
+  while ((await answerOf(world.client.hdel(keys.paused, field))) === undefined) await sleep(100);
+  await announce(world.client, keys, { event: 'pause', who: WHO, role });
 }

@@ -20,6 +20,7 @@ function read(args) {
       minutes: { type: 'string', default: '1' },
       seed: { type: 'string', default: String(Math.floor(Math.random() * 2 ** 31)) },
       instances: { type: 'string', default: '4' },
+      sources: { type: 'string', default: '0' },
       redis: { type: 'string', default: 'single' },
       faults: { type: 'string' },
       actions: { type: 'string' },
@@ -27,15 +28,17 @@ function read(args) {
     },
   });
   const { redis, faults, actions } = values;
-  const [minutes, seed, count, times] = ['minutes', 'seed', 'instances', 'times'].map((name) =>
-    Number(values[name]),
+  const [minutes, seed, count, sources, times] = ['minutes', 'seed', 'instances', 'sources', 'times'].map(
+    (name) => Number(values[name]),
   );
   if (!MODES.includes(redis)) throw new Error(`--redis is "${redis}", expected ${MODES.join(', ')}`);
   if (!(minutes > 0) || !Number.isInteger(seed) || !(count >= 1 && Number.isInteger(count)) || !(times > 0))
     throw new Error(
       'expected --minutes and --times above 0, --seed a whole number, --instances a whole number from 1',
     );
-  return { minutes, seed, count, redis, times, faults: listOf(faults), actions: listOf(actions) };
+  if (!(sources >= 0 && sources <= 256 && Number.isInteger(sources)))
+    throw new Error(`--sources is "${values.sources}", expected a whole number from 0 to 256`);
+  return { minutes, seed, count, redis, sources, times, faults: listOf(faults), actions: listOf(actions) };
 }
 
 /** `none` is the empty list; undefined if omitted. */

@@ -1,6 +1,6 @@
 // Fault injection: real instances and real faults; every promise is checked during the run and at the end.
 //
-//   npm run chaos -- [--minutes 1] [--seed 12345] [--instances 4]
+//   npm run chaos -- [--minutes 1] [--seed 12345] [--instances 4] [--sources 0]
 //                    [--redis single|sentinel|cluster|network] [--faults kill,pause,...] [--actions rewind,...|none] [--times 100]
 //
 // A single Redis loses nothing that it has acknowledged; connections fail too. Behind Sentinels and in a Cluster
@@ -12,7 +12,6 @@
 // the state that they strike differs from run to run.
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { killOnExit } from '../testkit/children.cjs';
 import { summary } from '../testkit/statistics.cjs';
 import { faultsFor } from './faults/faults.mjs';
@@ -24,18 +23,31 @@ import { untilProcessed, verdict } from './verdict.mjs';
 import { startWatch } from './watch.mjs';
 import { openWorld } from './world.mjs';
 
-const { minutes, seed, count, redis, times, faults: names, actions } = readOptions(process.argv.slice(2));
+const {
+  minutes,
+  seed,
+  count,
+  redis,
+  sources,
+  times,
+  faults: names,
+  actions,
+} = readOptions(process.argv.slice(2));
 const unavailable = redis === 'network' ? networkUnavailable() : undefined;
 if (unavailable !== undefined) {
   console.log(`chaos: skipped, ${unavailable}`);
   process.exit(0);
 }
 killOnExit();
-const world = await openWorld(redis);
+// With more sources each of them generates less, so that the handlers keep up.
+const PACE_MS = String(25 * Math.max(1, sources / 2));
+const world = await openWorld(redis, { env: { PACE_MS }, sources });
 const faults = chosenFaults();
 await Promise.all(Array.from({ length: count }, () => world.add()));
-while ((await world.committed()).generated === 0) await sleep(20);
-console.log(`chaos: ${redis}, seed ${seed}, ${minutes} minutes, ${count} instances, logs in ${world.logs}`);
+await world.generating();
+console.log(
+  `chaos: ${redis}, seed ${seed}, ${minutes} minutes, ${count} instances, ${sources} named sources, logs in ${world.logs}`,
+);
 
 const watch = startWatch(world);
 const endsAt = performance.now() + minutes * 60_000;
@@ -45,9 +57,9 @@ await watch.stop();
 console.log('chaos: no more faults; waiting for the queue to run empty');
 await world.order('orders', 'stop');
 await untilProcessed(world);
-const result = await verdict(world.client, world.ledger);
+const result = await verdict(world);
 // Only a single Redis keeps everything that it has acknowledged; otherwise a term can be taken twice.
-const trace = await world.trace.check(world.client, ['single', 'network'].includes(redis));
+const trace = await world.trace.check(world, ['single', 'network'].includes(redis));
 world.problems.push(...result.problems, ...trace.problems);
 const events = await world.ledger.lrange('events', 0, -1);
 await world.close();

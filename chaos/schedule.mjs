@@ -59,9 +59,12 @@ export async function runSchedule(world, watch, faults, { endsAt, times, draw })
 
     const before = await world.committed();
     const passing = Promise.all(strikes.map((strike) => inject(strike.fault, strike.victim, strike.drawn)));
-    const atLeader = victim.name === leaders.generator;
+    const led = world.sources
+      .map((_, index) => index)
+      .filter((index) => leaders.generators[index] === victim.name);
+    const atLeader = led.length > 0;
     const deposes = atLeader && (fault.kind === 'kill' || fault.kind === 'stop');
-    const gapMs = await longestGap(world, before, passing, deposes);
+    const gapMs = await longestGap(world, before, passing, { led: atLeader ? led : undefined, deposes });
     await passing;
     const counted = fault.scope === 'redis' || atLeader;
     if (counted && strikes.length === 1 && gapMs !== undefined) (gaps[fault.kind] ??= []).push(gapMs);
@@ -78,12 +81,12 @@ function lengthOf(fault, draw) {
   return { ms, detail: fault.detail?.(draw) };
 }
 
-/** Draws the generator, the keeper, an instance that leads nothing, or any instance. */
-function victimOf(world, { scope }, { generator, keeper }, draw) {
+/** Draws a generator, the keeper, an instance that leads nothing, or any instance. */
+function victimOf(world, { scope }, { generators, keeper }, draw) {
   const how = draw.weighted([
-    { weight: 4, names: [generator] },
+    { weight: 4, names: generators },
     { weight: 2, names: [keeper] },
-    { weight: 3, spared: [generator, keeper] },
+    { weight: 3, spared: [...generators, keeper] },
     { weight: 1 },
   ]);
   const any = draw.oneOf(world.instances);
@@ -94,30 +97,44 @@ function victimOf(world, { scope }, { generator, keeper }, draw) {
 }
 
 /**
- * Returns the longest time without a commit, in milliseconds, from the fault until it is over and messages are committed
- * again: by another generator if the fault ended the previous one.
+ * Returns the longest time without a commit of one of the sources, in milliseconds, from the fault until it is over and
+ * messages of all of them are committed again: by another generator if the fault ended the previous one.
+ *
+ * @param options `led` are the indexes of the sources that the fault concerns, all if omitted; `deposes` is whether it ends
+ * their generator
  */
-async function longestGap(world, before, passing, byAnother) {
+async function longestGap(world, before, passing, { led, deposes }) {
   let passedAt;
   void passing.then(() => (passedAt = performance.now()));
-  let seen = before.generated;
-  let lastAt = performance.now();
-  let longest = 0;
+  const startedAt = performance.now();
+  const waits = before.map(({ term, generated }, index) => {
+    return { index, term, seen: generated, lastAt: startedAt, longest: 0, isOver: false };
+  });
+  const concerned = waits.filter(({ index }) => led?.includes(index) ?? true);
   for (;;) {
     await sleep(4);
-    const now = await world.committed();
+    const committed = await world.committed();
     const at = performance.now();
-    // Writes that a replica had not received are lost.
-    if (now.generated < seen) seen = now.generated;
-    if (now.generated > seen) {
+    for (const wait of concerned) {
+      if (wait.isOver) continue;
+      const now = committed[wait.index];
+      // Writes that a replica had not received are lost.
+      if (now.generated < wait.seen) wait.seen = now.generated;
+      if (now.generated === wait.seen) continue;
       // Nobody can commit while Redis itself is down or loading its data.
-      longest = Math.max(longest, at - Math.max(lastAt, world.redisBackAt));
-      [seen, lastAt] = [now.generated, at];
-      if (passedAt !== undefined && (!byAnother || now.term > before.term)) return longest;
+      wait.longest = Math.max(wait.longest, at - Math.max(wait.lastAt, world.redisBackAt));
+      [wait.seen, wait.lastAt] = [now.generated, at];
+      wait.isOver = passedAt !== undefined && (!deposes || now.term > wait.term);
     }
+    const open = concerned.filter(({ isOver }) => !isOver);
+    if (open.length === 0) return Math.max(...concerned.map(({ longest }) => longest));
     if (passedAt !== undefined && world.problems.length > 0) return undefined;
-    if (passedAt !== undefined && at - Math.max(lastAt, passedAt) > MAX_GAP_MS) {
-      world.violation(`nothing was committed for ${MAX_GAP_MS} ms`);
+    const overdue = open.find(
+      ({ lastAt }) => passedAt !== undefined && at - Math.max(lastAt, passedAt) > MAX_GAP_MS,
+    );
+    if (overdue !== undefined) {
+      const { name } = world.sources[overdue.index];
+      world.violation(`nothing${name === undefined ? '' : ` of ${name}`} was committed for ${MAX_GAP_MS} ms`);
       return undefined;
     }
   }

@@ -34,7 +34,7 @@ async function tryKind(kind) {
   const refuse = refusalsOf(world)[kind];
   const random = seededRandom(1);
   await Promise.all(Array.from({ length: Number(values.instances) }, () => world.add()));
-  while ((await world.committed()).generated === 0) await sleep(20);
+  await world.generating();
   const startedAt = performance.now();
   for (let spell = 0; spell < Number(values.spells); spell++) {
     const accept = await refuse();
@@ -45,7 +45,7 @@ async function tryKind(kind) {
   const seconds = Math.round((performance.now() - startedAt) / 1000);
   await world.order('orders', 'stop');
   await untilProcessed(world, 120_000);
-  const result = await verdict(world.client, world.ledger);
+  const result = await verdict(world);
   const problems = [...world.problems, ...result.problems];
   await world.close();
   violations += problems.length;

@@ -50,15 +50,16 @@ process.exit(violations === 0 ? 0 : 1);
 async function openGroup(count) {
   const world = await openWorld('single', { env: { PACE_MS: values.pace } });
   await Promise.all(Array.from({ length: count }, () => world.add()));
-  while ((await world.committed()).generated === 0) await sleep(20);
+  await world.generating();
   return world;
 }
 
 async function tryStall({ role, direction, count, victims, world }) {
   // The keeper moves away from the generator.
   await sleep(AROUND_MS);
-  const leaders = await world.leaders();
-  const struck = world.instances.filter(({ name }) => victims === 'all' || name === leaders[victims]);
+  const { generators, keeper } = await world.leaders();
+  const leader = victims === 'generator' ? generators[0] : keeper;
+  const struck = world.instances.filter(({ name }) => victims === 'all' || name === leader);
   const gaps = watchGaps(world);
   for (const { name } of struck)
     await world.note({ e: 'fault', id: name, i: name, kind: 'stall', excuses: false });
@@ -70,7 +71,7 @@ async function tryStall({ role, direction, count, victims, world }) {
   for (const { name } of struck) await world.note({ e: 'healed', i: name, id: name });
   await world.order('orders', 'stop');
   await untilProcessed(world, 120_000);
-  const result = await verdict(world.client, world.ledger);
+  const result = await verdict(world);
   world.problems.push(...result.problems);
   await world.close();
   return { role, direction, count, victims, longest, twice: result.excused, world };
@@ -89,7 +90,7 @@ function watchGaps(world) {
       const answer = await answerOf(
         Promise.all([
           client.hget('{nic}:cursor', 'generated'),
-          client.hget('{nic}:messages:metrics:completed', 'count'),
+          client.zcard('{nic}:messages:completed'),
           client.zcard('{nic}:messages:failed'),
           client.hlen('{nic}:errors'),
         ]),

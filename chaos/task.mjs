@@ -1,4 +1,4 @@
-// The task of the fault injection. Generates numbers from 1 on until told to stop, and records every start and
+// The task of the fault injection. Generates numbers from 1 on for each source until told to stop, and records every start and
 // end of a handling in a list of the ledger, a second Redis that no fault touches. Every tenth number fails.
 //
 // On request it also injects faults from within: it blocks the event loop, makes the wall clock jump, and has
@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { isMeantToFail } from './failing.mjs';
 
-const { LEDGER, INSTANCE_NAME, PACE_MS = '25' } = process.env;
+const { LEDGER, INSTANCE_NAME, PACE_MS = '25', SOURCES = '' } = process.env;
 const ledger = new Redis(LEDGER, { maxRetriesPerRequest: null });
 const orders = new Redis(LEDGER, { maxRetriesPerRequest: null });
 for (const client of [ledger, orders]) client.on('error', () => undefined);
@@ -47,16 +47,16 @@ orders.on('message', (_channel, text) => {
   ORDERS[order](Number(value));
 });
 
-/** Enough for some messages to be active, and to fail, after `generate` has failed. */
-const BURST = { count: 240, ms: 25 };
+/** Enough for some messages to be active, and to fail, after `generate` has failed; of all sources together. */
+const BURST = { count: Math.ceil(240 / SOURCES.split(',').length), ms: 25 };
 const isFailing = () => performance.now() < failing.until;
 
-export async function* generate({ cursor = 0, signal }) {
+export async function* generate({ cursor = 0, source, signal }) {
   for (let last = cursor; !signal.aborted && !stopped;) {
     if (isFailing()) {
       if (last > cursor) {
         const { count, ms } = BURST;
-        yield { messages: numbers(last, count).map((n) => ({ n, ms })), cursor: (last += count) };
+        yield { messages: numbers(last, count).map((n) => ({ n, source, ms })), cursor: (last += count) };
       }
       if (failing.how === 'throw') throw new Error('the upstream is down, as ordered');
       if (failing.how === 'return') return;
@@ -65,7 +65,7 @@ export async function* generate({ cursor = 0, signal }) {
       continue;
     }
     const count = 1 + Math.floor(Math.random() * 12);
-    const messages = numbers(last, count).map((n) => ({ n }));
+    const messages = numbers(last, count).map((n) => ({ n, source }));
     last += count;
     yield { messages, cursor: last };
     await sleep(Math.random() * Number(PACE_MS), undefined, { signal }).catch(() => undefined);

@@ -13,20 +13,22 @@ export function openTrace() {
       if (OF_PROTOCOL.test(line)) lines.push(line);
     },
     /** @returns {Promise<{ events: number, problems: string[] }>} steps that the model does not allow */
-    async check(client, lossless) {
-      const [terms, generated] = await Promise.all([
-        client.lrange('{nic}:terms', 0, -1),
-        client.hget('{nic}:cursor', 'generated'),
-      ]);
-      const stored = {
-        terms: terms.map((json) => JSON.parse(json)),
-        cursor: { generated: Number(generated ?? 0) },
-      };
-      const problems = checkTrace(parseLog(lines.join('\n')), stored, { lossless });
-      return {
-        events: lines.length,
-        problems: problems.map((problem) => `no trace of the model: ${problem}`),
-      };
+    async check({ client, sources }, lossless) {
+      const parsed = parseLog(lines.join('\n'));
+      const problems = [];
+      for (const { name, keys } of sources) {
+        const [terms, generated] = await Promise.all([
+          client.lrange(keys.terms, 0, -1),
+          client.hget(keys.cursor, 'generated'),
+        ]);
+        const stored = {
+          terms: terms.map((json) => JSON.parse(json)),
+          cursor: { generated: Number(generated ?? 0) },
+        };
+        for (const problem of checkTrace(parsed, stored, { source: name, lossless }))
+          problems.push(`${name ?? 'generator'}: no trace of the model: ${problem}`);
+      }
+      return { events: lines.length, problems };
     },
   };
 }

@@ -6,35 +6,39 @@ import { isMeantToFail } from './failing.mjs';
 const LOST_LINES = 2000;
 
 /** @returns {Promise<{ messages: number, failed: number, excused: number, problems: string[] }>} */
-export async function verdict(client, ledger) {
+export async function verdict({ client, ledger, sources }) {
   const problems = [];
   const report = (what, list) => {
     if (list.length > 0) problems.push(`${list.length} ${what}: ${list.slice(0, 10).join(', ')}`);
   };
 
-  const generated = Number((await client.hget('{nic}:cursor', 'generated')) ?? 0);
+  // The committed numbers of each source are 1 to N and those that each cursor move repeats, with ids in the same order.
   const lastId = Number((await client.get('{nic}:messages:id')) ?? 0);
-  const cursor = Number(JSON.parse((await client.hget('{nic}:cursor', 'cursor')) ?? '0'));
-  const numbers = await expectedNumbers(ledger, lastId);
-  if (generated !== lastId || cursor !== numbers.cursor) {
-    const expected = `the cursor is at ${cursor}, expected ${numbers.cursor}`;
-    problems.push(`${generated} messages counted, ${lastId} ids given out, ${expected}`);
-  }
-
-  // The committed numbers are 1 to N and those that each cursor move repeats, with ids in the same order.
+  const expected = await expectedNumbers(ledger, sources);
+  const numbers = [];
   const misplaced = [];
   for (let from = 1; from <= lastId; from += 1000) {
     const ids = Array.from({ length: Math.min(1000, lastId - from + 1) }, (_, index) => from + index);
     const pipeline = client.pipeline();
     for (const id of ids) pipeline.hget(`{nic}:messages:${id}`, 'data');
     (await pipeline.exec()).forEach(([, data], index) => {
-      if (data === null || JSON.parse(data).n !== numbers.of(ids[index])) misplaced.push(ids[index]);
+      const { n, source } = JSON.parse(data ?? '{}');
+      numbers[ids[index]] = n;
+      if (n === undefined || n !== expected.get(source)?.next()) misplaced.push(ids[index]);
     });
   }
   report('messages lost, doubled or out of order', misplaced);
+  for (const { name, keys } of sources) {
+    const [generated, cursor] = await client.hmget(keys.cursor, 'generated', 'cursor');
+    const { count, last } = expected.get(name);
+    if (Number(generated) !== count || Number(JSON.parse(cursor ?? '0')) !== last) {
+      const found = `${generated} messages counted, and the cursor is at ${cursor}`;
+      problems.push(`${name ?? 'generator'}: ${found}, expected ${count} and ${last}`);
+    }
+  }
 
   // Each message is completed or failed, and exactly those that were meant to fail have failed.
-  const all = Array.from({ length: generated }, (_, index) => index + 1);
+  const all = Array.from({ length: lastId }, (_, index) => index + 1);
   const completed = new Set((await client.zrange('{nic}:messages:completed', 0, -1)).map(Number));
   const failed = new Set((await client.zrange('{nic}:messages:failed', 0, -1)).map(Number));
   const recorded = new Set((await client.hkeys('{nic}:errors')).map(Number));
@@ -44,7 +48,7 @@ export async function verdict(client, ledger) {
   );
   report(
     'messages completed that should have failed, or the reverse',
-    all.filter((id) => failed.has(id) !== isMeantToFail(numbers.of(id))),
+    all.filter((id) => failed.has(id) !== isMeantToFail(numbers[id])),
   );
   report(
     'errors not as what failed',
@@ -54,7 +58,7 @@ export async function verdict(client, ledger) {
   const { excused, inexcusable } = await doubleHandlings(ledger, all.length);
   report('messages never handled', inexcusable.never);
   report('messages handled twice without cause', inexcusable.twice);
-  return { messages: generated, failed: failed.size, excused, problems };
+  return { messages: lastId, failed: failed.size, excused, problems };
 }
 
 /** Waits until nothing is left to handle or to record. */
@@ -80,18 +84,36 @@ export async function untilProcessed(world, longestMs = 40_000) {
   }
 }
 
-/** Returns the number of the message with each id: consecutive, except where the cursor was moved. */
-async function expectedNumbers(ledger, lastId) {
-  const numbers = [];
-  let cursor = 0;
-  for (const line of await ledger.lrange('events', 0, -1)) {
-    if (!line.includes('"move"')) continue;
-    const { from, to } = JSON.parse(line);
-    while (cursor < from) numbers.push(++cursor);
-    cursor = to;
+/** Maps each source to its numbers in the order in which they must be: consecutive, except where the cursor was moved. */
+async function expectedNumbers(ledger, sources) {
+  const lines = await ledger.lrange('events', 0, -1);
+  const moves = lines.filter((line) => line.includes('"move"')).map((line) => JSON.parse(line));
+  return new Map(
+    sources.map(({ name }) => [name, new Numbers(moves.filter(({ source }) => source === name))]),
+  );
+}
+
+class Numbers {
+  #moves;
+  count = 0;
+  last = 0;
+
+  constructor(moves) {
+    this.#moves = moves;
+    this.#follow();
   }
-  while (numbers.length < lastId) numbers.push(++cursor);
-  return { cursor, of: (id) => numbers[id - 1] };
+
+  next() {
+    this.count++;
+    const n = ++this.last;
+    this.#follow();
+    return n;
+  }
+
+  /** Follows the moves from where the numbers are now. */
+  #follow() {
+    while (this.#moves[0]?.from === this.last) this.last = this.#moves.shift().to;
+  }
 }
 
 /**

@@ -1,4 +1,4 @@
-// Checks during the run. Whenever no fault has been active for 5 s, every promise must hold: each role has a leader, the
+// Checks during the run. Whenever no fault has been active for 5 s, every promise must hold: each role has a leader, every
 // cursor advances, messages are handled, none is stuck, every failure is recorded and every instance is ready. While only
 // the task fails, all but the first three must hold as well.
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -26,7 +26,12 @@ export function startWatch(world) {
   /** Maps a promise and its subject to the violation, its start, and the number of polls that have seen it. */
   const wrong = new Map();
   const checks = {};
-  const sights = { cursor: new Moving(), handled: new Moving(), active: new Ages(), unrecorded: new Ages() };
+  const sights = {
+    cursors: world.sources.map(() => new Moving()),
+    handled: new Moving(),
+    active: new Ages(),
+    unrecorded: new Ages(),
+  };
   let stopped = false;
 
   const quietFor = (...scopes) => {
@@ -86,21 +91,27 @@ const described = ({ kind, i, detail, from, to = 'now' }) =>
 
 /** Returns one entry for each promise that could be checked; `what` is its violation, if any. */
 async function look(world, sights) {
-  const [state, readiness] = await Promise.all([readState(world.client), readAll(world)]);
+  const [state, readiness] = await Promise.all([readState(world), readAll(world)]);
   if (state === undefined) return readiness;
   const { leaders, generated, handled, activeIds, unrecorded } = state;
   const findings = leaders
     .filter(({ exists }) => exists)
-    .map(({ role, instance, ttl }) => ({
+    .map(({ role, of, instance, ttl }) => ({
       promise: role,
-      what: ttl > 0 ? undefined : { text: `nobody leads as ${role}, the last was ${instance}` },
+      what:
+        ttl > 0
+          ? undefined
+          : { of, text: `nobody leads as ${role}${ofSource(of)}, the last was ${instance}` },
     }));
-  const rests = (promise, moving, value, text) => {
+  const rests = (promise, moving, value, text, of) => {
     const ms = moving.restsFor(value);
-    const what = ms > MAX_IDLE_MS ? { text: `${text} for ${Math.round(ms)} ms` } : undefined;
+    const what = ms > MAX_IDLE_MS ? { of, text: `${text} for ${Math.round(ms)} ms` } : undefined;
     findings.push({ promise, what });
   };
-  rests('cursor', sights.cursor, generated, 'the cursor has not advanced');
+  world.sources.forEach(({ name }, index) => {
+    const text = `the cursor${ofSource(name)} has not advanced`;
+    rests('cursor', sights.cursors[index], generated[index], text, name);
+  });
   rests('handling', sights.handled, handled, 'no message has been handled');
   const oldest = (promise, ages, ids, limit, text) => {
     const old = ages.olderThan(limit, ids);
@@ -124,25 +135,28 @@ async function look(world, sights) {
   return [...findings, ...readiness];
 }
 
-async function readState(client) {
-  const role = (name, record, lease) =>
-    Promise.all([client.hget(record, 'instance'), client.pttl(lease)]).then(([instance, ttl]) => {
-      // A build without that role has no such record.
-      return { role: name, exists: instance !== null, instance, ttl };
-    });
+const ofSource = (name) => (name === undefined ? '' : ` of ${name}`);
+
+async function readState({ client, keys, sources }) {
+  const role = async (name, { leader, lease }, of) => {
+    const [instance, ttl] = await Promise.all([client.hget(leader, 'instance'), client.pttl(lease)]);
+    return { role: name, of, exists: instance !== null, instance, ttl };
+  };
   return answerOf(
     Promise.all([
-      role('generator', '{nic}:leader', '{nic}:lease'),
-      role('keeper', '{nic}:keeper', '{nic}:lease:keeper'),
-      client.hget('{nic}:cursor', 'generated'),
-      client.hget('{nic}:messages:metrics:completed', 'count'),
+      Promise.all([
+        role('keeper', keys.keeper),
+        ...sources.map((each) => role('generator', each.keys, each.name)),
+      ]),
+      Promise.all(sources.map((source) => client.hget(source.keys.cursor, 'generated'))),
+      client.zcard('{nic}:messages:completed'),
       client.zcard('{nic}:messages:failed'),
       client.lrange('{nic}:messages:active', 0, -1),
       unrecordedFailures(client),
-    ]).then(([generator, keeper, generated, completed, failed, activeIds, unrecorded]) => ({
-      leaders: [generator, keeper],
-      generated: Number(generated),
-      handled: Number(completed) + failed,
+    ]).then(([leaders, generated, completed, failed, activeIds, unrecorded]) => ({
+      leaders,
+      generated: generated.map(Number),
+      handled: completed + failed,
       activeIds,
       unrecorded,
     })),

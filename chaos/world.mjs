@@ -1,5 +1,6 @@
 // The parts of a run: Redis, the ledger, the instances, and the violations found.
 import { appendFileSync, mkdtempSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,13 +9,19 @@ import { startRedis } from '../testkit/redis.cjs';
 import { startSubject } from './subject.mjs';
 import { openTrace } from './trace.mjs';
 
+const require = createRequire(import.meta.url);
+const { keysOf } = require('../dist/keys.js');
+
 export const LEASE_TTL_MS = 5000;
 /** Locks are renewed at half of this: a shorter disturbance costs no message its lock. */
 export const JOB_LOCK_MS = 12_000;
 const MAIN = resolve('dist/main.js');
 
-/** @param settings `env` is added to the environment of every instance */
-export async function openWorld(mode, { env: given = {} } = {}) {
+/**
+ * @param settings `env` is added to the environment of every instance; `sources` is the number of named sources, 0 for a
+ * task without them
+ */
+export async function openWorld(mode, { env: given = {}, sources: count = 0 } = {}) {
   const logs = mkdtempSync(join(tmpdir(), 'nic-chaos-'));
   const socket = join(logs, 'ledger.sock');
   const subject = await startSubject(mode);
@@ -24,6 +31,9 @@ export async function openWorld(mode, { env: given = {} } = {}) {
   const instances = [];
   const problems = [];
   const trace = openTrace();
+  const keys = keysOf('nic');
+  const names = count === 0 ? [undefined] : Array.from({ length: count }, (_, index) => `s${index + 1}`);
+  const sources = names.map((name) => ({ name, keys: keys.source(name) }));
   const startedAt = performance.now();
   let client = await subject.connect();
   let started = 0;
@@ -37,6 +47,9 @@ export async function openWorld(mode, { env: given = {} } = {}) {
     instances,
     problems,
     trace,
+    keys,
+    /** Their names, undefined without named sources, and their keys. */
+    sources,
     get client() {
       return client;
     },
@@ -55,19 +68,26 @@ export async function openWorld(mode, { env: given = {} } = {}) {
     add,
     /** Removes an instance, which the caller must then stop. */
     remove: (instance) => void instances.splice(instances.indexOf(instance), 1),
-    /** Returns the leaders of the generator and keeper roles, as far as this build has both. */
+    /** Returns who leads each source, in the order of `sources`, and the keeper; undefined where nobody does. */
     async leaders() {
-      const names = await answerOf(
-        Promise.all([client.hget('{nic}:leader', 'instance'), client.hget('{nic}:keeper', 'instance')]),
-      );
-      return { generator: names?.[0] ?? undefined, keeper: names?.[1] ?? undefined };
+      const records = [keys.keeper, ...sources.map((source) => source.keys)].map(({ leader }) => leader);
+      const found = await answerOf(Promise.all(records.map((key) => client.hget(key, 'instance'))));
+      const [keeper, ...generators] = records.map((_, index) => found?.[index] ?? undefined);
+      return { keeper, generators };
     },
+    /** Returns what has been committed of each source, in the order of `sources`. */
     async committed() {
       for (;;) {
-        const answer = await answerOf(client.hmget('{nic}:cursor', 'term', 'generated'));
-        if (answer) return { term: Number(answer[0] ?? 0), generated: Number(answer[1] ?? 0) };
+        const read = ({ cursor }) => client.hmget(cursor, 'term', 'generated');
+        const answer = await answerOf(Promise.all(sources.map((source) => read(source.keys))));
+        if (answer)
+          return answer.map(([term, generated]) => ({ term: Number(term), generated: Number(generated) }));
         await sleep(20);
       }
+    },
+    /** Resolves once something of every source has been committed. */
+    async generating() {
+      while ((await world.committed()).some(({ generated }) => generated === 0)) await sleep(20);
     },
     async close() {
       closing = true;
@@ -92,6 +112,7 @@ export async function openWorld(mode, { env: given = {} } = {}) {
       KEEP_COMPLETED: '100000000',
       BOARD: 'on',
       BOARD_PORT: '0',
+      ...(count > 0 && { SOURCES: names.join() }),
       ...given,
       ...env,
     };

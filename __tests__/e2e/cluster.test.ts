@@ -55,5 +55,5 @@ it('leadership passes on and the commands work in a Cluster of three masters', a
 
 it('when a master of the Cluster dies, stands still or hands over, all goes on without a restart', async () => {
   const faults = ['--faults', 'failover,freeze,switch', '--actions', 'none', '--times', '3'];
-  await expectToSurvive(['--redis', 'cluster', '--seed', '5', ...faults]);
+  await expectToSurvive(['--redis', 'cluster', '--sources', '3', '--seed', '5', ...faults]);
 }, 120_000);

@@ -19,9 +19,9 @@ export function taskFaults(world) {
       async inject(_, ms) {
         await order('return')(_, ms);
         // Only the next generator starts again.
-        const { generator } = await world.leaders();
-        const leader = world.instances.find(({ name }) => name === generator);
-        if (leader) await stopInOrder(world, leader);
+        const { generators } = await world.leaders();
+        for (const leader of world.instances.filter(({ name }) => generators.includes(name)))
+          await stopInOrder(world, leader);
       },
     },
   ];
