@@ -6,6 +6,7 @@ import { startFeedServer } from '../helpers/feedServer';
 import { history, upTo } from '../helpers/history';
 import { type InstanceProcess, killAll, startInstance } from '../helpers/instance';
 import { DURABLE, type RedisServer, startRedis } from '../helpers/redisServer';
+import { runCommand } from '../helpers/runCommand';
 import { waitFor } from '../helpers/waitFor';
 
 const TASK = resolve('__tests__/fixtures/sourcesTask.mjs');
@@ -133,6 +134,44 @@ it('instances campaign only for sources that they know, and an instance that mus
   expect([old.name, newer.name]).toContain(led.get('b')!.instance);
   newer.signal('SIGTERM');
   await waitFor(async () => (await leaders()).get('b')!.instance === old.name, 'b to be taken over');
+});
+
+it('commands with --source act on that source alone, and the others continue in their terms', async () => {
+  const sources = ['a', 'b', 'c'];
+  for (let n = 0; n < 2; n++) start({ TASK, SOURCES: sources.join(',') });
+  await waitFor(async () => [...(await committed(sources)).values()].every((term) => term > 0), 'commits');
+  // The balance is checked after 3 s of calm; from then on nothing moves by itself.
+  await waitFor(async () => (await spread(sources)).join() === '1,2', 'the sources to be spread', 10_000);
+  const before = await leaders();
+  const operate = async (...args: string[]) => {
+    const { code, stderr } = await runCommand(args, { REDISURL: redis.url, NAMESPACE: namespace });
+    if (code !== 0) throw new Error(stderr);
+  };
+  const position = async (name: string) =>
+    Number(await redis.client.hget(keysOf(namespace).source(name).cursor, 'generated'));
+  const moves = async (name: string) => {
+    const from = await position(name);
+    await waitFor(async () => (await position(name)) > from + 5, `${name} to generate`);
+  };
+
+  await operate('pause', '--source', 'a');
+  const paused = await position('a');
+  await Promise.all([moves('b'), moves('c')]);
+  expect(await position('a')).toBe(paused);
+  await operate('cursor', 'set', '1000', '--source', 'a');
+  await operate('resume', '--source', 'a');
+  await moves('a');
+  await operate('handover', '--source', 'b');
+  await moves('b');
+
+  const after = await leaders();
+  expect(after.get('a')!.term).toBeGreaterThan(before.get('a')!.term);
+  expect(after.get('b')!.instance).not.toBe(before.get('b')!.instance);
+  expect(after.get('c')).toEqual(before.get('c'));
+  const numbers = await numbersBySource();
+  const ofA = numbers.get('a')!;
+  expect(ofA).toEqual([...upTo(paused), ...upTo(ofA.length - paused).map((n) => 1000 + n)]);
+  for (const name of ['b', 'c']) expect(numbers.get(name)).toEqual(upTo(numbers.get(name)!.length));
 });
 
 describe('the examples', () => {

@@ -25,7 +25,15 @@ const instance = startInstance({
   ...{ CONCURRENCY: '20', MAX_BACKLOG: '5000', KEEP_COMPLETED: '0' },
 });
 
-const completed = async () => Number(await client.hget('{nic}:messages:metrics:completed', 'count'));
+/** How many messages have been generated and are no longer in the queue. */
+async function completed() {
+  const [generated, waiting, active] = await Promise.all([
+    client.hget('{nic}:cursor', 'generated'),
+    client.llen('{nic}:messages:wait'),
+    client.llen('{nic}:messages:active'),
+  ]);
+  return Number(generated) - waiting - active;
+}
 const residentKb = () => residentMb(instance.process.pid) * 1024;
 
 /** Opens a view and counts the data that it receives. */
