@@ -21,6 +21,7 @@ function read(args) {
       seed: { type: 'string', default: String(Math.floor(Math.random() * 2 ** 31)) },
       instances: { type: 'string', default: '4' },
       sources: { type: 'string', default: '0' },
+      pace: { type: 'string' },
       redis: { type: 'string', default: 'single' },
       faults: { type: 'string' },
       actions: { type: 'string' },
@@ -38,7 +39,20 @@ function read(args) {
     );
   if (!(sources >= 0 && sources <= 256 && Number.isInteger(sources)))
     throw new Error(`--sources is "${values.sources}", expected a whole number from 0 to 256`);
-  return { minutes, seed, count, redis, sources, times, faults: listOf(faults), actions: listOf(actions) };
+  // With more sources each of them generates less by default, so that the handlers keep up.
+  const pace = Number(values.pace ?? 25 * Math.max(1, sources / 2));
+  if (!(pace >= 0)) throw new Error(`--pace is "${values.pace}", expected milliseconds`);
+  return {
+    minutes,
+    seed,
+    count,
+    redis,
+    sources,
+    pace,
+    times,
+    faults: listOf(faults),
+    actions: listOf(actions),
+  };
 }
 
 /** `none` is the empty list; undefined if omitted. */

@@ -1,6 +1,6 @@
 // Fault injection: real instances and real faults; every promise is checked during the run and at the end.
 //
-//   npm run chaos -- [--minutes 1] [--seed 12345] [--instances 4] [--sources 0]
+//   npm run chaos -- [--minutes 1] [--seed 12345] [--instances 4] [--sources 0] [--pace 25]
 //                    [--redis single|sentinel|cluster|network] [--faults kill,pause,...] [--actions rewind,...|none] [--times 100]
 //
 // A single Redis loses nothing that it has acknowledged; connections fail too. Behind Sentinels and in a Cluster
@@ -29,6 +29,7 @@ const {
   count,
   redis,
   sources,
+  pace,
   times,
   faults: names,
   actions,
@@ -39,9 +40,7 @@ if (unavailable !== undefined) {
   process.exit(0);
 }
 killOnExit();
-// With more sources each of them generates less, so that the handlers keep up.
-const PACE_MS = String(25 * Math.max(1, sources / 2));
-const world = await openWorld(redis, { env: { PACE_MS }, sources });
+const world = await openWorld(redis, { env: { PACE_MS: String(pace) }, sources });
 const faults = chosenFaults();
 await Promise.all(Array.from({ length: count }, () => world.add()));
 await world.generating();
