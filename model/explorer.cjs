@@ -104,7 +104,7 @@ async function explore(parts, redis, faults, { namespace, rewrite, kills = false
       rewrite: rewrite?.(keys),
     });
     gates.set(instance, gate);
-    const connector = new RedisConnector({ address: parseRedisUrl(gate.url), key: keys.lease });
+    const connector = new RedisConnector({ address: parseRedisUrl(gate.url), key: keys.errors });
     const committer = new Committer({
       connect: () => connector.connect('commit'),
       keys,

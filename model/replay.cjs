@@ -141,7 +141,7 @@ async function replay(parts, redis, schedule, { namespace, without }) {
       return without ? WITHOUT[guard](sent, inTransaction, own) : sent;
     };
     leader.gate = await startGate(redis.port, { request: seen('request'), answer: seen('answer'), rewrite });
-    const connector = new RedisConnector({ address: parseRedisUrl(leader.gate.url), key: keys.lease });
+    const connector = new RedisConnector({ address: parseRedisUrl(leader.gate.url), key: keys.errors });
     const logger = { error() {}, warn() {}, info() {}, debug() {}, child: () => logger };
     const committer = new Committer({
       connect: () => connector.connect('commit'),

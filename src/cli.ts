@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { GetErrorsOptions } from './commands/getErrors';
 import { addOperatingCommands } from './commands/operatingCommands';
@@ -135,6 +136,8 @@ async function printErrors(terminal: Terminal, ids: readonly string[], options: 
   if (ids.length > 0 && senseless !== undefined) {
     throw new AppError(`getErrors got ids and --${senseless}, expected one or the other`, 2);
   }
+  // What is printed is garbage at once. By default V8 lets much of it pile up before it collects.
+  for (const flag of ['--optimize-for-size', '--semi-space-growth-factor=1']) setFlagsFromString(flag);
   const { getErrors, getErrorsById } = await import('./commands/getErrors.js');
   const { summarizeErrors } = await import('./commands/errorSummary.js');
   await withRedis(terminal, async ({ errorLog, namespace }) => {

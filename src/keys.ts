@@ -19,16 +19,6 @@ export interface Keys {
   readonly roles: string;
   /** Prefix that BullMQ puts before `:messages:*`. */
   readonly queuePrefix: string;
-  /** String, the Redlock lease. */
-  readonly lease: string;
-  /** Hash, the fencing record: instance, term, since. */
-  readonly leader: string;
-  /** Hash, how the newest ended term came to its end: term, cause, note, at. */
-  readonly ended: string;
-  /** List, newest first: each term as it was taken, with the cause of the previous term's end. */
-  readonly terms: string;
-  /** Hash, what has been committed: cursor, generated, term. */
-  readonly cursor: string;
   /** Hash, job id to error record. */
   readonly errors: string;
   /** Hash, the error recorder's place in the event stream: position. */
@@ -99,11 +89,6 @@ export function keysOf(namespace: string): Keys {
     paused: `${prefix}:paused`,
     roles: `${prefix}:roles`,
     queuePrefix: prefix,
-    lease: `${prefix}:lease`,
-    leader: `${prefix}:leader`,
-    ended: `${prefix}:ended`,
-    terms: `${prefix}:terms`,
-    cursor: `${prefix}:cursor`,
     errors: `${prefix}:errors`,
     recorder: `${prefix}:recorder`,
     instances: `${prefix}:instances`,

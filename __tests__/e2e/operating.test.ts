@@ -40,9 +40,9 @@ const start = (more: Record<string, string> = {}) =>
     ...{ REDISURL: redis.url, TASK: resolve('__tests__/fixtures/countingTask.mjs') },
     ...{ MAX_BACKLOG: '1000000', LEASE_TTL_MS: '600', ...more },
   });
-const position = async () => Number((await redis.client.hget(keys.cursor, 'generated')) ?? 0);
-const cursor = () => redis.client.hget(keys.cursor, 'cursor');
-const leader = async () => (await readLeader(redis.client, keys))!;
+const position = async () => Number((await redis.client.hget(keys.source().cursor, 'generated')) ?? 0);
+const cursor = () => redis.client.hget(keys.source().cursor, 'cursor');
+const leader = async () => (await readLeader(redis.client, keys.source()))!;
 const generator = async () => {
   const { instance } = await leader();
   return running.find(({ name }) => name === instance);
@@ -153,7 +153,10 @@ it('generation stops with one error line when keys are deleted by hand, until an
       log.filter(({ level, message }) => level === 'error' && message.includes('cursor reset')),
     );
   await waitFor(() => errors().length > 0, 'the line');
-  await waitFor(async () => (await redis.client.hgetall(keys.leader))['term'] !== undefined, 'a term');
+  await waitFor(
+    async () => (await redis.client.hgetall(keys.source().leader))['term'] !== undefined,
+    'a term',
+  );
   await new Promise((resolve) => setTimeout(resolve, 700));
   expect(errors()).toHaveLength(1);
   expect(await position()).toBe(0);
@@ -170,7 +173,7 @@ it('generation stops with one error line when keys are deleted by hand, until an
 
 it('generation also stops when only the cursor is deleted by hand, but not when a restarted Redis has lost writes', async () => {
   await group(1);
-  await redis.client.del(keys.cursor);
+  await redis.client.del(keys.source().cursor);
   await running[0]!.logged(({ level, message }) => level === 'error' && message.includes('cursor reset'));
   expect((await runCommand(['cursor', 'reset'], { REDISURL: redis.url })).code).toBe(0);
   await waitFor(async () => (await position()) > 0, 'messages');

@@ -39,7 +39,7 @@ afterEach(async () => {
 
 async function lead(instance = 'a', overrides: Partial<CommitterOptions> = {}): Promise<Committer> {
   const { term: number } = await takeTerm(redis.client, keys, generatorRole(keys), instance);
-  const connector = new RedisConnector({ address: parseRedisUrl(redis.url), key: keys.lease });
+  const connector = new RedisConnector({ address: parseRedisUrl(redis.url), key: keys.source().lease });
   return new Committer({
     async connect() {
       const client = await connector.connect('commit');
@@ -61,7 +61,7 @@ async function lead(instance = 'a', overrides: Partial<CommitterOptions> = {}): 
 const encode = (messages: unknown[], cursor: unknown) => encodeBatch({ messages, cursor }, batchLimits(5000));
 const batch = (...messages: number[]) => encode(messages, messages.at(-1) ?? 'moved');
 const queued = async () => (await history<number>(redis.client)).map(({ message }) => message);
-const stored = async () => redis.client.hgetall(keys.cursor);
+const stored = async () => redis.client.hgetall(keys.source().cursor);
 
 it('a batch, its cursor and the count are written together, in order, under consecutive ids', async () => {
   const committer = await lead();
@@ -132,14 +132,14 @@ it('nothing is sent once the trust deadline has passed', async () => {
 it('the same term number held by another instance does not pass the fence', async () => {
   // A Redis that has failed over can assign a term a second time.
   const committer = await lead('a');
-  await redis.client.hset(keys.leader, { instance: 'b', term: 1 });
+  await redis.client.hset(keys.source().leader, { instance: 'b', term: 1 });
   await expect(committer.commit(START, batch(1))).rejects.toThrow(DeposedError);
 });
 
 it('a position that Redis has lost is distinguished from one that it still has', async () => {
   const committer = await lead();
   await committer.commit(START, batch(1, 2));
-  await redis.client.hset(keys.cursor, { generated: 1, cursor: '1' });
+  await redis.client.hset(keys.source().cursor, { generated: 1, cursor: '1' });
   const result = await committer.commit({ generated: 2, cursorJson: '2' }, batch(3));
   expect(result.outcome).toBe('diverged');
   expect(await queued()).toEqual([1, 2]);
@@ -188,7 +188,7 @@ it('an EXEC whose answer was lost is not sent again if it was executed', async (
   try {
     const committer = await lead('a', {
       connect: () =>
-        new RedisConnector({ address: parseRedisUrl(proxy.url), key: keys.lease }).connect('commit'),
+        new RedisConnector({ address: parseRedisUrl(proxy.url), key: keys.source().lease }).connect('commit'),
       term: {
         number: 1,
         signal: ending.signal,
@@ -200,7 +200,10 @@ it('an EXEC whose answer was lost is not sent again if it was executed', async (
       },
     });
     const committing = committer.commit(START, batch(1, 2));
-    await waitFor(async () => (await redis.client.hget(keys.cursor, 'generated')) === '2', 'the EXEC');
+    await waitFor(
+      async () => (await redis.client.hget(keys.source().cursor, 'generated')) === '2',
+      'the EXEC',
+    );
     proxy.heal();
     expect(await committing).toMatchObject({
       outcome: 'committed',
@@ -218,7 +221,7 @@ it('an EXEC that is delayed in transit is refused after the batch was committed 
     let through: string = proxy.url;
     const committer = await lead('a', {
       connect: () =>
-        new RedisConnector({ address: parseRedisUrl(through), key: keys.lease }).connect('commit'),
+        new RedisConnector({ address: parseRedisUrl(through), key: keys.source().lease }).connect('commit'),
       term: {
         number: 1,
         signal: ending.signal,
@@ -344,9 +347,9 @@ it('a position is used once: a second commit from it is refused', async () => {
 
 it.each([
   ['a stream of the wrong type', (client: Redis) => client.set(keys.events, 'x'), /:events is a string, expected a stream/], // prettier-ignore
-  ['a cursor hash of the wrong type', (client: Redis) => client.set(keys.cursor, 'x'), /:cursor is a string, expected a hash/], // prettier-ignore
-  ['a count that is no number', (client: Redis) => client.hset(keys.cursor, 'generated', 'many'), /field generated is "many", expected a whole number/], // prettier-ignore
-  ['a cursor that is not JSON', (client: Redis) => client.hset(keys.cursor, 'cursor', 'page 5'), /field cursor is "page 5", expected JSON.*"cursor reset"/], // prettier-ignore
+  ['a cursor hash of the wrong type', (client: Redis) => client.set(keys.source().cursor, 'x'), /:cursor is a string, expected a hash/], // prettier-ignore
+  ['a count that is no number', (client: Redis) => client.hset(keys.source().cursor, 'generated', 'many'), /field generated is "many", expected a whole number/], // prettier-ignore
+  ['a cursor that is not JSON', (client: Redis) => client.hset(keys.source().cursor, 'cursor', 'page 5'), /field cursor is "page 5", expected JSON.*"cursor reset"/], // prettier-ignore
 ])(
   '%s is reported once, with the remedy, and generating continues once it is repaired',
   async (_, spoil, expected) => {
@@ -362,7 +365,7 @@ it.each([
     expect(committer.problem).toMatch(expected);
     expect(committer.waitingMs).toBeGreaterThan(0);
     expect(lines).toEqual([expect.stringMatching(expected)]);
-    await redis.client.del(keys.events, keys.cursor);
+    await redis.client.del(keys.events, keys.source().cursor);
     expect((await committing).outcome).toBe('committed');
     expect(committer.problem).toBeUndefined();
     expect(committer.waitingMs).toBe(0);
@@ -413,7 +416,7 @@ it('eight sources commit concurrently without loss or duplicates, each in order,
 async function optionsOf(sourceName: string): Promise<CommitterOptions> {
   const source = keys.source(sourceName);
   const { term: number } = await takeTerm(redis.client, keys, generatorRole(keys, sourceName), sourceName);
-  const connector = new RedisConnector({ address: parseRedisUrl(redis.url), key: keys.lease });
+  const connector = new RedisConnector({ address: parseRedisUrl(redis.url), key: keys.source().lease });
   return {
     async connect() {
       const client = await connector.connect('commit');

@@ -74,7 +74,7 @@ it('a stalled connection of any role is replaced, or closed if it must not recon
 });
 
 it('an event loop that was blocked for longer than the timeout causes no reconnect', async () => {
-  const connector = new RedisConnector({ address: parseRedisUrl(redis.url), key: keys.lease });
+  const connector = new RedisConnector({ address: parseRedisUrl(redis.url), key: keys.source().lease });
   const client = await connector.connect('lease', { socketTimeout: 100 });
   let closed = 0;
   client.on('close', () => closed++);

@@ -28,7 +28,9 @@ afterEach(async () => {
 });
 
 async function connect(role: 'control' | 'lease' | 'subscriber', url = redis.url) {
-  const client = await new RedisConnector({ address: parseRedisUrl(url), key: keys.lease }).connect(role);
+  const client = await new RedisConnector({ address: parseRedisUrl(url), key: keys.source().lease }).connect(
+    role,
+  );
   cleanUps.push(() => client.disconnect());
   return client;
 }

@@ -42,7 +42,7 @@ afterEach(async () => {
 
 /** Sets up a queue, its error log, and a BullMQ worker that fails every message with an error of the given class. */
 async function parts() {
-  const connector = new RedisConnector({ address: parseRedisUrl(redis.url), key: keys.lease });
+  const connector = new RedisConnector({ address: parseRedisUrl(redis.url), key: keys.source().lease });
   const [control, connection] = await Promise.all([connector.connect('control'), connector.connect('queue')]);
   cleanUps.push(
     () => control.disconnect(),

@@ -32,8 +32,8 @@ it('the gauges count what Redis holds for the group', async () => {
     .rpush(keys.active, 4, 5)
     .zadd(keys.delayed, 0, '6')
     .hset(keys.errors, '7', '{}')
-    .hset(keys.cursor, 'generated', 7)
-    .hset(keys.leader, { instance: 'a', term: 9, since: 'then' })
+    .hset(keys.source().cursor, 'generated', 7)
+    .hset(keys.source().leader, { instance: 'a', term: 9, since: 'then' })
     .exec();
   expect(await gauges()).toEqual({
     ...{ waiting: 3, active: 2, delayed: 1, errors: 1 },
@@ -50,7 +50,11 @@ it('all gauges are zero for a group that never ran', async () => {
 });
 
 it.each(['-5', 'many', 'Infinity', ''])('an invalid count of %j in Redis does no harm', async (count) => {
-  await redis.client.multi().hset(keys.cursor, 'generated', count).hset(keys.leader, 'term', count).exec();
+  await redis.client
+    .multi()
+    .hset(keys.source().cursor, 'generated', count)
+    .hset(keys.source().leader, 'term', count)
+    .exec();
   const scrape = new Scrape(await new Metrics('nic').text(stats, gauges));
   expect(scrape.value('nic_redis_up')).toBe(1);
   expect(scrape.value('nic_leader')).toBe(0);

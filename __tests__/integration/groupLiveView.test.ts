@@ -232,11 +232,11 @@ it('can be read whatever invalid data is stored', async () => {
     '{"seen":1,"startedAt":"never","handled":"x","host":{},"board":{"host":1}}',
   );
   await report('f', { handled: 'x', failed: 3, board: { host: 1 }, roles: [{}], sources: 'x' });
-  await redis.client.hset(keys.leader, { instance: 'a', term: 'x', since: 'y' });
-  await redis.client.hset(keys.ended, { term: 'x', at: 'z' });
-  await redis.client.rpush(keys.terms, 'x', '{"term":1,"instance":"a","since":1,"cause":{}}');
+  await redis.client.hset(keys.source().leader, { instance: 'a', term: 'x', since: 'y' });
+  await redis.client.hset(keys.source().ended, { term: 'x', at: 'z' });
+  await redis.client.rpush(keys.source().terms, 'x', '{"term":1,"instance":"a","since":1,"cause":{}}');
   await redis.client.rpush(keys.history, 'x');
-  await redis.client.hset(keys.cursor, 'generated', 'many');
+  await redis.client.hset(keys.source().cursor, 'generated', 'many');
   const state = JSON.parse(JSON.stringify(await group.read())) as Awaited<ReturnType<typeof group.read>>;
   expect(state.instances).toEqual([
     expect.objectContaining({ instance: 'f', handled: 0, failed: 3, state: 'dead', host: 'h' }),

@@ -37,7 +37,7 @@ afterEach(async () => {
 
 /** Starts a board with the real state of the group, and counts the reads of the state. */
 async function start(settings: Partial<BoardSettings> = {}) {
-  const connector = new RedisConnector({ address: parseRedisUrl(redis.url), key: keys.lease });
+  const connector = new RedisConnector({ address: parseRedisUrl(redis.url), key: keys.source().lease });
   const [client, connection] = await Promise.all([connector.connect('control'), connector.connect('queue')]);
   cleanUps.push(
     () => client.disconnect(),
@@ -479,7 +479,7 @@ describe('changes to the group from a page', () => {
 
   it('a page can move the cursor if it has the expected value, and shows both positions', async () => {
     const { board } = await start();
-    await redis.client.hset(keys.cursor, { cursor: '{"line":7}', generated: 7 });
+    await redis.client.hset(keys.source().cursor, { cursor: '{"line":7}', generated: 7 });
     expect(JSON.parse((await ask(board, '/operate/cursor')).body)).toEqual({
       ...{ cursor: '{"line":7}', generated: 7 },
     });
@@ -490,12 +490,12 @@ describe('changes to the group from a page', () => {
     ]);
     const moved = await operate(board, 'cursor', { cursor: '{ "line": 3 }', expect: '{"line":7}' });
     expect(JSON.parse(moved.body)).toEqual({ from: '{"line":7}', to: '{"line":3}' });
-    expect(await redis.client.hget(keys.cursor, 'cursor')).toBe('{"line":3}');
-    expect(await redis.client.hget(keys.leader, 'term')).toBe('1');
+    expect(await redis.client.hget(keys.source().cursor, 'cursor')).toBe('{"line":3}');
+    expect(await redis.client.hget(keys.source().leader, 'term')).toBe('1');
     expect(JSON.parse((await operate(board, 'cursor', { reset: true })).body)).toEqual({
       ...{ from: '{"line":3}', to: null },
     });
-    expect(await redis.client.hexists(keys.cursor, 'cursor')).toBe(0);
+    expect(await redis.client.hexists(keys.source().cursor, 'cursor')).toBe(0);
   });
 
   it('impossible changes are reported, and unknown ones are refused', async () => {
@@ -527,7 +527,7 @@ describe('changes to the group from a page', () => {
       expect((await operate(board, action, {}, { origin: 'http://evil.example' })).status).toBe(403);
       expect((await operate(board, action, {}, { host: 'evil.example' })).status).toBe(403);
     }
-    expect(await redis.client.exists(keys.paused, keys.cursor, keys.leader)).toBe(0);
+    expect(await redis.client.exists(keys.paused, keys.source().cursor, keys.source().leader)).toBe(0);
     const readOnly = await start({ readOnly: true });
     expect((await operate(readOnly.board, 'pause', { what: 'all' })).status).toBe(403);
   });

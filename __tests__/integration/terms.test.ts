@@ -24,7 +24,7 @@ const take = (instance: string, sinceRenewalMs?: number) =>
   takeTerm(redis.client, keys, role, instance, sinceRenewalMs);
 const mark = (instance: string, term: number, cause: 'crash' | 'hand-over', agoMs = 0, note = '') =>
   markEnd(redis.client, role.keys, { instance, term, cause, note, agoMs });
-const history = async () => parseTerms(await redis.client.lrange(keys.terms, 0, -1));
+const history = async () => parseTerms(await redis.client.lrange(keys.source().terms, 0, -1));
 const newest = async () => (await history())[0]!;
 
 async function redisNow(): Promise<number> {
@@ -74,7 +74,7 @@ describe('the history of terms', () => {
     await take('b');
     await mark('a', 1, 'hand-over');
     await mark('a', 2, 'hand-over');
-    expect(await redis.client.exists(keys.ended)).toBe(0);
+    expect(await redis.client.exists(keys.source().ended)).toBe(0);
     // The end of an earlier term says nothing about this one.
     await mark('b', 2, 'crash');
     await take('c');
@@ -112,12 +112,12 @@ describe('the history of terms', () => {
   it('leaves the fencing record in its documented form, and has no other writer', async () => {
     await take('a');
     const watching = redis.client.duplicate();
-    await watching.watch(keys.leader);
+    await watching.watch(keys.source().leader);
     await mark('a', 1, 'hand-over');
     // If the record had been written to, this would be refused, like a commit.
     expect(await watching.multi().set('x', '1').exec()).not.toBeNull();
     watching.disconnect();
-    expect(Object.keys(await redis.client.hgetall(keys.leader)).sort()).toEqual([
+    expect(Object.keys(await redis.client.hgetall(keys.source().leader)).sort()).toEqual([
       'instance',
       'since',
       'term',
@@ -125,14 +125,15 @@ describe('the history of terms', () => {
   });
 
   it('does not prevent elections, whatever data is in its place', async () => {
-    for (const key of [keys.ended, keys.terms, keys.instances]) await redis.client.set(key, 'nonsense');
+    for (const key of [keys.source().ended, keys.source().terms, keys.instances])
+      await redis.client.set(key, 'nonsense');
     expect(await take('a')).toMatchObject({ term: 1 });
     expect(await take('b')).toMatchObject({ term: 2 });
-    expect(await readLeader(redis.client, keys)).toMatchObject({ instance: 'b', term: 2 });
+    expect(await readLeader(redis.client, keys.source())).toMatchObject({ instance: 'b', term: 2 });
 
-    await redis.client.del(keys.ended, keys.terms, keys.instances);
-    await redis.client.rpush(keys.terms, 'nonsense', '[1]', 'null', '{"term":"2"}');
-    await redis.client.hset(keys.ended, { term: '2', cause: '<b>', at: 'never' });
+    await redis.client.del(keys.source().ended, keys.source().terms, keys.instances);
+    await redis.client.rpush(keys.source().terms, 'nonsense', '[1]', 'null', '{"term":"2"}');
+    await redis.client.hset(keys.source().ended, { term: '2', cause: '<b>', at: 'never' });
     // Terms are counted by cause, so foreign data must not add causes.
     expect(await take('"c\\')).toEqual({ term: 3, cause: 'silence' });
     // An invalid entry is not shown either.

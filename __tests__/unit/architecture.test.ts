@@ -89,7 +89,10 @@ describe('only in one place', () => {
   });
 
   it('keys.ts spells Redis keys', () => {
-    const keys = Object.values(keysOf('x')).filter((key) => typeof key === 'string');
+    const all = keysOf('x');
+    const keys = [all, all.keeper, all.source()]
+      .flatMap((each) => Object.values(each))
+      .filter((key) => typeof key === 'string');
     const names = [...new Set(keys.flatMap((key) => key.split(':').slice(1))), 'presence', 'lock'];
     const spelling = new RegExp(`\\}:|(?<!^node):(${names.join('|')})\\b`);
     expect(names).toEqual(expect.arrayContaining(['messages', 'lease', 'leader', 'cursor', 'errors']));

@@ -12,7 +12,7 @@ import type { RedisAddress } from '../redis/address';
 /** What a command needs to access Redis. A command reads and operates the group without being a member. */
 export async function openAccess(config: Config) {
   const keys = keysOf(config.namespace);
-  const connector = new RedisConnector({ address: redisOf(config), key: keys.lease });
+  const connector = new RedisConnector({ address: redisOf(config), key: keys.errors });
   // Shorter than an instance's timeout, so that a command gives up within 5 s whenever Redis stops answering.
   const client = await connector.connect('control', { commandTimeout: 2000 });
   // Loading BullMQ takes as long as all the rest of a command, and most commands get by without.
@@ -44,11 +44,15 @@ export async function openAccess(config: Config) {
 }
 
 /** Connects to the nodes of the lease that can be reached. */
-function leaseNodes(addresses: readonly RedisAddress[], { lease }: Keys, ttlMs: number): Promise<Redis[]> {
+function leaseNodes(
+  addresses: readonly RedisAddress[],
+  { errors: key }: Keys,
+  ttlMs: number,
+): Promise<Redis[]> {
   const commandTimeout = timingsOf(ttlMs).leaseCommandTimeout.ms;
   return Promise.all(
     addresses.map((address) => {
-      const connector = new RedisConnector({ address, key: lease });
+      const connector = new RedisConnector({ address, key });
       return connector.connect('lease', { commandTimeout }).catch(() => connector.connectLater('lease'));
     }),
   );

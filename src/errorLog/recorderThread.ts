@@ -47,7 +47,7 @@ async function run(tell: (news: RecorderNews) => void, signal: AbortSignal): Pro
     child: () => logger,
   };
   const keys = keysOf(namespace);
-  const connector = new RedisConnector({ address, key: keys.lease });
+  const connector = new RedisConnector({ address, key: keys.errors });
   const control = connector.connectLater('control', CONTROL);
   const connection = connector.connectLater('queue', QUEUE);
   try {

@@ -40,12 +40,12 @@ function linkOf({ name, message, stack, code }: ErrorDetails, relation: string, 
   return {
     ...{ relation, depth, name: cut(name, 200), message: cut(message, MAX_MESSAGE) },
     code: code === undefined ? '' : cut(String(code), 200),
-    stack: cut(framesOf(stack), MAX_STACK),
+    stack: cut(withoutHead(stack), MAX_STACK),
   };
 }
 
 /** Returns what follows the head of a stack; the whole stack if it has no frames. */
-export function framesOf(stack: string): string {
+export function withoutHead(stack: string): string {
   const start = stack.search(/^[ \t]+at /m);
   return start === -1 ? stack : stack.slice(start);
 }

@@ -1,4 +1,4 @@
-import { cut, framesOf } from './errorChain';
+import { cut, withoutHead } from './errorChain';
 import type { LiveFailure } from './live';
 import type { GroupState, RoleState } from './read';
 
@@ -29,7 +29,7 @@ export function failuresOf({ now, instances, keeper, sources }: GroupState): Liv
         ...{ instance, leader, since: failure.since, retryAt: failure.retryAt },
         name: cut(failure.name, 200),
         text: cut(failure.message, MAX_TEXT),
-        stack: cut(framesOf(failure.stack), MAX_STACK),
+        stack: cut(withoutHead(failure.stack), MAX_STACK),
       });
     }
   }

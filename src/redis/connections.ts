@@ -20,7 +20,7 @@ export interface Connections {
 
 export interface ConnectionsOptions {
   readonly address: RedisAddress;
-  readonly keys: Pick<Keys, 'lease' | 'paused' | 'connectionName'>;
+  readonly keys: Pick<Keys, 'errors' | 'paused' | 'connectionName'>;
   readonly instance: string;
   /** The nodes of the lease, if they are not the Redis at `address`. */
   readonly leaseAddresses: readonly RedisAddress[] | undefined;
@@ -40,7 +40,7 @@ export interface ConnectionsOptions {
 export async function openConnections(options: ConnectionsOptions): Promise<Connections> {
   const { address, leaseAddresses, releases, stopped, logger } = options;
   const onError = (role: Role, error: Error) => logger.debug('connection error', { role, error });
-  const { lease: key } = options.keys;
+  const { errors: key } = options.keys;
   const name = options.keys.connectionName(options.instance);
   const connector = new RedisConnector({ address, key, name, onError });
   const open = async (role: Role, settings = {}): Promise<Redis> => {
