@@ -2,8 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isMeantToFail } from './failing.mjs';
 
-/** How many ledger lines a failover can lose: more than a second at the rate of the task. */
-const LOST_LINES = 2000;
+/** A message whose handler started this many ledger lines before a mark could end after it. */
+const LINES_OF_A_HANDLER = 500;
 
 /** @returns {Promise<{ messages: number, failed: number, excused: number, problems: string[] }>} */
 export async function verdict({ client, ledger, sources }) {
@@ -123,6 +123,7 @@ class Numbers {
 async function doubleHandlings(ledger, total) {
   const starts = new Map();
   const faults = new Map();
+  const replicated = [];
   const length = await ledger.llen('events');
   for (let from = 0; from < length; from += 10_000) {
     const lines = await ledger.lrange('events', from, from + 9999);
@@ -132,10 +133,16 @@ async function doubleHandlings(ledger, total) {
       if (e === 'start') starts.set(n, [...(starts.get(n) ?? []), { at, i }]);
       if (e === 'fault') faults.set(i, [...(faults.get(i) ?? []), { ...event, id, at, until: Infinity }]);
       if (e === 'healed') faults.get(i).find((fault) => fault.id === id).until = at;
+      if (e === 'replicated') replicated.push({ at, upTo: event.upTo });
     });
   }
   const struck = (fault, { at }, next, linesBefore = 0) =>
     fault.at < next.at && at > fault.at - linesBefore && at < fault.until;
+  /** How many ledger lines before its fault a lost master can take along: those that its replica had not confirmed. */
+  const lostLines = (fault) => {
+    const confirmed = replicated.filter(({ at }) => at < fault.at).map(({ upTo }) => upTo);
+    return fault.at - Math.max(0, ...confirmed) + LINES_OF_A_HANDLER;
+  };
   const isExcused = (earlier, later) => {
     const ofRedis = faults.get('redis') ?? [];
     return (
@@ -143,7 +150,7 @@ async function doubleHandlings(ledger, total) {
         (fault) => fault.excuses && struck(fault, earlier, later, Infinity),
       ) ||
       // A lost master can take along that a message was handled, or the message itself.
-      ofRedis.some((fault) => fault.losesWrites && struck(fault, earlier, later, LOST_LINES))
+      ofRedis.some((fault) => fault.losesWrites && struck(fault, earlier, later, lostLines(fault)))
     );
   };
 

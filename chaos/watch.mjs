@@ -33,6 +33,8 @@ export function startWatch(world) {
     unrecorded: new Ages(),
   };
   let stopped = false;
+  /** What the replica has to confirm next: an offset of this master, and the ledger's length before it. */
+  let mark;
 
   const quietFor = (...scopes) => {
     if ([...active.values()].some((scope) => scopes.includes(scope))) return 0;
@@ -57,9 +59,23 @@ export function startWatch(world) {
     for (const key of wrong.keys()) if (!seen.has(key)) wrong.delete(key);
   }
 
+  /** Notes in the ledger up to which of its lines the replica has confirmed what the master had. */
+  async function noteReplicated() {
+    const { client } = world;
+    const line = await world.ledger.llen('events');
+    const replication = await answerOf(client.info('replication'));
+    const [, offset] = /^master_repl_offset:(\d+)/m.exec(replication ?? '') ?? [];
+    const confirmed = /^slave0:.*state=online,offset=(\d+)/m.exec(replication ?? '')?.[1];
+    if (confirmed === undefined) return;
+    if (mark?.client === client && Number(confirmed) < mark.offset) return;
+    if (mark?.client === client) await world.note({ e: 'replicated', upTo: mark.line });
+    mark = { client, offset: Number(offset), line };
+  }
+
   async function run() {
     while (!stopped) {
       await sleep(POLL_INTERVAL_MS);
+      await noteReplicated();
       const findings = await look(world, sights);
       if (!stopped) judge(findings);
     }

@@ -40,8 +40,8 @@ const MESSAGES = /** @type {[RegExp, string][]} */ ([
 function eventOf(/** @type {any} */ line) {
   const { message, instance = '', role, term, generated, messages } = line;
   const kind = MESSAGES.find(([pattern]) => pattern.test(message ?? ''))?.[1];
-  // The keeper is elected too, but commits nothing.
-  if (kind === undefined || role === 'keeper') return undefined;
+  // The keeper is elected too, but commits nothing. Whoever could not take its term leads none.
+  if (kind === undefined || role === 'keeper' || term === undefined) return undefined;
   const source = line.source ?? /^generator:(.*)/s.exec(role ?? '')?.[1];
   return { kind, instance, source, term, generated, messages };
 }

@@ -58,7 +58,15 @@ async function diesWithin(ms: number, instance: string, dead: DeadInstances): Pr
 async function watch() {
   control = open();
   await control.ping();
-  return new DeadInstances({ client: control, keys, missingMs: 400 });
+  return new DeadInstances({ client: control, keys, missingMs: 400, witnessMarginMs: 1500 });
+}
+
+/** Breaks connections, and resolves once the control connection is back. */
+async function lose(clients: readonly Redis[]) {
+  const back = new Promise((resolve) => control.once('close', () => control.once('ready', resolve)));
+  for (const client of clients)
+    await redis.client.call('CLIENT', 'KILL', 'ID', String(await client.client('ID')));
+  await back;
 }
 
 it('an instance whose connections are all gone is declared dead after the timeout', async () => {
@@ -112,6 +120,32 @@ it('after a restart of Redis, an instance that has not reconnected yet is not de
   // Once it has reported, its absence can be detected.
   await report('a');
   expect(await diesWithin(3000, 'a', dead)).toBeGreaterThan(0);
+});
+
+it('an instance that dies while this one has lost its connection is declared dead if another kept its own', async () => {
+  const { subscriber, other } = await startInstance('a');
+  const witness = open(keys.connectionName('b'));
+  await witness.ping();
+  const dead = await watch();
+  await dead.filterDead(['a']);
+  // Redis counts the age of connections in seconds.
+  await sleep(2700);
+  subscriber.disconnect();
+  other.disconnect();
+  await lose([control]);
+  expect(await diesWithin(3000, 'a', dead)).toBeLessThan(1000);
+});
+
+it('if all connections were lost at once, an instance that has not reconnected yet is not declared dead', async () => {
+  const { subscriber, other } = await startInstance('a');
+  const witness = open(keys.connectionName('b'));
+  await witness.ping();
+  const dead = await watch();
+  await dead.filterDead(['a']);
+  subscriber.disconnect();
+  other.disconnect();
+  await lose([witness, control]);
+  expect(await diesWithin(1500, 'a', dead)).toBeUndefined();
 });
 
 it('a user without the right to list connections relies on the other signs', async () => {

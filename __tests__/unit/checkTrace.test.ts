@@ -49,6 +49,14 @@ it('ignores the keeper, which commits nothing', () => {
   expect(checkTrace([a.elected, keeper, a.generating(0)])).toEqual([]);
 });
 
+it('ignores instances that were elected, but could not take a term', () => {
+  const failed = ['a', 'b'].map((instance) => ({
+    message: 'elected generator, but the term could not be taken: leaving it to other instances',
+    instance,
+  }));
+  expect(checkTrace([...failed, a.elected, a.generating(0), a.committed(2, 2)])).toEqual([]);
+});
+
 it('keeps sources separate', () => {
   const east = [a.elected, a.generating(0), a.committed(2, 2)].map((line) => ({ ...line, source: 'east' }));
   // Elections name the role, commits name the source.

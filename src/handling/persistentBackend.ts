@@ -12,6 +12,7 @@
 import { type BackendFactory, createRedisBackend, type RedisQueueBackend } from 'bullmq';
 import { toError } from '../errors';
 import { ERROR_FIELD } from '../errorLog/record';
+import { MAX_BLOCKING_MS } from '../redis/roles';
 import { sleep } from '../time';
 
 export interface PersistentBackendOptions {
@@ -32,8 +33,8 @@ export interface PersistentBackendOptions {
   readonly abandoned: AbortSignal;
 }
 
-/** Longest time that a worker's command blocks, in seconds: well below the socket timeout of its connection. */
-export const MAX_BLOCK_S = 4;
+/** In seconds, as BullMQ wants it. */
+export const MAX_BLOCK_S = MAX_BLOCKING_MS / 1000;
 
 const MIN_BACKOFF_MS = 10;
 const MAX_BACKOFF_MS = 500;

@@ -7,7 +7,8 @@
  * instance is dead if
  *
  * - it has been seen since this control connection was opened: nothing is known about an instance that has not yet
- *   returned after a restart or a failover of Redis;
+ *   returned after a restart or a failover of Redis. Seen before that is enough if another connection of the group is
+ *   older: then Redis did not restart, and this instance alone had lost its connection;
  * - its presence channel has had no subscriber for two seconds without interruption;
  * - it has not reported since;
  * - Redis has no connection with its name. The kernel closes the connections of a dead process, and keeps those of a
@@ -25,6 +26,11 @@ export interface DeadInstancesOptions {
   readonly keys: Pick<Keys, 'instances' | 'presence' | 'connectionName'>;
   /** How long an instance must have been missing, in milliseconds. Default 2000. */
   readonly missingMs?: number;
+  /**
+   * By how much a connection must be older than the loss of `client`, which may have been noticed late, in milliseconds.
+   * Default 10,000.
+   */
+  readonly witnessMarginMs?: number;
 }
 
 /** If the pause between two checks was longer, it is unknown whether an instance was missing without interruption. */
@@ -36,24 +42,36 @@ interface Missing {
   readonly report: string | null;
 }
 
-/** What existed when this control connection was opened. */
+/** What existed when a control connection was opened. */
 interface Baseline {
   readonly present: ReadonlySet<string>;
   readonly reports: Readonly<Record<string, string>>;
+}
+
+/** What was known through the last control connection that was lost. */
+interface Former {
+  readonly baseline: Baseline;
+  readonly seen: ReadonlySet<string>;
+  readonly lostAt: number;
 }
 
 export class DeadInstances {
   readonly #client: Redis;
   readonly #keys: DeadInstancesOptions['keys'];
   readonly #missingMs: number;
+  readonly #witnessMarginMs: number;
   #baseline: Promise<Baseline> | undefined;
+  /** The result of `#baseline`. */
+  #known: Baseline | undefined;
   /** Seen since the baseline was read. */
-  readonly #seen = new Set<string>();
+  #seen = new Set<string>();
+  #former: Former | undefined;
   #missing = new Map<string, Missing>();
   #checkedAt = -Infinity;
 
-  constructor({ client, keys, missingMs = 2000 }: DeadInstancesOptions) {
+  constructor({ client, keys, missingMs = 2000, witnessMarginMs = 10_000 }: DeadInstancesOptions) {
     this.#missingMs = missingMs;
+    this.#witnessMarginMs = witnessMarginMs;
     this.#client = client;
     this.#keys = keys;
     client.on('close', () => this.#forget());
@@ -83,8 +101,11 @@ export class DeadInstances {
     if (this.#baseline !== reading) return new Set();
     const suspects = this.#findSuspects(instances, { baseline, reports, present });
     if (suspects.length === 0) return new Set();
-    const connected = await this.#connectionNames();
-    const dead = suspects.filter((instance) => !connected.has(this.#keys.connectionName(instance)));
+    const connections = await this.#connections();
+    const isEnough = (instance: string) => this.#seen.has(instance) || this.#hasWitness(connections);
+    const dead = suspects.filter(
+      (instance) => !connections.has(this.#keys.connectionName(instance)) && isEnough(instance),
+    );
     // The others are checked again after they have been missing for the same time again.
     for (const instance of suspects) if (!dead.includes(instance)) this.#missing.delete(instance);
     return this.#baseline === reading ? new Set(dead) : new Set();
@@ -99,28 +120,40 @@ export class DeadInstances {
     const suspects: string[] = [];
     for (const [index, instance] of instances.entries()) {
       const report = reports[index] ?? null;
-      const hasReported = report !== null && report !== baseline.reports[instance];
-      if (present.has(instance) || baseline.present.has(instance) || hasReported) this.#seen.add(instance);
+      if (present.has(instance) || wasSeen(instance, report, baseline)) this.#seen.add(instance);
       if (present.has(instance)) continue;
+      const wasKnown =
+        this.#former !== undefined &&
+        (this.#former.seen.has(instance) || wasSeen(instance, report, this.#former.baseline));
       const before = this.#missing.get(instance);
       const entry = before?.report === report ? before : { since: performance.now(), report };
       missing.set(instance, entry);
-      if (this.#seen.has(instance) && performance.now() - entry.since >= this.#missingMs)
-        suspects.push(instance);
+      const isKnown = this.#seen.has(instance) || wasKnown;
+      if (isKnown && performance.now() - entry.since >= this.#missingMs) suspects.push(instance);
     }
     this.#missing = missing;
     return suspects;
   }
 
-  /** Names of all connections to Redis; empty if this user may not list them. */
-  async #connectionNames(): Promise<Set<string>> {
+  /** Maps the names of all connections to Redis to the age of the oldest, in seconds; empty if listing is not allowed. */
+  async #connections(): Promise<Map<string, number>> {
+    const ages = new Map<string, number>();
     try {
       const list = (await this.#client.client('LIST')) as string;
-      return new Set(Array.from(list.matchAll(/ name=(\S*)/g), ([, name]) => name!));
+      for (const [, name, age] of list.matchAll(/ name=(\S*) age=(\d+)/g))
+        ages.set(name!, Math.max(ages.get(name!) ?? 0, Number(age)));
     } catch (error) {
-      if (toError(error).message.startsWith('NOPERM')) return new Set();
-      throw error;
+      if (!toError(error).message.startsWith('NOPERM')) throw error;
     }
+    return ages;
+  }
+
+  /** Whether a connection of the group has outlived the control connection that was lost. */
+  #hasWitness(connections: ReadonlyMap<string, number>): boolean {
+    if (this.#former === undefined) return false;
+    const ofGroup = this.#keys.connectionName('');
+    const minAge = (performance.now() - this.#former.lostAt + this.#witnessMarginMs) / 1000;
+    return [...connections].some(([name, age]) => name.startsWith(ofGroup) && age >= minAge);
   }
 
   #readBaseline(): Promise<Baseline> {
@@ -130,15 +163,28 @@ export class DeadInstances {
       return { reports, present: await presentAmong(this.#client, this.#keys, Object.keys(reports)) };
     })();
     this.#baseline = reading;
-    reading.catch(() => {
-      if (this.#baseline === reading) this.#baseline = undefined;
-    });
+    reading.then(
+      (baseline) => {
+        if (this.#baseline === reading) this.#known = baseline;
+      },
+      () => {
+        if (this.#baseline === reading) this.#baseline = undefined;
+      },
+    );
     return reading;
   }
 
   #forget(): void {
-    this.#baseline = undefined;
-    this.#seen.clear();
+    // Without a baseline nothing was learned since the loss before.
+    if (this.#known !== undefined)
+      this.#former = { baseline: this.#known, seen: this.#seen, lostAt: performance.now() };
+    this.#baseline = this.#known = undefined;
+    this.#seen = new Set();
     this.#missing.clear();
   }
+}
+
+/** Whether the instance was there when the baseline was read, or has reported since. */
+function wasSeen(instance: string, report: string | null, { present, reports }: Baseline): boolean {
+  return present.has(instance) || (report !== null && report !== reports[instance]);
 }
