@@ -1,6 +1,10 @@
 // The Redis of a measurement: a separate server on a free port, in memory only.
+import { createRequire } from 'node:module';
 import { startRedis } from '../../testkit/redis.cjs';
 import { cpuSeconds } from '../../testkit/proc.cjs';
+
+const require = createRequire(import.meta.url);
+const { keysOf } = require('../../dist/keys.js');
 
 export async function openServer() {
   const redis = await startRedis();
@@ -14,13 +18,18 @@ export async function openServer() {
       await client.flushall();
       await client.config('RESETSTAT');
     },
-    /** Removes all traces of instances: the lease of a killed one would make others wait. */
-    forgetInstances: () =>
-      client.del(
-        ...['lease', 'lease:keeper', 'leader', 'keeper', 'cursor', 'recorder', 'instances'].map(
-          (name) => `{nic}:${name}`,
-        ),
-      ),
+    /**
+     * Removes all traces of instances, but not the queue: the lease of a killed one would make others wait, and a cursor
+     * that is missing while other traces exist stops generating.
+     */
+    forgetInstances() {
+      const { keeper, source, roles, paused, recorder, instances, history } = keysOf('nic');
+      return client.del(
+        ...Object.values(keeper),
+        ...Object.values(source()),
+        ...[roles, paused, recorder, instances, history],
+      );
+    },
     cpuSeconds: () => cpuSeconds(redis.process.pid),
     /** Returns the calls by command name, including those from scripts. */
     async calls() {

@@ -3,14 +3,20 @@ import { HANDLERS } from '../contenders/contenders.mjs';
 import { figure, interleave, table } from '../reporting/figures.mjs';
 import { measure } from '../measuring/measure.mjs';
 
+/**
+ * How many messages are handled to warm up, and then measured: some seconds of each. By the end of the warm-up an
+ * instance has done what it does once: elections, the move of the keeper away from the generator, loading the board.
+ */
+const COUNTS = { 1: { warmUp: 20_000, count: 20_000 }, 50: { warmUp: 100_000, count: 60_000 } };
+
 export async function handling({ server, rounds, quick, contenders, scale, progress }) {
   const wanted =
     contenders ?? HANDLERS.map(({ name }) => name).filter((name) => !quick || name !== 'withBoard');
   const handlers = HANDLERS.filter(({ name }) => name === 'bullmq' || wanted.includes(name));
   const tables = [];
   for (const concurrency of [1, 50]) {
-    const count = Math.ceil((concurrency === 1 ? 20_000 : 40_000) * scale);
-    const warmUp = Math.ceil(count / 4);
+    const count = Math.ceil(COUNTS[concurrency].count * scale);
+    const warmUp = Math.ceil(COUNTS[concurrency].warmUp * scale);
     const of = await interleave(
       rounds,
       handlers,
