@@ -136,6 +136,21 @@ it('an instance that dies while this one has lost its connection is declared dea
   expect(await diesWithin(3000, 'a', dead)).toBeLessThan(1000);
 });
 
+it('an instance that had died before Redis restarted is declared dead afterwards', async () => {
+  const { subscriber, other } = await startInstance('a');
+  const dead = await watch();
+  await dead.filterDead(['a']);
+  subscriber.disconnect();
+  other.disconnect();
+  await sleep(100);
+  expect(await dead.filterDead(['a'])).toEqual(new Set());
+  const back = new Promise((resolve) => control.once('close', () => control.once('ready', resolve)));
+  await redis.kill();
+  await redis.restart();
+  await back;
+  expect(await diesWithin(3000, 'a', dead)).toBeGreaterThan(390);
+});
+
 it('if all connections were lost at once, an instance that has not reconnected yet is not declared dead', async () => {
   const { subscriber, other } = await startInstance('a');
   const witness = open(keys.connectionName('b'));

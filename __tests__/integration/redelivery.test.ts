@@ -58,6 +58,23 @@ it('an active message of a crashed instance is redelivered within 3 s', async ()
   await waitFor(async () => (await jobCounts(redis.client)).completed === 1, 'its completion');
 });
 
+it('the active messages of several instances that crash at once are redelivered within 3 s', async () => {
+  const common = {
+    REDISURL: redis.url,
+    LEDGER: ledger.url,
+    TASK: resolve('__tests__/fixtures/ledgerTask.mjs'),
+  };
+  const victims = [1, 2, 3].map(() => startInstance({ ...common, TOTAL: '3', HANDLE_MS: '60000' }));
+  await waitFor(async () => (await handlings()).length === 3, 'the messages to be active');
+  const heir = startInstance({ ...common, TOTAL: '3' });
+  await heir.logged('following');
+  const killedAt = performance.now();
+  for (const victim of victims) victim.signal('SIGKILL');
+  await waitFor(async () => (await handlings()).length === 6, 'all to be handled again');
+  // Usually 2.3 s.
+  expect(performance.now() - killedAt).toBeLessThan(3500);
+});
+
 it('with ON_STALL=fail it is never handled again but recorded as an error, regardless of ATTEMPTS', async () => {
   await killHandler({ ON_STALL: 'fail', ATTEMPTS: '5' });
   const json = await waitFor(() => redis.client.hget('{nic}:errors', '1'), 'the record');

@@ -32,12 +32,15 @@ export function redelivery(options: RedeliveryOptions): (activity: Activity) => 
   return async ({ signal, progress }) => {
     while (!signal.aborted) {
       try {
-        for (const instance of await filterDead(await holders(client, keys))) {
-          const deliveries = await deliveriesTo(instance, client, keys);
-          // Check again after the tokens were read: an instance that has returned since the first check might have
-          // received the same message again, under the token that was just read.
-          if (!(await filterDead([instance])).has(instance)) continue;
-          for (const delivery of deliveries) {
+        const instances = await holders(client, keys);
+        const deliveries = new Map<string, Delivery[]>();
+        for (const instance of await filterDead(instances))
+          deliveries.set(instance, await deliveriesTo(instance, client, keys));
+        // Check again after the tokens were read: an instance that has returned since the first check might have received
+        // the same message again, under the token that was just read.
+        const dead = deliveries.size > 0 ? await filterDead(instances) : [];
+        for (const instance of dead) {
+          for (const delivery of deliveries.get(instance) ?? []) {
             if (signal.aborted) return;
             await redeliver(delivery, instance, options);
           }

@@ -7,8 +7,9 @@
  * instance is dead if
  *
  * - it has been seen since this control connection was opened: nothing is known about an instance that has not yet
- *   returned after a restart or a failover of Redis. Seen before that is enough if another connection of the group is
- *   older: then Redis did not restart, and this instance alone had lost its connection;
+ *   returned after a restart or a failover of Redis. Seen before that is enough in two cases: another connection of the
+ *   group is older, so Redis did not restart, and this instance alone had lost its connection; or all connections of the
+ *   missing instance were gone already before this one was lost;
  * - its presence channel has had no subscriber for two seconds without interruption;
  * - it has not reported since;
  * - Redis has no connection with its name. The kernel closes the connections of a dead process, and keeps those of a
@@ -40,6 +41,8 @@ interface Missing {
   readonly since: number;
   /** The last report that it had sent by then. */
   readonly report: string | null;
+  /** Whether its connections have been looked for. */
+  isChecked: boolean;
 }
 
 /** What existed when a control connection was opened. */
@@ -67,6 +70,8 @@ export class DeadInstances {
   #seen = new Set<string>();
   #former: Former | undefined;
   #missing = new Map<string, Missing>();
+  /** Missing, and without connections when they were last looked for, whichever control connection was open then. */
+  readonly #gone = new Set<string>();
   #checkedAt = -Infinity;
 
   constructor({ client, keys, missingMs = 2000, witnessMarginMs = 10_000 }: DeadInstancesOptions) {
@@ -87,6 +92,7 @@ export class DeadInstances {
   async filterDead(instances: readonly string[]): Promise<Set<string>> {
     if (performance.now() - this.#checkedAt > MAX_PAUSE_MS) this.#missing.clear();
     this.#checkedAt = performance.now();
+    for (const instance of this.#gone) if (!instances.includes(instance)) this.#gone.delete(instance);
     if (instances.length === 0) {
       this.#missing.clear();
       return new Set();
@@ -99,40 +105,56 @@ export class DeadInstances {
     ]);
     // The connection was closed in the meantime.
     if (this.#baseline !== reading) return new Set();
-    const suspects = this.#findSuspects(instances, { baseline, reports, present });
-    if (suspects.length === 0) return new Set();
+    const known = this.#findMissing(instances, { baseline, reports, present });
+    const isSuspect = (instance: string) =>
+      performance.now() - this.#missing.get(instance)!.since >= this.#missingMs;
+    if (!known.some((instance) => isSuspect(instance) || !this.#missing.get(instance)!.isChecked))
+      return new Set();
     const connections = await this.#connections();
-    const isEnough = (instance: string) => this.#seen.has(instance) || this.#hasWitness(connections);
-    const dead = suspects.filter(
-      (instance) => !connections.has(this.#keys.connectionName(instance)) && isEnough(instance),
-    );
-    // The others are checked again after they have been missing for the same time again.
-    for (const instance of suspects) if (!dead.includes(instance)) this.#missing.delete(instance);
-    return this.#baseline === reading ? new Set(dead) : new Set();
+    if (this.#baseline !== reading) return new Set();
+    const dead = new Set<string>();
+    for (const instance of known) {
+      this.#missing.get(instance)!.isChecked = true;
+      const isConnected = connections.has(this.#keys.connectionName(instance));
+      const isEnough = this.#seen.has(instance) || this.#gone.has(instance) || this.#hasWitness(connections);
+      // Without the right to list connections, only the time shows that an instance is gone.
+      const isShown = connections.size > 0 || isSuspect(instance);
+      if (!isConnected && isEnough && isShown) this.#gone.add(instance);
+      else this.#gone.delete(instance);
+      if (!isSuspect(instance)) continue;
+      if (this.#gone.has(instance)) dead.add(instance);
+      // It is checked again after it has been missing for the same time again.
+      else this.#missing.delete(instance);
+    }
+    return dead;
   }
 
-  #findSuspects(
+  /** Returns the missing instances that have been seen. */
+  #findMissing(
     instances: readonly string[],
     now: { baseline: Baseline; reports: (string | null)[]; present: ReadonlySet<string> },
   ): string[] {
     const { baseline, reports, present } = now;
     const missing = new Map<string, Missing>();
-    const suspects: string[] = [];
+    const known: string[] = [];
     for (const [index, instance] of instances.entries()) {
       const report = reports[index] ?? null;
       if (present.has(instance) || wasSeen(instance, report, baseline)) this.#seen.add(instance);
-      if (present.has(instance)) continue;
+      if (present.has(instance)) {
+        this.#gone.delete(instance);
+        continue;
+      }
       const wasKnown =
         this.#former !== undefined &&
         (this.#former.seen.has(instance) || wasSeen(instance, report, this.#former.baseline));
       const before = this.#missing.get(instance);
-      const entry = before?.report === report ? before : { since: performance.now(), report };
-      missing.set(instance, entry);
-      const isKnown = this.#seen.has(instance) || wasKnown;
-      if (isKnown && performance.now() - entry.since >= this.#missingMs) suspects.push(instance);
+      const isSame = before?.report === report;
+      if (before !== undefined && !isSame) this.#gone.delete(instance);
+      missing.set(instance, isSame ? before : { since: performance.now(), report, isChecked: false });
+      if (this.#seen.has(instance) || this.#gone.has(instance) || wasKnown) known.push(instance);
     }
     this.#missing = missing;
-    return suspects;
+    return known;
   }
 
   /** Maps the names of all connections to Redis to the age of the oldest, in seconds; empty if listing is not allowed. */
