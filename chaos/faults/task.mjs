@@ -18,6 +18,8 @@ export function taskFaults(world) {
       kind: 'generateReturns',
       async inject(_, ms) {
         await order('return')(_, ms);
+        // Instances heard the order a little later, and a generator that starts too early would return as well.
+        await sleep(500);
         // Only the next generator starts again.
         const { generators } = await world.leaders();
         for (const leader of world.instances.filter(({ name }) => generators.includes(name)))
