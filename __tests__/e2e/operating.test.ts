@@ -146,6 +146,10 @@ const generatorNamed = (name: string) => running.find((each) => each.name === na
 
 it('generation stops with one error line when keys are deleted by hand, until an operator says where to continue', async () => {
   await group(2);
+  // An instance that has not seen the term yet could take the first one of a group that looks new.
+  const follows = ({ log }: InstanceProcess) =>
+    log.some((line) => line.message === 'following' && line['generator'] !== undefined);
+  await waitFor(() => running.some(follows), 'the other instance to follow');
   const found = await redis.client.keys('*');
   await redis.client.unlink(...found);
   const errors = () =>

@@ -91,7 +91,7 @@ describe('only in one place', () => {
   it('keys.ts spells Redis keys', () => {
     const all = keysOf('x');
     const keys = [all, all.keeper, all.source()]
-      .flatMap((each) => Object.values(each))
+      .flatMap((each) => Object.values(each) as unknown[])
       .filter((key) => typeof key === 'string');
     const names = [...new Set(keys.flatMap((key) => key.split(':').slice(1))), 'presence', 'lock'];
     const spelling = new RegExp(`\\}:|(?<!^node):(${names.join('|')})\\b`);
