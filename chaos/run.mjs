@@ -23,17 +23,7 @@ import { untilProcessed, verdict } from './verdict.mjs';
 import { startWatch } from './watch.mjs';
 import { openWorld } from './world.mjs';
 
-const {
-  minutes,
-  seed,
-  count,
-  redis,
-  sources,
-  pace,
-  times,
-  faults: names,
-  actions,
-} = readOptions(process.argv.slice(2));
+const { minutes, seed, count, redis, sources, pace, times, ...wanted } = readOptions(process.argv.slice(2));
 const unavailable = redis === 'network' ? networkUnavailable() : undefined;
 if (unavailable !== undefined) {
   console.log(`chaos: skipped, ${unavailable}`);
@@ -68,7 +58,7 @@ process.exit(world.problems.length === 0 ? 0 : 1);
 function chosenFaults() {
   try {
     // A separate sequence, since the number of draws of a fault depends on the machine.
-    return faultsFor(world, seededRandom(seed + 1), { faults: names, actions });
+    return faultsFor(world, seededRandom(seed + 1), wanted);
   } catch (error) {
     console.error(`error: ${error.message}`);
     process.exit(2);

@@ -123,7 +123,7 @@ class Numbers {
 async function doubleHandlings(ledger, total) {
   const starts = new Map();
   const faults = new Map();
-  const replicated = [];
+  let confirmed = 0;
   const length = await ledger.llen('events');
   for (let from = 0; from < length; from += 10_000) {
     const lines = await ledger.lrange('events', from, from + 9999);
@@ -131,18 +131,16 @@ async function doubleHandlings(ledger, total) {
       const { e, n, i, id, ...event } = JSON.parse(line);
       const at = from + index;
       if (e === 'start') starts.set(n, [...(starts.get(n) ?? []), { at, i }]);
-      if (e === 'fault') faults.set(i, [...(faults.get(i) ?? []), { ...event, id, at, until: Infinity }]);
+      // A lost master can take along what its replica had not confirmed.
+      const lostLines = at - confirmed + LINES_OF_A_HANDLER;
+      const fault = { ...event, id, at, until: Infinity, lostLines };
+      if (e === 'fault') faults.set(i, [...(faults.get(i) ?? []), fault]);
       if (e === 'healed') faults.get(i).find((fault) => fault.id === id).until = at;
-      if (e === 'replicated') replicated.push({ at, upTo: event.upTo });
+      if (e === 'replicated') confirmed = event.upTo;
     });
   }
   const struck = (fault, { at }, next, linesBefore = 0) =>
     fault.at < next.at && at > fault.at - linesBefore && at < fault.until;
-  /** How many ledger lines before its fault a lost master can take along: those that its replica had not confirmed. */
-  const lostLines = (fault) => {
-    const confirmed = replicated.filter(({ at }) => at < fault.at).map(({ upTo }) => upTo);
-    return fault.at - Math.max(0, ...confirmed) + LINES_OF_A_HANDLER;
-  };
   const isExcused = (earlier, later) => {
     const ofRedis = faults.get('redis') ?? [];
     return (
@@ -150,7 +148,7 @@ async function doubleHandlings(ledger, total) {
         (fault) => fault.excuses && struck(fault, earlier, later, Infinity),
       ) ||
       // A lost master can take along that a message was handled, or the message itself.
-      ofRedis.some((fault) => fault.losesWrites && struck(fault, earlier, later, lostLines(fault)))
+      ofRedis.some((fault) => fault.losesWrites && struck(fault, earlier, later, fault.lostLines))
     );
   };
 

@@ -75,8 +75,7 @@ export function startWatch(world) {
   async function run() {
     while (!stopped) {
       await sleep(POLL_INTERVAL_MS);
-      await noteReplicated();
-      const findings = await look(world, sights);
+      const [findings] = await Promise.all([look(world, sights), noteReplicated()]);
       if (!stopped) judge(findings);
     }
   }

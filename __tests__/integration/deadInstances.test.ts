@@ -61,9 +61,20 @@ async function watch() {
   return new DeadInstances({ client: control, keys, missingMs: 400, witnessMarginMs: 1500 });
 }
 
+/** Resolves once the control connection has been lost and is back. */
+const controlIsBack = () =>
+  new Promise((resolve) => control.once('close', () => control.once('ready', resolve)));
+
+async function restartRedis() {
+  const back = controlIsBack();
+  await redis.kill();
+  await redis.restart();
+  await back;
+}
+
 /** Breaks connections, and resolves once the control connection is back. */
 async function lose(clients: readonly Redis[]) {
-  const back = new Promise((resolve) => control.once('close', () => control.once('ready', resolve)));
+  const back = controlIsBack();
   for (const client of clients)
     await redis.client.call('CLIENT', 'KILL', 'ID', String(await client.client('ID')));
   await back;
@@ -111,11 +122,8 @@ it('after a restart of Redis, an instance that has not reconnected yet is not de
   await startInstance('a');
   const dead = await watch();
   await dead.filterDead(['a']);
-  const back = new Promise((resolve) => control.once('close', () => control.once('ready', resolve)));
   for (const client of opened) if (client !== control) client.disconnect();
-  await redis.kill();
-  await redis.restart();
-  await back;
+  await restartRedis();
   expect(await diesWithin(700, 'a', dead)).toBeUndefined();
   // Once it has reported, its absence can be detected.
   await report('a');
@@ -144,10 +152,7 @@ it('an instance that had died before Redis restarted is declared dead afterwards
   other.disconnect();
   await sleep(100);
   expect(await dead.filterDead(['a'])).toEqual(new Set());
-  const back = new Promise((resolve) => control.once('close', () => control.once('ready', resolve)));
-  await redis.kill();
-  await redis.restart();
-  await back;
+  await restartRedis();
   expect(await diesWithin(3000, 'a', dead)).toBeGreaterThan(390);
 });
 
