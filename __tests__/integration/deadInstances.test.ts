@@ -30,8 +30,10 @@ const open = (connectionName?: string) => {
   return client;
 };
 
-let stamp = 0;
-const report = (instance: string) => redis.client.hset(keys.instances, instance, `{"seen":${++stamp}}`);
+const report = (instance: string) => {
+  const stored = { seen: Date.now(), host: 'h', pid: 1, startedAt: new Date().toISOString() };
+  return redis.client.hset(keys.instances, instance, JSON.stringify(stored));
+};
 
 /** An instance with a subscription and another connection, both named after it. */
 async function startInstance(instance: string) {
@@ -130,18 +132,43 @@ it('after a restart of Redis, an instance that has not reconnected yet is not de
   expect(await diesWithin(3000, 'a', dead)).toBeGreaterThan(0);
 });
 
-it('an instance that dies while this one has lost its connection is declared dead if another kept its own', async () => {
-  const { subscriber, other } = await startInstance('a');
+/** Opens a connection of another instance, and waits until it is old enough to show that Redis has not restarted since. */
+async function openWitness() {
   const witness = open(keys.connectionName('b'));
   await witness.ping();
+  // Redis counts the age of connections in seconds.
+  await sleep(2600);
+  return witness;
+}
+
+it('an instance that dies while this one has lost its connection is declared dead if another kept its own', async () => {
+  await openWitness();
+  const { subscriber, other } = await startInstance('a');
   const dead = await watch();
   await dead.filterDead(['a']);
-  // Redis counts the age of connections in seconds.
-  await sleep(2700);
   subscriber.disconnect();
   other.disconnect();
   await lose([control]);
   expect(await diesWithin(3000, 'a', dead)).toBeLessThan(1000);
+});
+
+it('an instance that died before this one started is declared dead if an older connection exists', async () => {
+  await openWitness();
+  const { subscriber, other } = await startInstance('a');
+  subscriber.disconnect();
+  other.disconnect();
+  const dead = await watch();
+  expect(await diesWithin(3000, 'a', dead)).toBeLessThan(1000);
+});
+
+it('an instance that died before this one started is not declared dead if Redis might have restarted since', async () => {
+  const { subscriber, other } = await startInstance('a');
+  await sleep(2600);
+  await open(keys.connectionName('b')).ping();
+  subscriber.disconnect();
+  other.disconnect();
+  const dead = await watch();
+  expect(await diesWithin(1500, 'a', dead)).toBeUndefined();
 });
 
 it('an instance that had died before Redis restarted is declared dead afterwards', async () => {
@@ -157,9 +184,8 @@ it('an instance that had died before Redis restarted is declared dead afterwards
 });
 
 it('if all connections were lost at once, an instance that has not reconnected yet is not declared dead', async () => {
+  const witness = await openWitness();
   const { subscriber, other } = await startInstance('a');
-  const witness = open(keys.connectionName('b'));
-  await witness.ping();
   const dead = await watch();
   await dead.filterDead(['a']);
   subscriber.disconnect();

@@ -7,9 +7,9 @@
  * instance is dead if
  *
  * - it has been seen since this control connection was opened: nothing is known about an instance that has not yet
- *   returned after a restart or a failover of Redis. Seen before that is enough in two cases: another connection of the
- *   group is older, so Redis did not restart, and this instance alone had lost its connection; or all connections of the
- *   missing instance were gone already before this one was lost;
+ *   returned after a restart or a failover of Redis. Not seen is enough in two cases: a connection of the group is older
+ *   than the last report of the missing instance, so Redis has not restarted since; or all connections of the missing
+ *   instance were gone already before this control connection was lost;
  * - its presence channel has had no subscriber for two seconds without interruption;
  * - it has not reported since;
  * - Redis has no connection with its name. The kernel closes the connections of a dead process, and keeps those of a
@@ -19,6 +19,7 @@
 import type { Redis } from 'ioredis';
 import { toError } from '../errors';
 import type { Keys } from '../keys';
+import { parseReport } from './member';
 import { presentAmong } from './presence';
 
 export interface DeadInstancesOptions {
@@ -28,8 +29,8 @@ export interface DeadInstancesOptions {
   /** How long an instance must have been missing, in milliseconds. Default 2000. */
   readonly missingMs?: number;
   /**
-   * By how much a connection must be older than the loss of `client`, which may have been noticed late, in milliseconds.
-   * Default 10,000.
+   * By how much a connection must be older than a report to show that Redis has not restarted since, in milliseconds: after
+   * a failover the report has the time of another server. Default 10,000.
    */
   readonly witnessMarginMs?: number;
 }
@@ -51,24 +52,14 @@ interface Baseline {
   readonly reports: Readonly<Record<string, string>>;
 }
 
-/** What was known through the last control connection that was lost. */
-interface Former {
-  readonly baseline: Baseline;
-  readonly seen: ReadonlySet<string>;
-  readonly lostAt: number;
-}
-
 export class DeadInstances {
   readonly #client: Redis;
   readonly #keys: DeadInstancesOptions['keys'];
   readonly #missingMs: number;
   readonly #witnessMarginMs: number;
   #baseline: Promise<Baseline> | undefined;
-  /** The result of `#baseline`. */
-  #known: Baseline | undefined;
   /** Seen since the baseline was read. */
   #seen = new Set<string>();
-  #former: Former | undefined;
   #missing = new Map<string, Missing>();
   /** Missing, and without connections when they were last looked for, whichever control connection was open then. */
   readonly #gone = new Set<string>();
@@ -105,18 +96,20 @@ export class DeadInstances {
     ]);
     // The connection was closed in the meantime.
     if (this.#baseline !== reading) return new Set();
-    const known = this.#findMissing(instances, { baseline, reports, present });
+    this.#findMissing(instances, { baseline, reports, present });
     const isSuspect = (instance: string) =>
       performance.now() - this.#missing.get(instance)!.since >= this.#missingMs;
-    if (!known.some((instance) => isSuspect(instance) || !this.#missing.get(instance)!.isChecked))
+    const missing = [...this.#missing.keys()];
+    if (!missing.some((instance) => isSuspect(instance) || !this.#missing.get(instance)!.isChecked))
       return new Set();
     const connections = await this.#connections();
     if (this.#baseline !== reading) return new Set();
     const dead = new Set<string>();
-    for (const instance of known) {
+    for (const instance of missing) {
       this.#missing.get(instance)!.isChecked = true;
       const isConnected = connections.has(this.#keys.connectionName(instance));
-      const isEnough = this.#seen.has(instance) || this.#gone.has(instance) || this.#hasWitness(connections);
+      const isEnough =
+        this.#seen.has(instance) || this.#gone.has(instance) || this.#hasWitness(instance, connections);
       // Without the right to list connections, only the time shows that an instance is gone.
       const isShown = connections.size > 0 || isSuspect(instance);
       if (!isConnected && isEnough && isShown) this.#gone.add(instance);
@@ -129,14 +122,12 @@ export class DeadInstances {
     return dead;
   }
 
-  /** Returns the missing instances that have been seen. */
   #findMissing(
     instances: readonly string[],
     now: { baseline: Baseline; reports: (string | null)[]; present: ReadonlySet<string> },
-  ): string[] {
+  ): void {
     const { baseline, reports, present } = now;
     const missing = new Map<string, Missing>();
-    const known: string[] = [];
     for (const [index, instance] of instances.entries()) {
       const report = reports[index] ?? null;
       if (present.has(instance) || wasSeen(instance, report, baseline)) this.#seen.add(instance);
@@ -144,38 +135,41 @@ export class DeadInstances {
         this.#gone.delete(instance);
         continue;
       }
-      const wasKnown =
-        this.#former !== undefined &&
-        (this.#former.seen.has(instance) || wasSeen(instance, report, this.#former.baseline));
       const before = this.#missing.get(instance);
       const isSame = before?.report === report;
       if (before !== undefined && !isSame) this.#gone.delete(instance);
       missing.set(instance, isSame ? before : { since: performance.now(), report, isChecked: false });
-      if (this.#seen.has(instance) || this.#gone.has(instance) || wasKnown) known.push(instance);
     }
     this.#missing = missing;
-    return known;
   }
 
-  /** Maps the names of all connections to Redis to the age of the oldest, in seconds; empty if listing is not allowed. */
+  /**
+   * Maps the names of all connections to when the oldest was opened, in milliseconds since 1970 on the clock of Redis; empty
+   * if listing is not allowed.
+   */
   async #connections(): Promise<Map<string, number>> {
-    const ages = new Map<string, number>();
+    const opened = new Map<string, number>();
     try {
-      const list = (await this.#client.client('LIST')) as string;
+      const [[now], list] = await Promise.all([
+        this.#client.time(),
+        this.#client.client('LIST') as Promise<string>,
+      ]);
       for (const [, name, age] of list.matchAll(/ name=(\S*) age=(\d+)/g))
-        ages.set(name!, Math.max(ages.get(name!) ?? 0, Number(age)));
+        opened.set(name!, Math.min(opened.get(name!) ?? Infinity, (Number(now) - Number(age)) * 1000));
     } catch (error) {
       if (!toError(error).message.startsWith('NOPERM')) throw error;
     }
-    return ages;
+    return opened;
   }
 
-  /** Whether a connection of the group has outlived the control connection that was lost. */
-  #hasWitness(connections: ReadonlyMap<string, number>): boolean {
-    if (this.#former === undefined) return false;
+  /** Whether a connection of the group is older than the last report of the instance. */
+  #hasWitness(instance: string, connections: ReadonlyMap<string, number>): boolean {
+    const report = parseReport(this.#missing.get(instance)!.report ?? '');
+    if (report === undefined) return false;
     const ofGroup = this.#keys.connectionName('');
-    const minAge = (performance.now() - this.#former.lostAt + this.#witnessMarginMs) / 1000;
-    return [...connections].some(([name, age]) => name.startsWith(ofGroup) && age >= minAge);
+    return [...connections].some(
+      ([name, openedAt]) => name.startsWith(ofGroup) && openedAt <= report.seen - this.#witnessMarginMs,
+    );
   }
 
   #readBaseline(): Promise<Baseline> {
@@ -185,22 +179,14 @@ export class DeadInstances {
       return { reports, present: await presentAmong(this.#client, this.#keys, Object.keys(reports)) };
     })();
     this.#baseline = reading;
-    reading.then(
-      (baseline) => {
-        if (this.#baseline === reading) this.#known = baseline;
-      },
-      () => {
-        if (this.#baseline === reading) this.#baseline = undefined;
-      },
-    );
+    reading.catch(() => {
+      if (this.#baseline === reading) this.#baseline = undefined;
+    });
     return reading;
   }
 
   #forget(): void {
-    // Without a baseline nothing was learned since the loss before.
-    if (this.#known !== undefined)
-      this.#former = { baseline: this.#known, seen: this.#seen, lostAt: performance.now() };
-    this.#baseline = this.#known = undefined;
+    this.#baseline = undefined;
     this.#seen = new Set();
     this.#missing.clear();
   }
