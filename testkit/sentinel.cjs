@@ -3,9 +3,14 @@ const { IN_MEMORY, PATIENCE_MS, insist, replicasAreIn, stopAll, succession } = r
 const { waitFor } = require('./waitFor.cjs');
 
 const MASTER_NAME = 'mymaster';
+/**
+ * How long the master may be silent, in milliseconds. A Sentinel connects to a server at most once a second, so that with
+ * less than that it takes a master that has just been promoted for dead, and promotes the other one again.
+ */
+const DOWN_AFTER_MS = 1500;
 
 /**
- * Starts a master, its replicas, and three Sentinels that promote a replica after half a second without the master.
+ * Starts a master, its replicas, and three Sentinels that promote a replica when the master has been silent for a while.
  *
  * @param {{ replicas?: number, password?: string, sentinelPassword?: string }} [options]
  * @returns {Promise<import('./topology.cjs').Topology & { sentinels: import('./redis.cjs').RedisServer[] }>}
@@ -23,7 +28,7 @@ async function startSentinels({ replicas = 1, password, sentinelPassword } = {})
   await waitFor(() => replicasAreIn(first, replicas), 'the replicas', PATIENCE_MS);
   const configuration = [
     `sentinel monitor ${MASTER_NAME} 127.0.0.1 ${first.port} 2`,
-    `sentinel down-after-milliseconds ${MASTER_NAME} 500`,
+    `sentinel down-after-milliseconds ${MASTER_NAME} ${DOWN_AFTER_MS}`,
     `sentinel failover-timeout ${MASTER_NAME} 1000`,
     ...(password === undefined ? [] : [`sentinel auth-pass ${MASTER_NAME} ${password}`]),
     ...(sentinelPassword === undefined ? [] : [`requirepass ${sentinelPassword}`]),
