@@ -29,7 +29,8 @@ export async function runSchedule(world, watch, faults, { endsAt, times, draw })
     };
     const excuses = fault.excuses(ms, detail);
     await world.note({ e: 'fault', ...event, excuses, losesWrites: fault.losesWrites === true });
-    const done = watch.faultBegins(event, fault.scope);
+    const outlastsLock = ms !== undefined && excuses;
+    const done = watch.faultBegins(event, fault.scope, outlastsLock);
     try {
       await fault.inject(victim, ms, detail);
     } finally {

@@ -2,7 +2,7 @@
 // cursor advances, messages are handled, none is stuck, every failure is recorded and every instance is ready. While only
 // the task fails, all but the first three must hold as well.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { answerOf } from './world.mjs';
+import { answerOf, JOB_LOCK_MS } from './world.mjs';
 
 /** How long after a fault every promise must hold again, in milliseconds. */
 export const QUIET_MS = 5000;
@@ -13,6 +13,11 @@ const MIN_POLLS = 2;
 const MAX_IDLE_MS = 2000;
 const MAX_ACTIVE_MS = 3000;
 const MAX_UNRECORDED_MS = 2000;
+/**
+ * How long after a fault that outlasted a lock messages can still be active, in milliseconds: BullMQ looks for expired locks
+ * only several times per lock, twice for each message, and not while Redis refuses writes.
+ */
+const STALLED_MS = 2 * JOB_LOCK_MS;
 const REQUEST_TIMEOUT_MS = 3000;
 
 /** Promises that do not hold while `generate` fails. */
@@ -23,6 +28,7 @@ export function startWatch(world) {
   const recent = [];
   // The start counts as a fault, since new instances need time as well.
   const faultEnds = { task: performance.now(), other: performance.now() };
+  let lockOutlastedAt = -Infinity;
   /** Maps a promise and its subject to the violation, its start, and the number of polls that have seen it. */
   const wrong = new Map();
   const checks = {};
@@ -46,7 +52,9 @@ export function startWatch(world) {
     const quiet = { all: quietFor('task', 'other') >= QUIET_MS, others: quietFor('other') >= QUIET_MS };
     for (const { promise, what } of findings) {
       const key = what === undefined ? undefined : `${promise}: ${what.of ?? ''}`;
-      const applies = OF_GENERATING.has(promise) ? quiet.all : quiet.others;
+      const applies =
+        (OF_GENERATING.has(promise) ? quiet.all : quiet.others) &&
+        !(promise === 'active messages' && performance.now() - lockOutlastedAt < STALLED_MS);
       if (applies) checks[promise] = (checks[promise] ?? 0) + 1;
       if (key === undefined) continue;
       seen.add(key);
@@ -82,14 +90,18 @@ export function startWatch(world) {
   const running = run();
 
   return {
-    /** @returns a function to call when it is over */
-    faultBegins(event, scope) {
+    /**
+     * @param outlastsLock whether it keeps an instance from renewing a lock for longer than the lock lasts
+     * @returns a function to call when it is over
+     */
+    faultBegins(event, scope, outlastsLock) {
       const fault = { ...event, from: world.seconds() };
       recent.push(fault);
       active.set(fault, scope === 'task' ? 'task' : 'other');
       return () => {
         fault.to = world.seconds();
         faultEnds[active.get(fault)] = performance.now();
+        if (outlastsLock) lockOutlastedAt = performance.now();
         active.delete(fault);
       };
     },
