@@ -192,12 +192,35 @@ it('retries a release that Redis refuses until the lease is released', async () 
   ]);
 });
 
+it('releases a lease that it no longer trusts once Redis answers again, since a late renewal might have prolonged it', async () => {
+  const { time, script } = setUp();
+  await time.passUntil(TTL);
+  script.extend = () => Promise.reject(new Error('Command timed out'));
+  script.release = () => Promise.reject(new Error('Connection is closed.'));
+  await time.passUntil(2 * TTL + 500);
+  expect(script.log.slice(-2)).toEqual(['release', 'release']);
+  script.release = () => Promise.resolve();
+  script.log.length = 0;
+  await time.passUntil(2 * TTL + 800);
+  expect(script.log.slice(0, 2)).toEqual(['release', 'announce']);
+});
+
 it('lets a lease expire that cannot be released', async () => {
   const { time, script, election } = setUp();
   await time.passUntil(TTL);
   script.log.length = 0;
   script.release = () => Promise.reject(new Error('NOREPLICAS'));
   election.handOver('b');
+  await time.passUntil(4 * TTL);
+  expect(script.log).toContain('announce');
+});
+
+it('a shutdown waits for a lease that cannot be released only until it is no longer trusted', async () => {
+  const { time, script, election } = setUp();
+  await time.passUntil(TTL);
+  script.log.length = 0;
+  script.release = () => Promise.reject(new Error('NOREPLICAS'));
+  void election.stop();
   await time.passUntil(2 * TTL);
   expect(script.log).toContain('announce');
 });

@@ -177,12 +177,10 @@ export class Election {
       successor = await this.#chooseSuccessor(cause, log);
       this.#options.onEnding?.(number, cause);
     } catch (error) {
-      log.warn(
-        `elected ${this.#options.role.kind}, but the term could not be taken: leaving it to other instances`,
-        {
-          error: toError(error),
-        },
-      );
+      const { kind } = this.#options.role;
+      log.warn(`elected ${kind}, but the term could not be taken: leaving it to other instances`, {
+        error: toError(error),
+      });
       cause = 'term not taken';
     }
     await this.#release(held, trust, log);
@@ -190,14 +188,17 @@ export class Election {
     return cause;
   }
 
-  /** Redis might refuse writes at this moment. Until the lease is released or expires, no other instance can lead. */
+  /**
+   * Until the lease is released or expires, no other instance can lead. Redis might refuse writes at this moment. A renewal
+   * without an answer can reach it after the trust deadline, over a link that was broken: hence another time to live.
+   */
   async #release(held: HeldLease, trust: TrustDeadline, log: Logger): Promise<void> {
     for (;;) {
       try {
         return await held.release();
       } catch (error) {
         log.debug('the lease was not released', { error: toError(error) });
-        if (trust.remainingMs() <= 0) return;
+        if (trust.remainingMs() <= (this.#stopping.signal.aborted ? 0 : -this.#options.ttlMs)) return;
         await this.#options.clock.sleep(this.#timings.renewalRetry.ms);
       }
     }
