@@ -161,6 +161,8 @@ it('loses and doubles nothing when Redis is killed in the middle of commits, and
   const total = 1800;
   const env = { TOTAL: String(total), BATCH: '7', KEEP_COMPLETED: String(total) };
   const instances = [start(env), start(env)];
+  // While it starts, an instance ends when Redis is away.
+  await Promise.all(instances.map((instance) => instance.started()));
   for (let kill = 1; kill <= 2; kill++) {
     const target = kill * 600;
     await waitFor(async () => (await generated()) >= target, `${target} messages`);
