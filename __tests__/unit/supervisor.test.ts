@@ -76,6 +76,28 @@ it('counts nothing as stalled while Redis is unreachable, nor right after', asyn
   clearInterval(watching);
 });
 
+it('does not count the time for which the event loop was blocked, or the process stopped', async () => {
+  let runs = 0;
+  let steps = 0;
+  const run = async ({ signal, progress }: Activity) => {
+    runs++;
+    while (!signal.aborted) {
+      await sleep(800);
+      progress();
+      steps++;
+    }
+  };
+  supervisor.start({ name: 'a', run, stallAfterMs: 1000 });
+  await waitFor(() => steps > 0, 'the first step');
+  const until = performance.now() + 1500;
+  while (performance.now() < until);
+  // A readiness check asks Redis first.
+  await sleep(1);
+  const { stalled } = supervisor;
+  await waitFor(() => steps > 1, 'the next step');
+  expect({ stalled, runs }).toEqual({ stalled: [], runs: 1 });
+});
+
 it('ends an activity through its own signal and does not restart it', async () => {
   const over = new AbortController();
   let runs = 0;

@@ -3,9 +3,10 @@
  *
  * An activity is a loop that runs until its signal aborts, and calls `progress` each time it has done something. If it
  * ends by itself or throws, it is restarted after a pause that grows with each failure in a row. If it makes no
- * progress for too long although Redis can be reached, it is abandoned and restarted: its signal aborts, and nothing
- * waits for it to end. Each further run in a row has twice as long, because on a busy machine, or far from Redis, the
- * start alone can exceed the limit. Nothing here waits without a deadline.
+ * progress for too long, it is abandoned and restarted: its signal aborts, and nothing waits for it to end. The time for
+ * which Redis could not be reached, the event loop was blocked or the process was stopped does not count. Each further
+ * run in a row has twice as long, because on a busy machine, or far from Redis, the start alone can exceed the limit.
+ * Nothing here waits without a deadline.
  *
  * Readiness, metrics and status are computed from the time of the last progress, never from flags that something would
  * have to reset.
@@ -85,7 +86,7 @@ export class Supervisor {
     this.#activities.set(activity, supervising);
   }
 
-  /** Activities that have made no progress for too long although Redis can be reached. */
+  /** Activities that have made no progress for too long although they could. */
   get stalled(): StalledActivity[] {
     return [...this.#activities.keys()].flatMap((activity) => {
       const forMs = this.#idleMs(activity);
@@ -156,8 +157,12 @@ export class Supervisor {
     const startedAt = performance.now();
     const limitMs = activity.restartAfterMs * 2 ** Math.min(stalls, MAX_DOUBLINGS);
     while (!signal.aborted) {
+      const pollAt = performance.now() + STALL_POLL_MS;
       await sleep(STALL_POLL_MS, signal);
-      const sinceStart = performance.now() - startedAt;
+      const now = performance.now();
+      // The event loop was blocked, or the process stopped, for as long as the poll is late.
+      activity.progressAt = Math.min(activity.progressAt + Math.max(0, now - pollAt), now);
+      const sinceStart = now - startedAt;
       if (Math.min(this.#idleMs(activity), sinceStart) > limitMs) return 'stalled';
     }
     return undefined;
