@@ -31,10 +31,12 @@ export async function openServer() {
       );
     },
     cpuSeconds: () => cpuSeconds(redis.process.pid),
-    /** Returns the calls by command name, including those from scripts. */
-    async calls() {
-      const found = (await client.info('commandstats')).matchAll(/cmdstat_([^:]+):calls=(\d+)/g);
-      return Object.fromEntries([...found].map(([, name, n]) => [name, Number(n)]));
+    /** Returns calls and microseconds by command name, including those from scripts. */
+    async commandStats() {
+      const found = (await client.info('commandstats')).matchAll(/cmdstat_([^:]+):calls=(\d+),usec=(\d+)/g);
+      return Object.fromEntries(
+        [...found].map(([, name, n, us]) => [name, { calls: Number(n), us: Number(us) }]),
+      );
     },
     /** Memory in megabytes: now, and the peak since `clear`. */
     async memoryMb() {

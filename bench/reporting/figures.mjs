@@ -23,8 +23,13 @@ function spread(values) {
   return { median: median(values), low: Math.min(...values), high: Math.max(...values) };
 }
 
-/** A heading, a description and the figures. */
-export const table = (title, about, figures) => ({ title, about, figures });
+/** @param base the heading over ratios */
+export const table = (title, about, figures, { base = 'of BullMQ alone' } = {}) => ({
+  title,
+  about,
+  base,
+  figures,
+});
 
 /**
  * Runs each contender once per round, one after another, so that noise affects all of them equally.

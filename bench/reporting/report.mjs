@@ -25,10 +25,10 @@ export function fillIn(file, text) {
   writeFileSync(file, after);
 }
 
-function tableText({ title, about, figures }) {
+function tableText({ title, about, base, figures }) {
   const further = [...new Set(figures.flatMap(({ also }) => Object.keys(also)))];
   const compared = figures.some(({ ratio }) => ratio);
-  const head = ['', 'median', 'spread', ...(compared ? ['of BullMQ alone', 'spread'] : []), ...further];
+  const head = ['', 'median', 'spread', ...(compared ? [base, 'spread'] : []), ...further];
   const rows = figures.map(({ label, unit, median, ratio, also, ...figure }) => [
     label,
     `${shown(median)} ${unit}`.trim(),

@@ -66,7 +66,7 @@ function rowsOf(count, of, leaderAlone) {
 async function watch(server, group, leader, ms) {
   const pids = [...group.instances].filter(([name]) => name !== leader).map(([, each]) => each.process.pid);
   const look = async () => ({
-    calls: Object.values(await server.calls()).reduce((sum, n) => sum + n, 0),
+    calls: Object.values(await server.commandStats()).reduce((sum, { calls }) => sum + calls, 0),
     leader: cpuSeconds(group.instances.get(leader).process.pid),
     followers: cpuSeconds(...pids),
     redis: server.cpuSeconds(),

@@ -3,6 +3,9 @@ import { HANDLERS } from '../contenders/contenders.mjs';
 import { figure, interleave, table } from '../reporting/figures.mjs';
 import { measure } from '../measuring/measure.mjs';
 
+/** Those whose messages are handled by BullMQ's scripts. */
+const BULLMQ = ['leader', 'leaderOfTwo', 'follower', 'bullmq', 'bullmqTuned'];
+
 /**
  * How many messages are handled to warm up, and then measured: some seconds of each. By the end of the warm-up an
  * instance has done what it does once: elections, the move of the keeper away from the generator, loading the board.
@@ -33,6 +36,27 @@ export async function handling({ server, rounds, quick, contenders, scale, progr
       `${count} messages of 100 bytes that wait already, after ${warmUp} to warm up; one process, whose handler does ` +
       `nothing. Processor time is that of one message, of the process and of Redis.`;
     tables.push(table(`Handling at concurrency ${concurrency}`, about, figures));
+    if (concurrency > 1) tables.push(profile(concurrency, handlers, of));
   }
   return tables;
+}
+
+/** Where Redis's time goes: what an instance adds is its retention of completed messages, and the keeper's listener. */
+function profile(concurrency, handlers, of) {
+  const compared = handlers.filter(({ name }) => BULLMQ.includes(name));
+  const figures = compared.map(({ name, label }) => {
+    const time = (...commands) => of(name, 'commandUs').map((commandUs) => commandUs(...commands));
+    return figure(`profile.${concurrency}.${name}`, label, 'µs', time('evalsha', 'eval'), {
+      also: {
+        "the keeper's scripts": time('eval'),
+        DEL: time('del'),
+        HMGET: time('hmget'),
+        'ZREVRANGE, ZREMRANGEBYRANK': time('zrevrange', 'zremrangebyrank'),
+      },
+    });
+  });
+  const about =
+    "Redis's own count (INFO commandstats) of the time spent in scripts, for one message of the table above, and what it is " +
+    'spent on. The last three columns are where retention (KEEP_COMPLETED) shows.';
+  return table(`What Redis does for one message at concurrency ${concurrency}`, about, figures);
 }
