@@ -29,7 +29,9 @@ export async function runSchedule(world, watch, faults, { endsAt, times, draw })
     };
     const excuses = fault.excuses(ms, detail);
     await world.note({ e: 'fault', ...event, excuses, losesWrites: fault.losesWrites === true });
-    const outlastsLock = ms !== undefined && excuses;
+    // Nothing tells a killed instance that had no connections from one that is blocked and will be back.
+    const leavesLocks = fault.kind === 'kill' && !(await world.allPresent());
+    const outlastsLock = leavesLocks || (ms !== undefined && excuses);
     const done = watch.faultBegins(event, fault.scope, outlastsLock);
     try {
       await fault.inject(victim, ms, detail);
