@@ -5,6 +5,9 @@ import { QUIET_MS } from './watch.mjs';
 /** Maximum time without generation after a fault, in milliseconds: several elections in a row. */
 const MAX_GAP_MS = 20_000;
 
+/** Within this time after an outage of Redis, all instances have reconnected and have seen each other, in milliseconds. */
+const RECONNECTING_MS = 2000;
+
 /**
  * @param options `endsAt` on the clock of `performance`, `times` the number of faults, `draw` the random numbers
  * @returns how often each fault was injected, and the gaps without a commit that it caused
@@ -29,8 +32,8 @@ export async function runSchedule(world, watch, faults, { endsAt, times, draw })
     };
     const excuses = fault.excuses(ms, detail);
     await world.note({ e: 'fault', ...event, excuses, losesWrites: fault.losesWrites === true });
-    // Nothing tells a killed instance that had no connections from one that is blocked and will be back.
-    const leavesLocks = fault.kind === 'kill' && !(await world.allPresent());
+    // Nobody has seen the instance yet, and a dead one without connections looks like a blocked one.
+    const leavesLocks = fault.kind === 'kill' && performance.now() - world.redisBackAt < RECONNECTING_MS;
     const outlastsLock = leavesLocks || (ms !== undefined && excuses);
     const done = watch.faultBegins(event, fault.scope, outlastsLock);
     try {

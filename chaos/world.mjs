@@ -11,7 +11,6 @@ import { openTrace } from './trace.mjs';
 
 const require = createRequire(import.meta.url);
 const { keysOf } = require('../dist/keys.js');
-const { presentAmong } = require('../dist/membership/presence.js');
 
 export const LEASE_TTL_MS = 5000;
 /** Locks are renewed at half of this: a shorter disturbance costs no message its lock. */
@@ -75,12 +74,6 @@ export async function openWorld(mode, { env: given = {}, sources: count = 0 } = 
       const found = await answerOf(Promise.all(records.map((key) => client.hget(key, 'instance'))));
       const [keeper, ...generators] = records.map((_, index) => found?.[index] ?? undefined);
       return { keeper, generators };
-    },
-    /** Whether Redis sees all instances; false if it does not answer. */
-    async allPresent() {
-      const names = instances.map(({ name }) => name);
-      const present = await answerOf(presentAmong(client, keys, names));
-      return names.every((name) => present?.has(name));
     },
     /** Returns what has been committed of each source, in the order of `sources`. */
     async committed() {

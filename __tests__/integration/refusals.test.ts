@@ -1,11 +1,13 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Queue } from 'bullmq';
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { reclaimUndelivered } from '../../src/handling/undelivered';
 import { MessageWorker } from '../../src/handling/worker';
 import { JOB_NAME, keysOf } from '../../src/keys';
 import type { Logger } from '../../src/logging/logger';
+import { parseRedisUrl } from '../../src/redis/address';
+import { RedisConnector } from '../../src/redis/connector';
 import { openQueue } from '../../src/redis/queue';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
 import { waitFor } from '../helpers/waitFor';
@@ -101,14 +103,9 @@ beforeAll(async () => {
     '--enable-protected-configs',
     'yes',
   ]);
-  const options = {
-    retryStrategy: () => 50,
-    reconnectOnError: ({ message }: Error) => message.startsWith('READONLY') && (2 as const),
-  };
-  connection = new Redis(redis.url, { ...options, maxRetriesPerRequest: null });
-  control = new Redis(redis.url, { ...options, maxRetriesPerRequest: 0 });
+  const connector = new RedisConnector({ address: parseRedisUrl(redis.url), key: keys.meta });
+  [connection, control] = await Promise.all([connector.connect('queue'), connector.connect('control')]);
   queue = openQueue(redis.client, keys);
-  for (const client of [connection, control]) client.on('error', () => undefined);
 });
 
 afterAll(async () => {
