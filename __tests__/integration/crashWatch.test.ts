@@ -48,6 +48,7 @@ async function leader(instance: string, roles: readonly Role[] = [GENERATOR], tt
     keys,
     instance,
     onAnnouncement: () => undefined,
+    stopped: new AbortController().signal,
     logger: silentLogger,
   });
   const leases = new LeaseNodes({ nodes: [leaseClient], ttlMs });

@@ -152,7 +152,7 @@ type Parts = Handling & Leading & ReturnType<typeof buildVisible>;
 
 /** Starts the parts in order, so that each finds what it needs, and records how to stop them. */
 async function start(foundation: Foundation, parts: Parts, releases: Releases): Promise<void> {
-  const { connections, keys, config, errorLog, supervisor, queue, events, logger } = foundation;
+  const { connections, keys, config, errorLog, supervisor, queue, events, stopped, logger } = foundation;
   const { worker, elections, generators, balancer, heartbeat, gate, probes, mount, startBoard } = parts;
   const { control, subscriber } = connections;
   const { instanceName: instance } = config;
@@ -162,7 +162,7 @@ async function start(foundation: Foundation, parts: Parts, releases: Releases): 
     if (announcement.event === 'pause') readPauses(control, keys, generators).catch(() => undefined);
     events.emit('changed');
   };
-  await showPresence({ control, subscriber, keys, instance, onAnnouncement: hear, logger });
+  await showPresence({ control, subscriber, keys, instance, onAnnouncement: hear, stopped, logger });
   await heartbeat.send();
   releases.push('the report', () => heartbeat.leave(worker.activeCount === 0));
   // Without a keeper, nothing else would record these.

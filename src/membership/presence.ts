@@ -7,8 +7,10 @@
  * and the age of the last heartbeat decide.
  */
 import type { Redis } from 'ioredis';
+import { toError } from '../errors';
 import type { Keys } from '../keys';
 import type { Logger } from '../logging/logger';
+import { sleep } from '../time';
 import { type Announcement, parseAnnouncement } from './announcements';
 
 export interface PresenceOptions {
@@ -19,8 +21,13 @@ export interface PresenceOptions {
   readonly instance: string;
   /** Another instance, or a command, has announced something. */
   readonly onAnnouncement: (announcement: Announcement) => void;
+  /** Aborts when the instance stops. */
+  readonly stopped: AbortSignal;
   readonly logger: Pick<Logger, 'warn'>;
 }
+
+/** Pause before a refused subscription is repeated, in milliseconds. */
+const RETRY_MS = 500;
 
 /** Resolves once other instances can see that this one is alive, and this one receives announcements. */
 export async function showPresence(options: PresenceOptions): Promise<void> {
@@ -32,7 +39,35 @@ export async function showPresence(options: PresenceOptions): Promise<void> {
     const announcement = channel === keys.leadership ? parseAnnouncement(text) : undefined;
     if (announcement !== undefined && announcement.who !== instance) onAnnouncement(announcement);
   });
-  await subscriber.subscribe(keys.presence(instance), keys.leadership);
+  await subscribe(options);
+  let subscribing: Promise<void> | undefined;
+  subscriber.on('ready', () => {
+    subscribing ??= resubscribe(options).finally(() => (subscribing = undefined));
+  });
+}
+
+function subscribe({ subscriber, keys, instance }: PresenceOptions): Promise<unknown> {
+  return subscriber.subscribe(keys.presence(instance), keys.leadership);
+}
+
+/** Repeats it until Redis accepts it or the connection is lost: a script can be running, or rights be missing. */
+async function resubscribe(options: PresenceOptions): Promise<void> {
+  const { subscriber, stopped, logger } = options;
+  for (let refusals = 0; subscriber.status === 'ready' && !stopped.aborted; refusals++) {
+    try {
+      await subscribe(options);
+      return;
+    } catch (thrown) {
+      if (refusals === 0 && subscriber.status === 'ready')
+        logger.warn(
+          'Redis refused the subscription: the other instances cannot see this one until Redis accepts it',
+          {
+            error: toError(thrown),
+          },
+        );
+      await sleep(RETRY_MS, stopped);
+    }
+  }
 }
 
 /** Number of connections subscribed to the channel. Each instance has one subscription to the announcement channel. */

@@ -8,7 +8,7 @@ import type { RedisOptions } from 'ioredis';
  * - `control`: everything else. Fails at once while Redis is unreachable, and never resends.
  * - `lease`: like `control`, with a timeout well within the lease. A renewal that was queued or resent would take effect
  *   after its leader has been deposed.
- * - `subscriber`: receives published messages; resubscribes by itself.
+ * - `subscriber`: receives published messages. ioredis does not resubscribe: a refusal would be an unhandled rejection.
  * - `commit`: one socket, one life. A WATCH belongs to its socket, so this connection never reconnects: an EXEC sent on a
  *   new socket would not be fenced. A MULTI whose reply was lost is never resent either: it might have been executed.
  *
@@ -34,7 +34,7 @@ export const SETTINGS: Readonly<Record<Role, Settings>> = {
   queue: { maxRetriesPerRequest: null, socketTimeout: MAX_BLOCKING_MS + 2000 },
   control: { ...FAIL_FAST, commandTimeout: 5000, socketTimeout: 5000 },
   lease: { ...FAIL_FAST, socketTimeout: 2500 },
-  subscriber: { maxRetriesPerRequest: null, socketTimeout: 2500 },
+  subscriber: { maxRetriesPerRequest: null, autoResubscribe: false, socketTimeout: 2500 },
   commit: { ...FAIL_FAST, retryStrategy: () => null, socketTimeout: 5000 },
 };
 
