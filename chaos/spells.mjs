@@ -17,7 +17,7 @@ const { values } = parseArgs({
   options: {
     kinds: {
       type: 'string',
-      default: 'noReplicas,outOfMemory,saveFails,busyScript,maxClients,readOnly,password',
+      default: 'noReplicas,outOfMemory,saveFails,busyScript,maxClients,readOnly,password,noChannels',
     },
     spells: { type: 'string', default: '10000' },
     instances: { type: 'string', default: '2' },

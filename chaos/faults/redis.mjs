@@ -61,6 +61,11 @@ export function refusalsOf(world) {
       await world.client.client('KILL', 'TYPE', 'pubsub');
       return () => config('requirepass', '');
     },
+    // NOPERM: nobody may subscribe or publish. Redis closes the connections that are subscribed.
+    async noChannels() {
+      await world.client.acl('SETUSER', 'default', 'resetchannels');
+      return () => world.client.acl('SETUSER', 'default', 'allchannels');
+    },
   };
 }
 
