@@ -27,7 +27,7 @@ export interface Keys {
   readonly instances: string;
   /** List, oldest first: samples of how many messages were in which state over the last minutes. */
   readonly history: string;
-  /** BullMQ's own keys: read but never written, except `failed` (errorLog.ts). */
+  /** BullMQ's own keys: read but never written, except `failed` (errorLog.ts) and `stalledCheck` (stalledCheck.ts). */
   readonly waiting: string;
   readonly prioritized: string;
   readonly active: string;
@@ -36,6 +36,7 @@ export interface Keys {
   readonly jobCounter: string;
   readonly failed: string;
   readonly events: string;
+  readonly stalledCheck: string;
   /** Hash, a job. */
   job(jobId: string): string;
   /** String, the token of the holder of the job's lock. */
@@ -101,6 +102,7 @@ export function keysOf(namespace: string): Keys {
     jobCounter: `${queue}:id`,
     failed: `${queue}:failed`,
     events: `${queue}:events`,
+    stalledCheck: `${queue}:stalled-check`,
     leadership: `${prefix}:leadership`,
     job: (jobId) => `${queue}:${jobId}`,
     lock: (jobId) => `${queue}:${jobId}:lock`,

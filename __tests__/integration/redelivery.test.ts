@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { keysOf } from '../../src/keys';
 import { openQueue } from '../../src/redis/queue';
 import { deliveriesTo, requeue } from '../../src/handling/deliveries';
+import { freeStalledCheck } from '../../src/handling/stalledCheck';
 import { jobCounts } from '../helpers/history';
 import { ELECTED, killAll, startInstance } from '../helpers/instance';
 import { type RedisServer, startRedis } from '../helpers/redisServer';
@@ -148,4 +149,15 @@ it('a keeper that is paused before it requeues does not take the message from it
   await expect(requeue(queue, delivery!)).rejects.toThrow('Lock mismatch');
   expect(await jobCounts(redis.client)).toMatchObject({ active: 1, wait: 0 });
   expect(await redis.client.get(keys.lock('1'))).toBe('token of heir');
+});
+
+it('checks for expired locks continue although the clock of Redis was set back by an hour', async () => {
+  const { client } = redis;
+  const { stalledCheck } = keysOf('nic');
+  await client.set(stalledCheck, '1', 'PX', 7000);
+  await freeStalledCheck(client, keysOf('nic'), 30_000);
+  expect(await client.exists(stalledCheck)).toBe(1);
+  await client.pexpire(stalledCheck, 3_600_000);
+  await freeStalledCheck(client, keysOf('nic'), 30_000);
+  expect(await client.exists(stalledCheck)).toBe(0);
 });

@@ -5,6 +5,7 @@ import { toError } from '../errors';
 import { runRecorderThread } from '../errorLog/recorderHost';
 import { recordSamples } from '../group/samples';
 import { redelivery } from '../handling/redelivery';
+import { freeStalledCheck } from '../handling/stalledCheck';
 import type { Keys } from '../keys';
 import type { Term } from '../leadership/options';
 import type { Logger } from '../logging/logger';
@@ -19,14 +20,14 @@ export interface KeeperDutyOptions {
   readonly queue: Queue;
   readonly address: RedisAddress;
   readonly keys: Keys;
-  readonly config: Pick<Config, 'namespace' | 'onStall'>;
+  readonly config: Pick<Config, 'namespace' | 'onStall' | 'jobLockMs'>;
   /** Knows the instances that were seen since the control connection opened. */
   readonly deadInstances: DeadInstances;
   readonly supervisor: Pick<Supervisor, 'start'>;
   readonly logger: Logger;
 }
 
-/** How often old reports of dead instances are removed, in milliseconds. */
+/** How often the keeper removes what nothing else would, in milliseconds. */
 const SWEEP_INTERVAL_MS = 10_000;
 
 /**
@@ -79,15 +80,18 @@ function abortedLater(signal: AbortSignal, ms: number): AbortSignal {
 }
 
 async function sweep(
-  { control, keys, logger }: KeeperDutyOptions,
+  { control, keys, config, logger }: KeeperDutyOptions,
   { signal, progress }: Activity,
 ): Promise<void> {
   while (!signal.aborted) {
     await sleep(SWEEP_INTERVAL_MS, signal);
     if (signal.aborted) return;
-    await pruneDead(control, keys).catch((error: unknown) =>
-      logger.debug('reports of dead instances could not be removed', { error: toError(error) }),
-    );
+    try {
+      await pruneDead(control, keys);
+      await freeStalledCheck(control, keys, config.jobLockMs);
+    } catch (error) {
+      logger.debug('sweeping was interrupted', { error: toError(error) });
+    }
     progress();
   }
 }
