@@ -8,6 +8,9 @@ const MAX_GAP_MS = 20_000;
 /** Within this time after an outage of Redis, all instances have reconnected and have seen each other, in milliseconds. */
 const RECONNECTING_MS = 2000;
 
+/** How long after a kill the messages of the killed instance have been requeued, in milliseconds. */
+const REDELIVERY_MS = 3000;
+
 /**
  * @param options `endsAt` on the clock of `performance`, `times` the number of faults, `draw` the random numbers
  * @returns how often each fault was injected, and the gaps without a commit that it caused
@@ -17,6 +20,7 @@ export async function runSchedule(world, watch, faults, { endsAt, times, draw })
   const gaps = {};
   const settling = [];
   let injected = 0;
+  let killedAt = -Infinity;
   let untilQuiet = draw.whole(1, 3);
   const isOver = () => performance.now() >= endsAt || injected >= times || world.problems.length > 0;
 
@@ -32,8 +36,13 @@ export async function runSchedule(world, watch, faults, { endsAt, times, draw })
     };
     const excuses = fault.excuses(ms, detail);
     await world.note({ e: 'fault', ...event, excuses, losesWrites: fault.losesWrites === true });
-    // Nobody has seen the instance yet, and a dead one without connections looks like a blocked one.
-    const leavesLocks = fault.kind === 'kill' && performance.now() - world.redisBackAt < RECONNECTING_MS;
+    // A killed instance that nobody had seen yet, or whose messages nobody had requeued before the connections of all
+    // instances broke, looks like a blocked one.
+    if (fault.kind === 'kill') killedAt = performance.now();
+    const leavesLocks =
+      fault.kind === 'kill'
+        ? performance.now() - world.redisBackAt < RECONNECTING_MS
+        : fault.scope === 'redis' && performance.now() - killedAt < REDELIVERY_MS;
     const outlastsLock = leavesLocks || (ms !== undefined && excuses);
     const done = watch.faultBegins(event, fault.scope, outlastsLock);
     try {
