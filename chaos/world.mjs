@@ -24,7 +24,7 @@ const MAIN = resolve('dist/main.js');
 export async function openWorld(mode, { env: given = {}, sources: count = 0 } = {}) {
   const logs = mkdtempSync(join(tmpdir(), 'nic-chaos-'));
   const socket = join(logs, 'ledger.sock');
-  const subject = await startSubject(mode);
+  const subject = await startSubject(mode, logs);
   // No fault touches it; instances without a network reach it through its socket.
   const ledgerServer = await startRedis(['--save', '', '--unixsocket', socket]);
   const ledger = ledgerServer.client;
