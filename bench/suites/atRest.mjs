@@ -10,7 +10,7 @@ export async function atRest({ server, rounds, quick, progress }) {
     REDISURL: server.url,
     TASK: resolve(import.meta.dirname, '../tasks/idleTask.mjs'),
   });
-  const [windowMs, settleMs] = quick ? [4000, 1500] : [10_000, 10_000];
+  const [windowMs, settleMs] = quick ? [3000, 1000] : [10_000, 10_000];
   const figures = [];
   // The first one becomes the leader and stays it.
   let leaderAlone;

@@ -11,14 +11,13 @@ const CONTENDERS = [
   { name: '8x10', label: '8 sources, batches of 10', sources: 8, batch: 10 },
   { name: '64x10', label: '64 sources, batches of 10', sources: 64, batch: 10 },
 ];
-const WARM_UP_MS = 1000;
 
 export async function sources({ server, rounds, quick, progress }) {
-  const windowMs = quick ? 1000 : 4000;
+  const [warmUpMs, windowMs] = quick ? [300, 700] : [1000, 4000];
   const of = await interleave(
     rounds,
     CONTENDERS,
-    (contender) => measure(server, contender, windowMs),
+    (contender) => measure(server, contender, { warmUpMs, windowMs }),
     (text) => progress.say(`sources: ${text}`),
   );
   const rates = CONTENDERS.map(({ name, label }) =>
@@ -36,7 +35,7 @@ export async function sources({ server, rounds, quick, progress }) {
 
 const namesOf = (count) => Array.from({ length: count }, (_, index) => `s${index}`);
 
-async function measure(server, { sources: count, batch }, windowMs) {
+async function measure(server, { sources: count, batch }, { warmUpMs, windowMs }) {
   await server.clear();
   const { client } = server;
   const group = openGroup(client, {
@@ -52,7 +51,7 @@ async function measure(server, { sources: count, batch }, windowMs) {
   member.process.send('start');
   const generated = async () => Number((await client.get('{nic}:messages:id')) ?? 0);
   await group.until(async () => (await generated()) > 0);
-  await sleep(WARM_UP_MS);
+  await sleep(warmUpMs);
   const before = [await generated(), server.cpuSeconds(), performance.now()];
   await sleep(windowMs);
   const messages = (await generated()) - before[0];
