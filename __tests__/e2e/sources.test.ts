@@ -10,6 +10,8 @@ import { runCommand } from '../helpers/runCommand';
 import { waitFor } from '../helpers/waitFor';
 
 const TASK = resolve('__tests__/fixtures/sourcesTask.mjs');
+/** The default. */
+const LEASE_TTL_MS = 5000;
 
 let redis: RedisServer;
 let count = 0;
@@ -95,9 +97,9 @@ it('all sources of a killed instance resume at once, and failing sources do not 
       return performance.now() - killedAt;
     }),
   );
-  // The promise is a median of 300 ms, and about 100 ms are usual; other tests run at the same time.
-  const median = [...tookMs].sort((a, b) => a - b)[Math.floor(tookMs.length / 2)];
-  expect(median).toBeLessThan(1000);
+  // About 100 ms are usual (npm run bench), and a second while other tests run. Without crash detection, the lease would have
+  // to expire.
+  expect(Math.max(...tookMs)).toBeLessThan(LEASE_TTL_MS / 2);
   const after = await leaders();
   for (const name of counting.filter((each) => !orphans.includes(each)))
     expect(after.get(name)).toEqual(before.get(name));
