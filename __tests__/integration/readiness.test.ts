@@ -11,7 +11,8 @@ let subscriber: Redis;
 beforeAll(async () => {
   redis = await startRedis();
   subscriber = new Redis(redis.port, { disconnectTimeout: 100 });
-  await subscriber.subscribe(keys.presence('me'));
+  // Once it is answered, the connection that is examined is ready.
+  await Promise.all([subscriber.subscribe(keys.presence('me')), redis.client.ping()]);
 });
 
 afterAll(async () => {
