@@ -11,7 +11,7 @@ let subscriber: Redis;
 beforeAll(async () => {
   redis = await startRedis();
   subscriber = new Redis(redis.port, { disconnectTimeout: 100 });
-  // Once it is answered, the connection that is examined is ready.
+  // The answer to PING shows that the examined connection is ready.
   await Promise.all([subscriber.subscribe(keys.presence('me')), redis.client.ping()]);
 });
 

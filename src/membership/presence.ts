@@ -29,6 +29,9 @@ export interface PresenceOptions {
 /** Pause before a refused subscription is repeated, in milliseconds. */
 const RETRY_MS = 500;
 
+const REFUSED =
+  'Redis refused the subscription: the other instances cannot see this one until Redis accepts it';
+
 /** Resolves once other instances can see that this one is alive, and this one receives announcements. */
 export async function showPresence(options: PresenceOptions): Promise<void> {
   const { control, subscriber, keys, instance, onAnnouncement, logger } = options;
@@ -50,7 +53,10 @@ function subscribe({ subscriber, keys, instance }: PresenceOptions): Promise<unk
   return subscriber.subscribe(keys.presence(instance), keys.leadership);
 }
 
-/** Repeats it until Redis accepts it or the connection is lost: a script can be running, or rights be missing. */
+/**
+ * Subscribes again after a reconnect. A refusal need not be final (a script is running, rights are missing), so this
+ * repeats until Redis accepts or the connection is lost. An unanswered command is sent again on the next connection.
+ */
 async function resubscribe(options: PresenceOptions): Promise<void> {
   const { subscriber, stopped, logger } = options;
   for (let refusals = 0; subscriber.status === 'ready' && !stopped.aborted; refusals++) {
@@ -58,13 +64,7 @@ async function resubscribe(options: PresenceOptions): Promise<void> {
       await subscribe(options);
       return;
     } catch (thrown) {
-      if (refusals === 0 && subscriber.status === 'ready')
-        logger.warn(
-          'Redis refused the subscription: the other instances cannot see this one until Redis accepts it',
-          {
-            error: toError(thrown),
-          },
-        );
+      if (refusals === 0 && subscriber.status === 'ready') logger.warn(REFUSED, { error: toError(thrown) });
       await sleep(RETRY_MS, stopped);
     }
   }

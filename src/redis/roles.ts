@@ -8,7 +8,8 @@ import type { RedisOptions } from 'ioredis';
  * - `control`: everything else. Fails at once while Redis is unreachable, and never resends.
  * - `lease`: like `control`, with a timeout well within the lease. A renewal that was queued or resent would take effect
  *   after its leader has been deposed.
- * - `subscriber`: receives published messages. ioredis does not resubscribe: a refusal would be an unhandled rejection.
+ * - `subscriber`: receives published messages. presence.ts renews its subscription: if ioredis did, a refusal would be an
+ *   unhandled rejection.
  * - `commit`: one socket, one life. A WATCH belongs to its socket, so this connection never reconnects: an EXEC sent on a
  *   new socket would not be fenced. A MULTI whose reply was lost is never resent either: it might have been executed.
  *
