@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { startProxy } from '../../testkit/proxy.cjs';
 import { announce } from '../../src/membership/announcements';
 import { presentAmong, showPresence } from '../../src/membership/presence';
 import { keysOf } from '../../src/keys';
@@ -23,6 +24,28 @@ afterEach(async () => {
   await redis.stop();
 });
 
+const isPresent = async () => (await presentAmong(redis.client, keys, ['a'])).has('a');
+
+it('a subscription that is never answered after a reconnect is sent again on the next connection', async () => {
+  const proxy = await startProxy(redis.port);
+  const connector = new RedisConnector({ address: parseRedisUrl(proxy.url), key: keys.meta });
+  subscriber = await connector.connect('subscriber');
+  await showPresence({
+    ...{ control: redis.client, subscriber, keys, instance: 'a', stopped: stopped.signal },
+    ...{ onAnnouncement: () => undefined, logger: { warn: () => undefined } },
+  });
+  subscriber.once('ready', () => proxy.partition('requests'));
+  proxy.cut();
+  await waitFor(async () => !(await isPresent()), 'the loss');
+  // The stalled socket is closed after 2.5 s.
+  await new Promise(
+    (resolve) => void subscriber!.once('close', () => void subscriber!.once('close', resolve)),
+  );
+  proxy.heal();
+  await waitFor(isPresent, 'the subscription');
+  await proxy.close();
+});
+
 it('a subscription that Redis refuses after a reconnect is repeated until Redis accepts it', async () => {
   await redis.client.acl('SETUSER', 'app', 'on', '>word', '+@all', 'allkeys', 'allchannels');
   const connector = new RedisConnector({
@@ -37,7 +60,6 @@ it('a subscription that Redis refuses after a reconnect is repeated until Redis 
     ...{ control: redis.client, subscriber, keys, instance: 'a', stopped: stopped.signal, logger },
     onAnnouncement: ({ event }) => void heard.push(event),
   });
-  const isPresent = async () => (await presentAmong(redis.client, keys, ['a'])).has('a');
 
   // Redis closes the connections of a user who loses channels.
   await redis.client.acl('SETUSER', 'app', 'resetchannels');
