@@ -34,7 +34,7 @@ function read(args, sections) {
     if (Number.isInteger(number) && number > 0) return number;
     throw new Error(`--${name} is ${values[name]}, expected a whole number from 1`);
   };
-  const usual = quick ? 20_000 : 1_000_000;
+  const usual = quick ? 5000 : 1_000_000;
   const messages = whole('messages', usual);
   // A smaller million also makes everything else smaller.
   const share = Math.min(1, messages / usual);
@@ -46,8 +46,7 @@ function read(args, sections) {
     /** The contenders that handle messages; undefined for all. BullMQ alone is always included for comparison. */
     contenders: values.contenders?.split(','),
     /** The share of the full number of messages and error records that a measurement uses. */
-    scale: (quick ? 0.1 : 1) * share,
-    errorScale: (quick ? 0.1 : 1) * share,
+    scale: (quick ? 0.05 : 1) * share,
     json,
     markdown,
   };

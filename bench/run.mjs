@@ -3,13 +3,12 @@
 //   npm run bench -- [--quick] [--only handling,generating] [--contenders leader,bullmq]
 //                    [--rounds 5] [--messages 1000000] [--json file] [--markdown docs/performance.md]
 //
-// Tables go to stdout, progress to stderr. --quick takes less than two minutes, with fewer rounds and messages.
+// Tables go to stdout, progress to stderr. --quick takes about a minute, with one round, fewer messages and fewer contenders.
 // --messages sets the size of the million. --markdown writes the tables between the two markers in that file.
 import { writeFileSync } from 'node:fs';
 import { options } from './arguments.mjs';
 import { describeMachine } from './reporting/machine.mjs';
 import { killOnExit } from '../testkit/children.cjs';
-import { installPeers } from './peers/install.mjs';
 import { openProgress } from './reporting/progress.mjs';
 import { fillIn, reportText } from './reporting/report.mjs';
 import { SECTIONS } from './suites/suites.mjs';
@@ -19,7 +18,6 @@ import { judge } from './reporting/targets.mjs';
 const { only, json, markdown, ...context } = options(process.argv.slice(2), Object.keys(SECTIONS));
 
 killOnExit();
-if (only.includes('handling')) installPeers();
 const progress = openProgress();
 const startedAt = performance.now();
 const tables = [];

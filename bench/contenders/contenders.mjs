@@ -21,9 +21,14 @@ function program(name, label, file = resolve(here, `${name}.mjs`)) {
       const args = JSON.stringify({ ...settings, port: server.port });
       const child = startProgram([CHILD, file, role, args], {}, { onMessage });
       const stop = () => (child.signal('SIGKILL'), child.exited);
-      return { exited: child.exited, stop };
+      return { pid: child.process.pid, exited: child.exited, stop };
     },
   };
+}
+
+/** A similar library: see ../peers/install.mjs. */
+function peer(name, label) {
+  return { ...program(name, label, resolve(here, `../peers/${name}.mjs`)), isPeer: true };
 }
 
 /** Ratios are taken against it. */
@@ -31,8 +36,8 @@ export const bullmq = program('bullmq', 'BullMQ alone');
 const tuned = program('bullmqTuned', "BullMQ with an instance's options");
 const list = program('list', 'reliable list (BLMOVE, LREM)');
 const floor = program('floor', 'the floor (empty EVALSHA)');
-const bull = program('bull', 'Bull', resolve(here, '../peers/bull.mjs'));
-const beeQueue = program('beeQueue', 'bee-queue', resolve(here, '../peers/beeQueue.mjs'));
+const bull = peer('bull', 'Bull');
+const beeQueue = peer('beeQueue', 'bee-queue');
 
 /**
  * An instance. One that follows has a leader elsewhere, which generates and handles nothing, and only listens. One with

@@ -6,20 +6,23 @@ import { resolve } from 'node:path';
 import { seedErrors } from '../../testkit/seedErrors.cjs';
 import { figure, interleave, table } from '../reporting/figures.mjs';
 
-const HELP = { name: 'help', label: '--help', args: ['--help'] };
-const STATUS = { name: 'status', label: 'status', args: ['status'] };
-const GET_ERRORS = { name: 'getErrors', label: 'getErrors', args: ['getErrors'] };
+const program = resolve('dist/main.js');
+const HELP = { name: 'help', label: '`--help`', args: [program, '--help'] };
+const STATUS = { name: 'status', label: '`status`', args: [program, 'status'] };
+const GET_ERRORS = { name: 'getErrors', label: '`getErrors`', args: [program, 'getErrors'] };
+/** What every command takes at least. */
+const NODE = { name: 'node', label: 'Node.js with an empty program', args: ['--eval', ''] };
 
 /** The start of each error that getErrors prints. */
 const HEAD = '\nmessage ';
 
-export async function commands({ server, rounds, quick, errorScale, progress }) {
+export async function commands({ server, rounds, quick, scale, progress }) {
   const times = 2 * rounds + (quick ? 1 : 0);
   const run = ({ args }) => runCommand(args, server);
   const say = (errors) => (text) => progress.say(`commands on ${errors} errors: ${text}`);
-  const none = await interleave(times, [HELP, STATUS, GET_ERRORS], run, say('no'));
+  const none = await interleave(times, [HELP, STATUS, GET_ERRORS, NODE], run, say('no'));
 
-  const errors = Math.ceil(1_000_000 * errorScale);
+  const errors = Math.round(1_000_000 * scale);
   progress.say(`commands: writing ${errors} errors`);
   await seedErrors(server.client, errors);
   const many = await interleave(rounds, [STATUS, GET_ERRORS], run, say(errors));
@@ -28,12 +31,12 @@ export async function commands({ server, rounds, quick, errorScale, progress }) 
     throw new Error(`getErrors printed ${lines} errors, expected ${errors}`);
 
   const peak = (of, name) => ({ 'peak MB': of(name, 'peakMb') });
-  const onNone = [HELP, STATUS, GET_ERRORS].map(({ name, label }) =>
-    figure(`commands.${name}`, `\`${label}\``, 'ms', none(name, 'ms'), { also: peak(none, name) }),
+  const onNone = [HELP, STATUS, GET_ERRORS, NODE].map(({ name, label }) =>
+    figure(`commands.${name}`, label, 'ms', none(name, 'ms'), { also: peak(none, name) }),
   );
   const overNone = many('getErrors', 'peakMb').map((mb) => mb - Math.min(...none('getErrors', 'peakMb')));
   const onMany = [
-    figure('commands.many.status', '`status`', 'ms', many('status', 'ms'), { also: peak(many, 'status') }),
+    figure('commands.many.status', STATUS.label, 'ms', many('status', 'ms'), { also: peak(many, 'status') }),
     figure('commands.many.first', '`getErrors`: first line', 'ms', many('getErrors', 'firstMs')),
     figure('commands.many.total', '`getErrors`: all', 'ms', many('getErrors', 'ms'), {
       also: peak(many, 'getErrors'),
@@ -46,10 +49,10 @@ export async function commands({ server, rounds, quick, errorScale, progress }) 
   ];
 }
 
-/** Runs the built program and reads its output. */
+/** Runs Node.js and reads its output. */
 async function runCommand(args, server) {
   const startedAt = performance.now();
-  const child = spawn(process.execPath, [resolve('dist/main.js'), ...args], {
+  const child = spawn(process.execPath, args, {
     cwd: tmpdir(),
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {

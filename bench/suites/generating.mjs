@@ -7,8 +7,10 @@ const CONTENDERS = [generator, bullmq];
 /** Batch size to number of messages. */
 const COUNTS = { 1: 5000, 10: 20_000, 100: 50_000, 500: 80_000, 1000: 80_000 };
 
-export async function generating({ server, rounds, scale, progress }) {
-  const batches = Object.keys(COUNTS).map(Number);
+export async function generating({ server, rounds, quick, scale, progress }) {
+  const batches = Object.keys(COUNTS)
+    .map(Number)
+    .filter((batch) => !quick || batch !== 100);
   const figures = [];
   for (const batch of batches) {
     const count = Math.max(1, Math.ceil((COUNTS[batch] * scale) / batch)) * batch;

@@ -2,9 +2,13 @@
 import { HANDLERS } from '../contenders/contenders.mjs';
 import { figure, interleave, table } from '../reporting/figures.mjs';
 import { measure } from '../measuring/measure.mjs';
+import { installPeers } from '../peers/install.mjs';
 
 /** Those whose messages are handled by BullMQ's scripts. */
 const BULLMQ = ['leader', 'leaderOfTwo', 'follower', 'bullmq', 'bullmqTuned'];
+
+/** Those of the targets. */
+const QUICK = ['leaderOfTwo', 'follower'];
 
 /**
  * How many messages are handled to warm up, and then measured: some seconds of each. By the end of the warm-up an
@@ -13,9 +17,9 @@ const BULLMQ = ['leader', 'leaderOfTwo', 'follower', 'bullmq', 'bullmqTuned'];
 const COUNTS = { 1: { warmUp: 20_000, count: 20_000 }, 50: { warmUp: 100_000, count: 60_000 } };
 
 export async function handling({ server, rounds, quick, contenders, scale, progress }) {
-  const wanted =
-    contenders ?? HANDLERS.map(({ name }) => name).filter((name) => !quick || name !== 'withBoard');
+  const wanted = contenders ?? (quick ? QUICK : HANDLERS.map(({ name }) => name));
   const handlers = HANDLERS.filter(({ name }) => name === 'bullmq' || wanted.includes(name));
+  if (handlers.some(({ isPeer }) => isPeer)) installPeers();
   const tables = [];
   for (const concurrency of [1, 50]) {
     const count = Math.ceil(COUNTS[concurrency].count * scale);

@@ -17,7 +17,7 @@ const LOAD = 0.7;
 export async function shards({ rounds, quick, scale, progress }) {
   const total = Math.ceil(20_000 * scale);
   const measured = [];
-  const sizes = quick ? [1, 2] : [1, 2, 4];
+  const sizes = quick ? [1] : [1, 2, 4];
   let slots;
   for (const masters of sizes) {
     const cluster = await startCluster({ masters });

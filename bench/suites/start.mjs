@@ -17,7 +17,7 @@ const CASES = [
 
 export async function start({ server, rounds, quick, progress }) {
   const of = await interleave(
-    2 * rounds + (quick ? 1 : 0),
+    quick ? rounds : 2 * rounds,
     CASES,
     (one) => startOne(server, one),
     (text) => progress.say(`start: ${text}`),

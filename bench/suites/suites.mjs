@@ -10,7 +10,7 @@ import { shards } from './shards.mjs';
 import { sources } from './sources.mjs';
 import { start } from './start.mjs';
 
-/** Each gets `{ server, rounds, quick, messages, scale, errorScale, progress }` and gives tables. */
+/** Each gets `{ server, rounds, quick, messages, scale, progress }` and gives tables. */
 export const SECTIONS = {
   handling,
   generating,
