@@ -3,8 +3,8 @@
 //   npm run bench -- [--quick] [--only handling,generating] [--contenders leader,bullmq]
 //                    [--rounds 5] [--messages 1000000] [--json file] [--markdown docs/performance.md]
 //
-// Tables go to stdout, progress to stderr. --quick takes about a minute, with one round, fewer messages and fewer contenders.
-// --messages sets the size of the million. --markdown writes the tables between the two markers in that file.
+// Tables go to stdout, progress to stderr. --quick takes about a minute, with one round, and fewer
+// messages and contenders. --messages sets the size of the million. --markdown writes the tables between the two markers in that file.
 import { writeFileSync } from 'node:fs';
 import { options } from './arguments.mjs';
 import { describeMachine } from './reporting/machine.mjs';

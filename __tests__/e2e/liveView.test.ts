@@ -179,7 +179,9 @@ inBrowser('as things happen', () => {
       expect(await page.locator('#terms tr.leads').textContent()).toMatch(/crash\d+\sms/);
       // Announced once to screen readers.
       const news = /is the generator now, term \d, after a crash, \d+\sms without a leader\./;
-      await page.getByRole('status').filter({ hasText: news }).waitFor({ state: 'attached' });
+      const announced = page.getByRole('status').first();
+      await announced.filter({ hasText: news }).waitFor({ state: 'attached' });
+      expect(await announced.textContent()).toMatch(news);
       expect(faults).toEqual([]);
     }
     expect(Math.min(...times)).toBeLessThan(1000);

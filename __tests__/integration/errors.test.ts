@@ -369,10 +369,7 @@ describe('a retry', () => {
     const retrying = retryAllErrors(source);
     await sleep(300);
     await redis.client.replicaof('NO', 'ONE');
-    const second = await retrying;
-    expect(second).toEqual({ retried: expect.any(Number) as number, unknown: [] });
-    // On a busy machine the retry of message 1 that was given up can still arrive, and is then not counted here.
-    expect([2, 3]).toContain(second.retried);
+    expect(await retrying).toEqual({ retried: 3, unknown: [] });
     expect(await all.queue.getJobCounts('wait', 'failed')).toEqual({ wait: 3, failed: 0 });
     expect(await recorded()).toBe(0);
   });

@@ -75,10 +75,12 @@ export async function retryAllErrors(source: RetrySource): Promise<RetryResult> 
 /** Returns whether there was such a failed message. A command that got no answer might have been executed. */
 async function retryOne({ queue, errorLog }: RetrySource, id: string): Promise<boolean> {
   let asked = false;
-  return persist(async () => {
+  return persist(async (ended) => {
     const job = await queue.getJob(id);
     if (job === undefined) return false;
     if (!(await job.isFailed())) return asked;
+    // It was reported as not retried.
+    if (ended.aborted) return false;
     asked = true;
     // The count of started attempts continues: `attempt` is a fencing token (see docs/tasks.md).
     await job.retry('failed', { resetAttemptsMade: true });
@@ -88,15 +90,22 @@ async function retryOne({ queue, errorLog }: RetrySource, id: string): Promise<b
   });
 }
 
-/** Repeats a step that fails because of Redis. Rejects with the first error. */
-async function persist<T>(step: () => Promise<T>): Promise<T> {
+/**
+ * Repeats a step that fails because of Redis. Rejects with the first error; a step that is still running then learns of
+ * it by its signal.
+ */
+async function persist<T>(step: (ended: AbortSignal) => Promise<T>): Promise<T> {
   const giveUpAt = performance.now() + RETRY_TIMEOUT_MS;
+  const ended = new AbortController();
   let reason: Error | undefined;
   for (;;) {
     const left = giveUpAt - performance.now();
-    if (reason !== undefined && left < RETRY_INTERVAL_MS) throw reason;
+    if (reason !== undefined && left < RETRY_INTERVAL_MS) {
+      ended.abort();
+      throw reason;
+    }
     try {
-      return await withDeadline(step(), left, 'Redis');
+      return await withDeadline(step(ended.signal), left, 'Redis');
     } catch (error) {
       reason ??= toError(error);
       await sleep(RETRY_INTERVAL_MS);
